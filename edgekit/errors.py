@@ -1,18 +1,18 @@
 """Every exception that edgekit raises on purpose.
 
-    EdgekitError
-    ├── FormatError            bytes from outside are malformed (.tflite, .ekm, frame, manifest, document)
-    │   ├── UnsupportedError   well-formed, but asks for what edgekit does not do (an operator, a type)
-    │   └── LinkError          a frame, message or chunk that the protocol refuses
-    ├── GraphError             a Graph breaks its own rules: a bug of the pass that made it
-    ├── QuantizationError      scale, zero point, multiplier or shift out of range
-    ├── CapacityError          a model does not fit a board
-    ├── ConfigError            edgekit.toml, a board or a chip file
-    ├── ToolError              a program or package that is needed is missing or failed
-    ├── DeviceError            a device or emulator did not do what was asked
-    ├── SecurityError          signature, hash, counter, token or credential
-    ├── RefusedError           a gate said no: acceptance set, update check, shape
-    └── StoreError             journal, registry or another file of state
+EdgekitError
+├── FormatError            bytes from outside are malformed: model, frame, manifest, document
+│   ├── UnsupportedError   well-formed, but asks for what edgekit does not do
+│   └── LinkError          a frame, message or chunk that the protocol refuses
+├── GraphError             a Graph breaks its own rules: a bug of the pass that made it
+├── QuantizationError      scale, zero point, multiplier or shift out of range
+├── CapacityError          a model does not fit a board
+├── ConfigError            edgekit.toml, a board or a chip file
+├── ToolError              a program or package that is needed is missing or failed
+├── DeviceError            a device or emulator did not do what was asked
+├── SecurityError          signature, hash, counter, token or credential
+├── RefusedError           a gate said no: acceptance set, update check, shape
+└── StoreError             journal, registry or another file of state
 """
 
 from __future__ import annotations
