@@ -1,7 +1,7 @@
 """Where the files lie that are no Python code: firmware, devices, ontologies, third-party sources.
 
-In a checkout they stand beside the package; in an installed package they are in `edgekit/_share`. Nobody else looks for
-them.
+In a checkout they stand beside the package; in an installed package they are in `edgekit/_share`.
+Nobody else looks for them.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ def third_party() -> Path:
 
 
 def cache_dir() -> Path:
-    """Return a writable folder for what is built once: `build/` in a checkout, else the user's cache.
+    """Return a writable folder for what is built once.
 
-    The folder is created. Source: XDG Base Directory Specification 0.8, XDG_CACHE_HOME.
+    It is `build/` in a checkout, else in the user's cache.
+
+    Source: XDG Base Directory Specification 0.8, XDG_CACHE_HOME.
     """
     root = checkout()
     if root is not None:

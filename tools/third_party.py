@@ -1,7 +1,7 @@
 """Fetch the C sources that edgekit builds on but does not keep in git: Monocypher 4.
 
-They come from the source distribution of pymonocypher on the package index, pinned by hash, and land in
-`build/third_party/monocypher/`. Running it again does nothing.
+They come from the source distribution of pymonocypher on the package index, pinned by hash, and
+land in `build/third_party/monocypher/`. Running it again does nothing.
 
     python tools/third_party.py
 """
@@ -29,7 +29,7 @@ class FetchError(Exception):
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Check the archive against the pinned hash and put its sources into folder, whole or not at all.
+    """Check the archive against the pinned hash and put its sources into folder, whole.
 
     Raises:
         FetchError: If the hash differs or a file is missing in the archive.

@@ -1,0 +1,409 @@
+"""Chips and boards, read strictly from `devices/chips/*.toml` and `devices/boards/*.toml`.
+
+A fact about hardware is written there once; `board.h`, the linker script, the capacity check and
+the RDF description derive from the dataclasses of this file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+from edgekit import share
+from edgekit.errors import ConfigError
+
+Support = Literal["emulated", "built", "data"]
+
+SUPPORT: tuple[Support, ...] = ("emulated", "built", "data")
+CORES = ("cortex-m0", "cortex-m4", "host")
+GIB = 1 << 30
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """What the silicon has."""
+
+    name: str
+    core: str
+    has_fpu: bool
+    has_dsp: bool
+    ram_bytes: int
+    flash_bytes: int
+    flash_page_bytes: int
+    kernel_family: str
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the persistent memory."""
+
+    offset: int
+    bytes: int
+
+    @property
+    def end(self) -> int:
+        """Offset of the first byte behind the region."""
+        return self.offset + self.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie in the persistent memory.
+
+    `samples` and `bench` stand for hardware outside the flash.
+    """
+
+    provision: Region
+    state: Region
+    learn: Region
+    slot_a: Region
+    slot_b: Region
+    samples: Region
+    bench: Region
+
+    def __iter__(self) -> Iterator[tuple[str, Region]]:
+        """Yield every region with its name, in the order of the fields."""
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)
+
+    @property
+    def end(self) -> int:
+        """Offset of the first byte behind all regions."""
+        return max(region.end for _, region in self)
+
+
+# Regions that do not lie in the chip's flash.
+OUTSIDE_FLASH = ("samples", "bench")
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorData:
+    """How QEMU plays this board."""
+
+    machine: str
+    persistent_base: int
+    persistent_bytes: int
+    ethernet: str
+    instruction_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A chip with a clock, a port and a plan of its memory.
+
+    `layout` is None for boards of which only the data is known (support = "data").
+    """
+
+    name: str
+    chip: Chip
+    port: str
+    support: Support
+    clock_hz: int
+    ticks_hz: int
+    sensors: tuple[str, ...]
+    arena_bytes: int
+    feature_cache_bytes: int
+    stack_bytes: int
+    layout: Layout | None
+    emulator: EmulatorData | None
+
+    @property
+    def core(self) -> str:
+        """Name of the processor core."""
+        return self.chip.core
+
+    @property
+    def ram_bytes(self) -> int:
+        """RAM of the chip."""
+        return self.chip.ram_bytes
+
+    @property
+    def flash_bytes(self) -> int:
+        """Flash of the chip."""
+        return self.chip.flash_bytes
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one model slot, 0 if the board has none."""
+        return 0 if self.layout is None else self.layout.slot_a.bytes
+
+    @property
+    def firmware_bytes(self) -> int:
+        """Flash that is left for the firmware beside the persistent regions."""
+        if self.layout is None:
+            return self.flash_bytes
+        taken = [region for name, region in self.layout if name not in OUTSIDE_FLASH]
+        return self.flash_bytes - max(region.end for region in taken)
+
+
+def boards() -> tuple[str, ...]:
+    """Return the names of all boards, sorted."""
+    return tuple(sorted(path.stem for path in (share.devices() / "boards").glob("*.toml")))
+
+
+def chips() -> tuple[str, ...]:
+    """Return the names of all chips, sorted."""
+    return tuple(sorted(path.stem for path in (share.devices() / "chips").glob("*.toml")))
+
+
+def load_board(name: str) -> Board:
+    """Read the board called name and its chip.
+
+    Raises:
+        ConfigError: If there is no such board, or a file is wrong.
+    """
+    known = boards()
+    if name not in known:
+        raise ConfigError(f"board '{name}' is not known{_suggest(name, known)}")
+    return read_board(share.devices() / "boards" / f"{name}.toml")
+
+
+def load_chip(name: str) -> Chip:
+    """Read the chip called name.
+
+    Raises:
+        ConfigError: If there is no such chip, or its file is wrong.
+    """
+    known = chips()
+    if name not in known:
+        raise ConfigError(f"chip '{name}' is not known{_suggest(name, known)}")
+    return read_chip(share.devices() / "chips" / f"{name}.toml")
+
+
+def read_chip(path: Path) -> Chip:
+    """Read one chip file.
+
+    Raises:
+        ConfigError: If the file is wrong; the message names file, table and key.
+    """
+    document = _Table.open(path, ("chip",))
+    table = document.table("chip")
+    chip = Chip(
+        name=table.name("name", path.stem),
+        core=table.choice("core", CORES),
+        has_fpu=table.get("has_fpu", bool),
+        has_dsp=table.get("has_dsp", bool),
+        ram_bytes=table.integer("ram_bytes", 1_024, GIB),
+        flash_bytes=table.integer("flash_bytes", 4_096, GIB),
+        flash_page_bytes=table.integer("flash_page_bytes", 64, 1 << 20),
+        kernel_family=table.choice("kernel_family", ("portable",)),
+    )
+    table.close()
+    if chip.flash_bytes % chip.flash_page_bytes:
+        raise table.error(
+            f"flash_bytes {chip.flash_bytes} is not a multiple of flash_page_bytes"
+            f" {chip.flash_page_bytes}"
+        )
+    return chip
+
+
+def read_board(path: Path) -> Board:
+    """Read one board file and the chip that it names.
+
+    Raises:
+        ConfigError: If the file is wrong; the message names file, table and key.
+    """
+    document = _Table.open(path, ("board", "layout", "emulator"))
+    table = document.table("board")
+    support = table.choice("support", SUPPORT)
+    bare = support == "data"
+    chip_name = table.get("chip", str)
+    if chip_name not in chips():
+        raise table.error(f"chip '{chip_name}' is not known{_suggest(chip_name, chips())}")
+    chip = load_chip(chip_name)
+    ram = chip.ram_bytes
+    clock_hz = table.integer("clock_hz", 1, 10**10)
+    board = Board(
+        name=table.name("name", path.stem),
+        chip=chip,
+        port=table.get("port", str, "" if bare else None),
+        support=support,
+        clock_hz=clock_hz,
+        ticks_hz=table.integer("ticks_hz", 1_000, 10**10, clock_hz),
+        sensors=table.strings("sensors"),
+        arena_bytes=table.integer("arena_bytes", 0, ram, 0 if bare else None),
+        feature_cache_bytes=table.integer("feature_cache_bytes", 0, ram, 0),
+        stack_bytes=table.integer("stack_bytes", 512, ram),
+        layout=_read_layout(document, chip) if document.has("layout") or not bare else None,
+        emulator=_read_emulator(document) if document.has("emulator") else None,
+    )
+    table.close()
+    _check_board(board, table, document)
+    return board
+
+
+def _check_board(board: Board, table: _Table, document: _Table) -> None:
+    if board.arena_bytes % 16:
+        raise table.error(f"arena_bytes {board.arena_bytes} is not a multiple of 16")
+    planned = board.arena_bytes + board.feature_cache_bytes + board.stack_bytes
+    if planned > board.ram_bytes:
+        raise table.error(
+            f"arena, feature cache and stack take {planned} bytes,"
+            f" chip '{board.chip.name}' has {board.ram_bytes} bytes of RAM"
+        )
+    if board.emulator is not None:
+        if board.layout is None:
+            raise document.error("an [emulator] needs a [layout]")
+        if board.layout.end > board.emulator.persistent_bytes:
+            raise document.table("layout").error(
+                f"regions end at {board.layout.end:#x}, persistent_bytes of [emulator] is"
+                f" {board.emulator.persistent_bytes:#x}"
+            )
+
+
+def _read_layout(document: _Table, chip: Chip) -> Layout:
+    table = document.table("layout")
+    page = chip.flash_page_bytes
+    regions: dict[str, Region] = {}
+    for field in fields(Layout):
+        entry = table.table(field.name)
+        region = Region(entry.integer("offset", 0, GIB), entry.integer("bytes", 1, GIB))
+        entry.close()
+        if region.offset % page or region.bytes % page:
+            raise entry.error(
+                f"offset {region.offset:#x} and bytes {region.bytes} must be multiples of the"
+                f" flash page, {page}"
+            )
+        inside = field.name not in OUTSIDE_FLASH
+        if inside and region.end > chip.flash_bytes:
+            raise entry.error(
+                f"ends at {region.end:#x}, chip '{chip.name}' has {chip.flash_bytes:#x} bytes of"
+                " flash"
+            )
+        for name, other in regions.items():
+            if region.offset < other.end and other.offset < region.end:
+                raise entry.error(f"overlaps with '{name}'")
+        regions[field.name] = region
+    table.close()
+    if regions["slot_a"].bytes != regions["slot_b"].bytes:
+        raise table.error("slot_a and slot_b differ in size")
+    return Layout(**regions)
+
+
+def _read_emulator(document: _Table) -> EmulatorData:
+    table = document.table("emulator")
+    data = EmulatorData(
+        machine=table.get("machine", str),
+        persistent_base=table.integer("persistent_base", 0, 0xFFFF_FFFF),
+        persistent_bytes=table.integer("persistent_bytes", 4_096, GIB),
+        ethernet=table.choice("ethernet", ("lan9118",)),
+        instruction_ns=table.integer("instruction_ns", 1, 1_024),
+    )
+    table.close()
+    return data
+
+
+_KEYS = frozenset(
+    field.name for kind in (Chip, Region, Layout, EmulatorData, Board) for field in fields(kind)
+)
+
+
+class _Table:
+    """A table of a TOML file that knows where it is and which keys were read."""
+
+    def __init__(self, path: Path, label: str, values: Mapping[str, object]) -> None:
+        self._path = path
+        self._label = label
+        self._values = values
+        self._read: list[str] = []
+
+    @classmethod
+    def open(cls, path: Path, tables: tuple[str, ...]) -> _Table:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as exc:
+            raise ConfigError(f"{_short(path)}: {exc.strerror}") from exc
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"{_short(path)}: {exc}") from exc
+        document = cls(path, "", values)
+        document._read.extend(tables)
+        document.close()
+        return document
+
+    def error(self, text: str) -> ConfigError:
+        where = f" [{self._label}]" if self._label else ""
+        return ConfigError(f"{_short(self._path)}:{where} {text}")
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def table(self, key: str) -> _Table:
+        label = f"{self._label}.{key}" if self._label else key
+        values = self._value(key, dict, None)
+        return _Table(self._path, label, cast("Mapping[str, object]", values))
+
+    def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
+        return self._value(key, kind, default)
+
+    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        value = self._value(key, int, default)
+        if not low <= value <= high:
+            raise self.error(f"'{key}' is {value}, expected {low} to {high}")
+        return value
+
+    def choice(self, key: str, choices: tuple[_T, ...]) -> _T:
+        value = self._value(key, str, None)
+        for choice in choices:
+            if value == choice:
+                return choice
+        raise self.error(f"'{key}' is '{value}', expected one of {', '.join(map(str, choices))}")
+
+    def name(self, key: str, stem: str) -> str:
+        value = self._value(key, str, None)
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value):
+            raise self.error(
+                f"'{key}' is '{value}', expected a-z, 0-9 and _, at most 32 characters"
+            )
+        if value != stem:
+            raise self.error(f"'{key}' is '{value}', the file is called '{stem}.toml'")
+        return value
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        values = cast("list[object]", self._value(key, list, None))
+        for value in values:
+            if not isinstance(value, str):
+                raise self.error(f"'{key}' holds {value!r}, expected strings")
+        return tuple(str(value) for value in values)
+
+    def close(self) -> None:
+        for key in self._values:
+            if key not in self._read:
+                where = f" in [{self._label}]" if self._label else ""
+                raise ConfigError(
+                    f"{_short(self._path)}: unknown key '{key}'{where}{_suggest(key, self._read)}"
+                )
+
+    def _value(self, key: str, kind: type[_T], default: _T | None) -> _T:
+        self._read.append(key)
+        if key not in self._values:
+            if default is not None:
+                return default
+            # A misspelt key explains a missing one better than its absence does.
+            unknown = [other for other in self._values if other not in _KEYS]
+            for other in difflib.get_close_matches(key, unknown, n=1):
+                where = f" in [{self._label}]" if self._label else ""
+                raise ConfigError(
+                    f"{_short(self._path)}: unknown key '{other}'{where}; did you mean '{key}'?"
+                )
+            raise self.error(f"key '{key}' is missing")
+        value = self._values[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            found = type(value).__name__
+            raise self.error(f"'{key}' is of type {found}, expected {kind.__name__}")
+        return value
+
+
+def _suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-3:])
