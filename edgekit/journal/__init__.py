@@ -1,0 +1,9 @@
+"""The append-only event log: the one place where everything enters.
+
+`SCHEMA.md` lists every kind of event with its body.
+"""
+
+from edgekit.journal.journal import Event, Journal
+from edgekit.journal.schema import KINDS, Kind
+
+__all__ = ["Event", "Journal", "KINDS", "Kind"]
