@@ -1,0 +1,1 @@
+"""From a Graph to what a board runs: images, C libraries, firmware."""

@@ -1,0 +1,249 @@
+"""Building the firmware of a board: generated headers, compiled sources, sizes.
+
+Everything that depends on the board or the kernel set lies in three generated files, `board.h`,
+`ek_op_set.h` and the linker script, whose text is in `templates/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import edgekit
+from edgekit import share
+from edgekit.boards import Board
+from edgekit.errors import CapacityError, ConfigError, ToolError
+from edgekit.export.elf import ElfSizes, read_elf
+from edgekit.export.toolchain import TOOLCHAINS, WARNINGS, Unit, compile_and_link
+
+# Folders of firmware/ that every board gets, in link order.
+COMMON = ("kernels", "runtime", "features", "learn", "link", "boot", "crypto")
+PROGRAM = ("agent",)
+
+# The trained head must agree bit for bit on every core, so no multiply-add is fused.
+FOLDER_FLAGS = {"learn": ("-ffp-contract=off",)}
+
+RAM_BASE = 0x2000_0000
+FLASH_BASE = 0x0000_0000
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """A built firmware.
+
+    Attributes:
+        flash_bytes: Code, constants and initial values.
+        ram_bytes: All writable memory, with arena, feature cache and stack.
+        static_bytes: ram_bytes without arena, feature cache and stack.
+    """
+
+    board: str
+    elf: Path
+    ops: tuple[str, ...]
+    flash_bytes: int
+    ram_bytes: int
+    static_bytes: int
+    kernel_set_hash: bytes
+    version: str
+    sizes: ElfSizes
+
+
+def build_firmware(board: Board, *, ops: tuple[str, ...], out: Path) -> Firmware:
+    """Build the agent for a board with the kernels of ops.
+
+    Args:
+        ops: Names of operators, as in `edgekit.ops`.
+        out: Folder for the program and the generated files; created.
+
+    Raises:
+        ConfigError: If the board has no port.
+        CapacityError: If the program is larger than the limits of the board.
+        ToolError: If a compiler or source is missing, or compiling fails.
+    """
+    firmware = share.firmware()
+    units = [
+        Unit(path, FOLDER_FLAGS.get(folder, ()))
+        for folder in PROGRAM
+        for path in sorted((firmware / folder).glob("*.c"))
+    ]
+    return build_program(board, ops=ops, out=out, units=units)
+
+
+def build_program(
+    board: Board, *, ops: tuple[str, ...], out: Path, units: Sequence[Unit]
+) -> Firmware:
+    """Build another program on the same libraries and port: tests of the port do so.
+
+    Args:
+        units: Sources of the program itself, with `main`.
+
+    Raises:
+        ConfigError: If the board has no port.
+        CapacityError: If the program is larger than the limits of the board.
+        ToolError: If a compiler or source is missing, or compiling fails.
+    """
+    from edgekit.ops import kernel_set_hash
+
+    if board.layout is None or board.core not in TOOLCHAINS:
+        raise ConfigError(
+            f"board '{board.name}' has support = \"{board.support}\": no firmware can be built"
+        )
+    firmware = share.firmware()
+    monocypher = share.third_party()
+    port = firmware / "ports" / board.port
+    if not port.is_dir():
+        raise ConfigError(f"board '{board.name}' names port '{board.port}', there is no such port")
+    generated = out / "generated"
+    script = write_generated(board, ops, generated)
+
+    libraries = [
+        Unit(path, FOLDER_FLAGS.get(folder, ()))
+        for folder in COMMON
+        for path in sorted((firmware / folder).glob("*.c"))
+    ]
+    port_units = [Unit(path) for path in sorted(port.iterdir()) if path.suffix in (".c", ".S")]
+    checked = [
+        Unit(unit.source, (*WARNINGS, *unit.flags) if unit.source.suffix == ".c" else unit.flags)
+        for unit in [*libraries, *units, *port_units]
+    ]
+    toolchain = TOOLCHAINS[board.core]
+    elf = out / ("agent" if board.core == "host" else "firmware.elf")
+    folders = [firmware / "include", *(firmware / name for name in (*COMMON, *PROGRAM))]
+    try:
+        compile_and_link(
+            toolchain,
+            [*checked, Unit(monocypher / "monocypher.c", ("-DBLAKE2_NO_UNROLLING",))],
+            include=[
+                generated,
+                port,
+                *(folder for folder in folders if folder.is_dir()),
+                monocypher,
+            ],
+            flags=(
+                "-std=c11",
+                "-O2",
+                "-ffunction-sections",
+                "-fdata-sections",
+                "-fno-common",
+                '-DEK_OP_SET_HEADER="ek_op_set.h"',
+            ),
+            link_script=script,
+            elf=elf,
+        )
+    except ToolError as exc:
+        raise _explain(board, exc) from exc
+    sizes = read_elf(elf)
+    planned = board.arena_bytes + board.feature_cache_bytes + board.stack_bytes
+    return Firmware(
+        board=board.name,
+        elf=elf,
+        ops=tuple(ops),
+        flash_bytes=sizes.flash_bytes,
+        ram_bytes=sizes.ram_bytes,
+        static_bytes=sizes.ram_bytes - planned if board.core != "host" else 0,
+        kernel_set_hash=kernel_set_hash(ops),
+        version=edgekit.__version__,
+        sizes=sizes,
+    )
+
+
+def write_generated(board: Board, ops: tuple[str, ...], folder: Path) -> Path | None:
+    """Write `board.h`, `ek_op_set.h` and the linker script; return the script, None for the host."""
+    from edgekit.ops import kernel_set_hash
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "board.h", board_header(board, ops, kernel_set_hash(ops)))
+    _write(folder / "ek_op_set.h", op_set_header(ops))
+    if board.core == "host":
+        return None
+    script = folder / "board.ld"
+    _write(script, linker_script(board))
+    return script
+
+
+def board_header(board: Board, ops: Sequence[str], set_hash: bytes) -> str:
+    """Return the text of `board.h`."""
+    if board.layout is None:
+        raise ConfigError(f"board '{board.name}' has no [layout]")
+    regions = "".join(
+        f"#define EK_FLASH_{name.upper()}_OFFSET {region.offset:#x}\n"
+        f"#define EK_FLASH_{name.upper()}_BYTES {region.bytes}\n"
+        for name, region in board.layout
+    )
+    emulator = board.emulator
+    return _fill(
+        "board.h",
+        name=board.name,
+        core=board.core,
+        version=edgekit.__version__,
+        ops=", ".join(ops) or "none",
+        hash_bytes=", ".join(f"{byte:#04x}" for byte in set_hash),
+        ram_bytes=board.ram_bytes,
+        flash_bytes=board.flash_bytes,
+        stack_bytes=board.stack_bytes,
+        arena_bytes=board.arena_bytes,
+        feature_cache_bytes=board.feature_cache_bytes,
+        ticks_hz=board.ticks_hz,
+        persistent_base=f"{emulator.persistent_base:#x}" if emulator is not None else "0",
+        persistent_bytes=board.layout.end if emulator is None else emulator.persistent_bytes,
+        flash_page_bytes=board.chip.flash_page_bytes,
+        regions=regions,
+    )
+
+
+def op_set_header(ops: Sequence[str]) -> str:
+    """Return the text of `ek_op_set.h`: the lines of `ek_ops.def` for ops, in its order.
+
+    Raises:
+        ConfigError: If an operator has no line.
+    """
+    lines = {}
+    text = (share.firmware() / "include" / "ek_ops.def").read_text(encoding="utf-8")
+    for match in re.finditer(r"^X\(\s*(\w+)\s*,.*\)\s*$", text, re.MULTILINE):
+        lines[match.group(1)] = match.group(0).strip()
+    unknown = [op for op in ops if op not in lines]
+    if unknown:
+        raise ConfigError(f"operator '{unknown[0]}' is not in ek_ops.def")
+    return _fill("ek_op_set.h", lines="\n".join(lines[op] for op in lines if op in ops))
+
+
+def linker_script(board: Board) -> str:
+    """Return the linker script: a program beyond the limits of the board does not link."""
+    return _fill(
+        "cortex_m.ld",
+        name=board.name,
+        flash_base=f"{FLASH_BASE:#010x}",
+        firmware_bytes=board.firmware_bytes,
+        ram_base=f"{RAM_BASE:#010x}",
+        ram_bytes=board.ram_bytes,
+        stack_bytes=board.stack_bytes,
+    )
+
+
+def _fill(template: str, **values: object) -> str:
+    text = (_TEMPLATES / template).read_text(encoding="utf-8")
+    return Template(text).substitute({key: str(value) for key, value in values.items()})
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _explain(board: Board, error: ToolError) -> Exception:
+    overflow = re.search(r"region `?'?(\w+)' overflowed by (\d+) bytes", str(error))
+    if overflow is None:
+        return error
+    has = board.firmware_bytes if overflow.group(1) == "FLASH" else board.ram_bytes
+    needed = has + int(overflow.group(2))
+    kind = "flash" if overflow.group(1) == "FLASH" else "RAM"
+    return CapacityError(
+        f"firmware needs {needed} bytes of {kind}, board '{board.name}' has {has} for it",
+        needed_bytes=needed,
+        free_bytes=has,
+    )

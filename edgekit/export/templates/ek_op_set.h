@@ -1,0 +1,2 @@
+/* Operators of this kernel set, lines of ek_ops.def. */
+$lines

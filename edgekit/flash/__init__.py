@@ -1,0 +1,1 @@
+"""Emulators, virtual devices and the memory that they run from."""
