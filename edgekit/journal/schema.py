@@ -111,14 +111,20 @@ _LIST = [
         "image_id:hex name:text version:text reason:text accuracy:any? minimum:number?",
         Blob.OPTIONAL,
     ),
-    _kind("rollout.started", "rollout:text image_id:hex counter:int waves:list devices:texts"),
+    _kind(
+        "rollout.started",
+        "rollout:text image_id:hex counter:int waves:list devices:texts limits:object?",
+    ),
     _kind("rollout.wave", "rollout:text wave:int devices:texts"),
     _kind("rollout.device", "rollout:text device:text result:text status:int"),
+    _kind("rollout.paused", "rollout:text reason:text"),
+    _kind("rollout.resumed", "rollout:text reason:text"),
     _kind("rollout.halted", "rollout:text reason:text"),
     _kind("rollout.finished", "rollout:text reason:text"),
     _kind(
         "federated.opened",
-        "run:any base_image:hex strategy:text rounds:int devices:texts epochs:int rate:number",
+        "run:any base_image:hex strategy:text rounds:int devices:texts epochs:int rate:number"
+        " decay:number? deadline_s:number? target:int? max_samples:int?",
         Blob.OPTIONAL,
     ),
     _kind(

@@ -1,0 +1,1 @@
+"""Learning together: rounds, judging of updates, aggregation and the objects that travel."""

@@ -1,0 +1,113 @@
+"""Judging an update: what has to hold before it counts, and the reason where it does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.errors import LinkError
+from edgekit.federated.codecs import HeadWeights, Update, decode_update
+
+NORM_FACTOR = 4.0  # of the norm of the base head
+NORM_FLOOR = 20.0  # for heads that start near zero
+MAX_SAMPLES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a round expects of an update.
+
+    Attributes:
+        devices: Those invited.
+        max_norm: Largest Euclidean norm of the whole difference.
+        max_samples: Largest number of samples a device may claim, as it is its weight.
+    """
+
+    run: int
+    round: int
+    base_hash: bytes
+    classes: int
+    features: int
+    devices: frozenset[str]
+    max_norm: float
+    max_samples: int = MAX_SAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of one update; `reason` is empty if it was accepted.
+
+    `update` is None if the bytes could not be read.
+    """
+
+    accepted: bool
+    reason: str
+    update: Update | None
+
+
+def norm_bound(base: HeadWeights) -> float:
+    """Return the largest norm of an update that a base head of this size makes plausible."""
+    norm = math.hypot(
+        float(np.linalg.norm(base.weights.astype(np.float64))),
+        float(np.linalg.norm(base.bias.astype(np.float64))),
+    )
+    return max(NORM_FLOOR, NORM_FACTOR * norm)
+
+
+def judge(data: bytes, *, device: str, terms: Terms, answered: Collection[str]) -> Verdict:
+    """Judge the update object that a device delivered for the current round."""
+    if device not in terms.devices:
+        return Verdict(False, f"device {device} is not invited to round {terms.round}", None)
+    try:
+        update = decode_update(data)
+    except LinkError as exc:
+        return Verdict(False, str(exc), None)
+    reason = _reason(update, device, terms, answered)
+    return Verdict(not reason, reason, update)
+
+
+def _reason(update: Update, device: str, terms: Terms, answered: Collection[str]) -> str:
+    if update.run != terms.run:
+        return f"update is for run {update.run}, expected {terms.run}"
+    if update.round != terms.round:
+        word = "late" if update.round < terms.round else "early"
+        return f"{word}: update is for round {update.round}, expected {terms.round}"
+    if device in answered:
+        return f"duplicate: {device} has answered round {terms.round}"
+    if update.base_hash != terms.base_hash:
+        return (
+            f"update starts from head {update.base_hash.hex()[:12]},"
+            f" expected {terms.base_hash.hex()[:12]}"
+        )
+    if update.weights.shape != (terms.classes, terms.features):
+        return (
+            f"update has shape {list(update.weights.shape)},"
+            f" expected {[terms.classes, terms.features]}"
+        )
+    if update.samples == 0:
+        return "update has 0 samples, expected at least 1"
+    if update.samples > terms.max_samples:
+        return f"update claims {update.samples} samples, at most {terms.max_samples} count"
+    if not (math.isfinite(update.loss_first) and math.isfinite(update.loss_last)):
+        return f"loss {update.loss_first} .. {update.loss_last} is not finite"
+    bad = _not_finite(update)
+    if bad:
+        return f"update has {bad} values that are not finite"
+    norm = _norm(update)
+    if norm > terms.max_norm:
+        return f"norm of the update is {norm:.6g}, at most {terms.max_norm:.6g}"
+    return ""
+
+
+def _not_finite(update: Update) -> int:
+    return int((~np.isfinite(update.weights)).sum() + (~np.isfinite(update.bias)).sum())
+
+
+def _norm(update: Update) -> float:
+    return math.hypot(
+        float(np.linalg.norm(update.weights.astype(np.float64))),
+        float(np.linalg.norm(update.bias.astype(np.float64))),
+    )
