@@ -10,13 +10,22 @@
 enum { FAULT_EXIT = 101 };
 enum { STACK_PAINT = 0x5aa5a55a };
 
-/* System control block. Source: Armv7-M Architecture Reference Manual, B3.2. */
+/* System control block and memory protection unit.
+ * Source: Armv7-M Architecture Reference Manual, B3.2 and B3.5. */
 enum {
     SCB_CFSR = 0xe000ed28,
     SCB_HFSR = 0xe000ed2c,
-    SCB_BFAR = 0xe000ed38,
-    SCB_CPACR = 0xe000ed88
+    SCB_MMFAR = 0xe000ed34,
+    SCB_BFAR = 0xe000ed38
 };
+enum {
+    SCB_CPACR = 0xe000ed88,
+    MPU_CTRL = 0xe000ed94,
+    MPU_RBAR = 0xe000ed9c,
+    MPU_RASR = 0xe000eda0
+};
+enum { GUARD_BASE = 0x1fc00000, GUARD_4_MIB_NO_ACCESS = (21 << 1) | 1, RBAR_VALID = 1 << 4 };
+enum { MPU_ON_WITH_DEFAULT_MAP = 5 };
 
 extern uint32_t ek_stack_bottom[];
 extern uint32_t ek_stack_top[];
@@ -49,6 +58,10 @@ _Noreturn void ek_reset_handler(void) {
     /* No interrupt is ever taken: ek_port_idle waits for pending ones. */
     __asm__ volatile("cpsid i" ::: "memory");
     *ek_register(SCB_CPACR) |= 0xfu << 20;
+    /* Nothing below the RAM, where the stack would grow into, may be touched. */
+    *ek_register(MPU_RBAR) = GUARD_BASE | RBAR_VALID;
+    *ek_register(MPU_RASR) = GUARD_4_MIB_NO_ACCESS;
+    *ek_register(MPU_CTRL) = MPU_ON_WITH_DEFAULT_MAP;
     __asm__ volatile("dsb\n isb" ::: "memory");
     uint32_t *here = NULL;
     __asm__ volatile("mov %0, sp" : "=r"(here));
@@ -102,6 +115,8 @@ _Noreturn void ek_fault_report(const uint32_t *frame, uint32_t exception) {
     ek_console_write_hex(*ek_register(SCB_CFSR));
     ek_console_write(" hfsr ");
     ek_console_write_hex(*ek_register(SCB_HFSR));
+    ek_console_write(" mmfar ");
+    ek_console_write_hex(*ek_register(SCB_MMFAR));
     ek_console_write(" bfar ");
     ek_console_write_hex(*ek_register(SCB_BFAR));
     ek_console_write("\n");
