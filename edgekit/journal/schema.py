@@ -86,7 +86,7 @@ _LIST = [
         "name:text version:text image_id:hex image_bytes:int arena_bytes:int flash_bytes:int"
         " macs:int ops:texts task:text labels:texts license:text data_license:text"
         " quantization:text accuracy:object? trainable:bool head_features:int? head_classes:int?"
-        " device_class:text? derived_from:hex? run:any?",
+        " device_class:text? derived_from:hex? run:any? sensors:texts?",
         Blob.OPTIONAL,
     ),
     _kind("device.added", "device:text board:text fleet:text"),

@@ -1,0 +1,1 @@
+"""The RDF registry: what boards, models, devices and runs there are, and what fits where."""

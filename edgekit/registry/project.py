@@ -1,0 +1,432 @@
+"""The projection of the journal: a pure function from one event to the graphs that it rewrites.
+
+Each aspect of a thing has a named graph of its own (a device: what it is, its presence, what it
+reported, what is desired of it), and an event rewrites whole graphs only. So the state of a graph
+is that of the last event about it, applying an event twice changes nothing, and no event needs to
+know what was before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import pyoxigraph as ox
+
+from edgekit.errors import EdgekitError, StoreError
+from edgekit.journal.journal import Event
+from edgekit.link.messages import Manifest
+from edgekit.registry.documents import read_document
+from edgekit.registry.terms import (
+    DOCUMENTS,
+    GRAPH,
+    JOURNAL,
+    JOURNAL_GRAPH,
+    SPDX_LICENSES,
+    TYPE,
+    graph,
+    moment,
+    term,
+    thing,
+)
+
+Changes = dict[ox.NamedNode, tuple[ox.Quad, ...]]
+Body = Mapping[str, Any]
+Value = ox.NamedNode | ox.Literal | str | int | float | None
+Facts = Mapping[str, Value | Sequence[Value]]
+
+# What a model that names no device class, or one of these, may run on: every board.
+PORTABLE = frozenset({"", "any", "portable"})
+_SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
+_FLOAT_BYTES = 4
+
+
+def project(event: Event, blob: bytes | None = None) -> Changes:
+    """Return the graphs that an event rewrites, with their whole new content.
+
+    Args:
+        event: From the journal, so its body fits its kind.
+        blob: Bulk file of the event; read for `document.loaded` only.
+
+    Raises:
+        StoreError: If the event cannot be projected, with its number.
+    """
+    rule = PROJECTIONS.get(event.kind)
+    if rule is None:
+        return {}
+    try:
+        return rule(event, blob)
+    except (EdgekitError, ValueError, KeyError, TypeError, OverflowError) as exc:
+        raise StoreError(f"journal event {event.seq} ({event.kind}): {exc!s}") from exc
+
+
+def position(seq: int) -> Changes:
+    """Return the graph that says up to which event the store follows the journal."""
+    facts: Facts = {"ek:projectedSequence": seq}
+    return {JOURNAL_GRAPH: _quads(JOURNAL_GRAPH, JOURNAL, "ek:Journal", facts)}
+
+
+def _quads(
+    where: ox.NamedNode,
+    subject: ox.NamedNode,
+    kind: str | None,
+    facts: Facts,
+) -> tuple[ox.Quad, ...]:
+    """Write facts about one subject; None, and an empty list, says nothing."""
+    quads = [ox.Quad(subject, TYPE, term(kind), where)] if kind else []
+    for name, value in facts.items():
+        single = value is None or isinstance(value, ox.NamedNode | ox.Literal | str | int | float)
+        for item in [value] if single else value:
+            if item is not None:
+                node = item if isinstance(item, ox.NamedNode | ox.Literal) else ox.Literal(item)
+                quads.append(ox.Quad(subject, term(name), node, where))
+    return tuple(quads)
+
+
+def _one(
+    where: ox.NamedNode,
+    subject: ox.NamedNode,
+    kind: str | None,
+    facts: Facts,
+) -> Changes:
+    return {where: _quads(where, subject, kind, facts)}
+
+
+def model_iri(image_id: str) -> ox.NamedNode:
+    """Return the IRI of a model version by the id of its image in hex."""
+    return thing("model", image_id)
+
+
+def _model(image_id: str | None) -> ox.NamedNode | None:
+    return None if image_id is None else model_iri(image_id)
+
+
+def _devices(names: Iterable[str]) -> list[Value]:
+    return [thing("device", name) for name in names]
+
+
+def _licence(text: str) -> Value:
+    if not text:
+        return None
+    return ox.NamedNode(SPDX_LICENSES + text) if _SPDX_ID.fullmatch(text) else text
+
+
+def _accuracy(value: Any, name: str) -> float | None:
+    """Read a share that is either given alone, meaning the compiled model, or by name."""
+    found = value.get(name) if isinstance(value, Mapping) else value if name == "int8" else None
+    return None if found is None else float(found)
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, list | Mapping) else int(value)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _board(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    chip = thing("chip", body["chip"])
+    board: Facts = {
+        "schema:name": body["name"],
+        "ek:chip": chip,
+        "ek:clockHz": body["clock_hz"],
+        "ek:ramBytes": body["ram_bytes"],
+        "ek:flashBytes": body["flash_bytes"],
+        "ek:slotBytes": body["slot_bytes"],
+        "ek:arenaCapacityBytes": body["arena_bytes"],
+        "ek:support": body["support"],
+        "ek:sensorKind": body["sensors"],
+        "ek:kernelSetHash": body.get("kernel_set_hash"),
+        "ek:kernelOperator": body.get("kernel_ops") or (),
+    }
+    facts: Facts = {
+        "schema:name": body["chip"],
+        "ek:core": body["core"],
+        "ek:hasFpu": body["has_fpu"],
+    }
+    name = body["name"]
+    return _one(graph("board", name), thing("board", name), "ek:Board", board) | _one(
+        graph("chip", body["chip"]), chip, "ek:Chip", facts
+    )
+
+
+def _registered(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    head = 0
+    if body["trainable"]:
+        # The head learns in float32: weights [k, h] and bias [k].
+        head = _FLOAT_BYTES * body["head_classes"] * (body["head_features"] + 1)
+    accuracy = body.get("accuracy")
+    device_class = body.get("device_class")
+    facts: Facts = {
+        "schema:name": body["name"],
+        "dcat:version": body["version"],
+        "dcterms:identifier": body["image_id"],
+        "dcat:byteSize": body["image_bytes"],
+        "ek:arenaBytes": body["arena_bytes"],
+        "ek:minRamBytes": body["arena_bytes"] + head,
+        "ek:minFlashBytes": body["flash_bytes"],
+        "ek:macs": body["macs"],
+        "ek:requiresOperator": body["ops"],
+        "ek:requiresSensorKind": body.get("sensors") or (),
+        "ek:task": body["task"] or None,
+        "ek:outputLabel": body["labels"],
+        "ek:quantization": body["quantization"] or None,
+        "ek:accuracyFloat": _accuracy(accuracy, "float"),
+        "ek:accuracyInt8": _accuracy(accuracy, "int8"),
+        "ek:trainable": body["trainable"],
+        "ek:headInputDim": body.get("head_features"),
+        "ek:headOutputDim": body.get("head_classes"),
+        "ek:deviceClass": None if device_class in PORTABLE else device_class,
+        "dcterms:license": _licence(body["license"]),
+        "ek:dataLicense": _licence(body["data_license"]),
+        "prov:wasDerivedFrom": _model(body.get("derived_from")),
+        "prov:wasGeneratedBy": None if not body.get("run") else thing("run", body["run"]),
+    }
+    subject = model_iri(body["image_id"])
+    return _one(graph("model", body["image_id"]), subject, "ek:ModelVersion", facts)
+
+
+def _device(aspect: str, facts: Callable[[Event], Facts]) -> Rule:
+    """Return the rule for one aspect of a device."""
+
+    def rule(event: Event, blob: bytes | None) -> Changes:
+        device = event.body["device"]
+        return _one(graph("device", device, aspect), thing("device", device), None, facts(event))
+
+    return rule
+
+
+def _added(event: Event, blob: bytes | None) -> Changes:
+    device = event.body["device"]
+    facts: Facts = {
+        "dcterms:identifier": device,
+        "ek:board": thing("board", event.body["board"]),
+        "ek:fleet": event.body["fleet"],
+        "dcterms:created": moment(event.time_ms),
+    }
+    # A device that is added anew has lost its key and is no longer revoked.
+    empty: Changes = {graph("device", device, aspect): () for aspect in ("claim", "revocation")}
+    return _one(graph("device", device), thing("device", device), "ek:Device", facts) | empty
+
+
+def _reported(event: Event) -> Facts:
+    body = event.body
+    update, learning = body["update"], body["federated"]
+    run = learning.get("run")
+    return {
+        "ek:lastSeen": moment(event.time_ms),
+        "ek:bootCounter": body["boot"],
+        "ek:firmwareVersion": body["firmware"],
+        "ek:kernelSetHash": body["kernel_set_hash"],
+        "ek:reportedModel": _model(body.get("active_image")),
+        "ek:releaseCounter": body["counter"],
+        "ek:updateState": update.get("state"),
+        "ek:updateStatus": update.get("status"),
+        "ek:updateModel": _model(update.get("image")),
+        "ek:ramFreeBytes": body["ram_free"],
+        "ek:slotFreeBytes": body["slot_free"],
+        "ek:learningRun": thing("run", run) if run else None,
+        "ek:learningRound": learning.get("round"),
+        "ek:learningState": learning.get("state"),
+        "ek:learningStatus": learning.get("status"),
+        "ek:headHash": body.get("head_hash"),
+        "ek:uptimeSeconds": body["uptime_s"],
+        "ek:appliedVersion": body["desired_version"],
+    }
+
+
+def _desired(event: Event) -> Facts:
+    manifest = event.body.get("manifest")
+    image = None
+    if manifest is not None:
+        image = Manifest.decode(bytes.fromhex(manifest)).image_id.hex()
+    return {"ek:desiredVersion": event.body["version"], "ek:desiredModel": _model(image)}
+
+
+def _published(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    names = (body["image_id"], body["counter"])
+    facts: Facts = {
+        "ek:releasedModel": model_iri(body["image_id"]),
+        "schema:name": body["name"],
+        "dcat:version": body["version"],
+        "ek:releaseCounter": body["counter"],
+        "ek:deviceClass": body["device_class"],
+        "ek:accuracyInt8": _accuracy(body.get("accuracy"), "int8"),
+        "dcterms:created": moment(event.time_ms),
+    }
+    return _one(graph("release", *names), thing("release", *names), "ek:Release", facts)
+
+
+def _refused(event: Event, blob: bytes | None) -> Changes:
+    image = event.body["image_id"]
+    facts: Facts = {"ek:refusalReason": event.body["reason"], "ek:refusedAt": moment(event.time_ms)}
+    return _one(graph("model", image, "refusal"), model_iri(image), None, facts)
+
+
+def _rollout_started(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    rollout = body["rollout"]
+    facts: Facts = {
+        "ek:targetModel": model_iri(body["image_id"]),
+        "ek:release": thing("release", body["image_id"], body["counter"]),
+        "ek:targetDevice": _devices(body["devices"]),
+        "ek:waveCount": len(body["waves"]),
+        "prov:startedAtTime": moment(event.time_ms),
+    }
+    return _one(graph("rollout", rollout), thing("rollout", rollout), "ek:Rollout", facts)
+
+
+def _rollout_wave(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    rollout = body["rollout"]
+    facts: Facts = {"ek:currentWave": body["wave"], "ek:waveDevice": _devices(body["devices"])}
+    return _one(graph("rollout", rollout, "wave"), thing("rollout", rollout), None, facts)
+
+
+def _rollout_device(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    names = (body["rollout"], "device", body["device"])
+    facts: Facts = {
+        "ek:ofRollout": thing("rollout", body["rollout"]),
+        "ek:ofDevice": thing("device", body["device"]),
+        "ek:result": body["result"],
+        "ek:resultStatus": body["status"],
+        "dcterms:created": moment(event.time_ms),
+    }
+    return _one(graph("rollout", *names), thing("rollout", *names), "ek:RolloutResult", facts)
+
+
+def _rollout_end(event: Event, blob: bytes | None) -> Changes:
+    rollout = event.body["rollout"]
+    facts: Facts = {
+        "ek:rolloutState": event.kind.removeprefix("rollout."),
+        "ek:endReason": event.body["reason"],
+        "prov:endedAtTime": moment(event.time_ms),
+    }
+    return _one(graph("rollout", rollout, "end"), thing("rollout", rollout), None, facts)
+
+
+def _run_opened(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    facts: Facts = {
+        "dcterms:identifier": str(body["run"]),
+        "prov:used": model_iri(body["base_image"]),
+        "ek:strategy": body["strategy"],
+        "ek:plannedRounds": body["rounds"],
+        "ek:localEpochs": body["epochs"],
+        "ek:learningRate": float(body["rate"]),
+        "ek:cohortDevice": _devices(body["devices"]),
+        "ek:cohortSize": len(body["devices"]),
+        "prov:startedAtTime": moment(event.time_ms),
+    }
+    return _one(graph("run", body["run"]), thing("run", body["run"]), "ek:FederatedRun", facts)
+
+
+def _round_opened(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    names = (body["run"], "round", body["round"])
+    facts: Facts = {
+        "ek:ofRun": thing("run", body["run"]),
+        "ek:round": body["round"],
+        "ek:baseHeadHash": body["base_hash"],
+        "ek:cohortDevice": _devices(body["devices"]),
+        "ek:cohortSize": len(body["devices"]),
+        "ek:deadlineSeconds": float(body["deadline_s"]),
+        "prov:startedAtTime": moment(event.time_ms),
+    }
+    return _one(graph("run", *names), thing("run", *names), "ek:FederatedRound", facts)
+
+
+def _update(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    names = (body["run"], "round", body["round"], "update", body["device"])
+    facts: Facts = {
+        "ek:ofRound": thing("run", body["run"], "round", body["round"]),
+        "ek:ofDevice": thing("device", body["device"]),
+        "ek:sampleCount": body["samples"],
+        "ek:accepted": body["accepted"],
+        "ek:rejectionReason": body.get("reason"),
+        "ek:lossFirst": _number(body.get("loss_first")),
+        "ek:lossLast": _number(body.get("loss_last")),
+        "dcterms:created": moment(event.time_ms),
+    }
+    return _one(graph("run", *names), thing("run", *names), "ek:FederatedUpdate", facts)
+
+
+def _round_closed(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    names = (body["run"], "round", body["round"])
+    facts: Facts = {
+        "ek:acceptedCount": _count(body["accepted"]),
+        "ek:rejectedCount": _count(body["rejected"]),
+        "ek:headHash": body["head_hash"],
+        "ek:accuracyInt8": _number(body.get("accuracy")),
+        "prov:endedAtTime": moment(event.time_ms),
+    }
+    return _one(graph("run", *names, "end"), thing("run", *names), None, facts)
+
+
+def _run_finished(event: Event, blob: bytes | None) -> Changes:
+    body = event.body
+    facts: Facts = {
+        "ek:completedRounds": body["rounds"],
+        "ek:headHash": body.get("head_hash"),
+        "ek:endReason": body["reason"],
+        "prov:endedAtTime": moment(event.time_ms),
+    }
+    return _one(graph("run", body["run"], "end"), thing("run", body["run"]), None, facts)
+
+
+def _document(event: Event, blob: bytes | None) -> Changes:
+    if blob is None:
+        raise ValueError("document is missing")
+    where = ox.NamedNode(event.body["graph"])
+    if where.value.startswith(GRAPH) and not where.value.startswith(DOCUMENTS):
+        raise ValueError(f"document for graph {where}, expected one under <{DOCUMENTS}>")
+    return {where: tuple(read_document(blob, event.body["media_type"], graph=where))}
+
+
+Rule = Callable[[Event, bytes | None], Changes]
+
+# Every kind of event of edgekit/journal/schema.py.
+PROJECTIONS: dict[str, Rule] = {
+    "board.described": _board,
+    "model.registered": _registered,
+    "device.added": _added,
+    # The token is a secret's name: it stays in the journal.
+    "device.claimed": _device("claim", lambda event: {"ek:claimedAt": moment(event.time_ms)}),
+    "device.presence": _device(
+        "presence",
+        lambda event: {
+            "ek:presence": event.body["state"],
+            "ek:presenceAt": moment(event.time_ms),
+        },
+    ),
+    "device.reported": _device("state", _reported),
+    "device.desired": _device("desired", _desired),
+    "device.revoked": _device(
+        "revocation",
+        lambda event: {
+            "ek:revokedAt": moment(event.time_ms),
+            "ek:revocationReason": event.body["reason"],
+        },
+    ),
+    "release.published": _published,
+    "release.refused": _refused,
+    "rollout.started": _rollout_started,
+    "rollout.wave": _rollout_wave,
+    "rollout.device": _rollout_device,
+    "rollout.halted": _rollout_end,
+    "rollout.finished": _rollout_end,
+    "federated.opened": _run_opened,
+    "federated.round_opened": _round_opened,
+    "federated.update": _update,
+    "federated.round_closed": _round_closed,
+    "federated.finished": _run_finished,
+    "document.loaded": _document,
+}

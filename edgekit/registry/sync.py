@@ -1,0 +1,122 @@
+"""Keeping the RDF store in step with the journal, and making it anew from it.
+
+The store remembers, in the same transaction as the changes, up to which event it follows the
+journal: after a crash it goes on from there. It holds nothing that is not in the journal.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edgekit.errors import StoreError
+from edgekit.journal.journal import Event, Journal
+from edgekit.registry.project import Changes, position, project
+from edgekit.registry.store import Store
+from edgekit.registry.terms import JOURNAL, JOURNAL_GRAPH, term
+
+STORE_FOLDER = "registry"
+_BATCH_EVENTS = 500
+
+
+def projected(store: Store) -> int:
+    """Return the number of the last event that the store contains, 0 if none."""
+    for quad in store.quads(JOURNAL_GRAPH):
+        if quad.subject == JOURNAL and quad.predicate == term("ek:projectedSequence"):
+            return int(getattr(quad.object, "value", "0"))
+    return 0
+
+
+def apply(store: Store, event: Event, blob: bytes | None = None) -> None:
+    """Bring one event into the store, which must contain the one before it.
+
+    An event that the store already contains changes nothing.
+
+    Raises:
+        StoreError: If events are missing between the store and this one.
+    """
+    last = projected(store)
+    if event.seq <= last:
+        return
+    if event.seq != last + 1:
+        raise StoreError(f"registry contains journal event {last}, cannot go on with {event.seq}")
+    store.replace_graphs(project(event, blob) | position(event.seq))
+
+
+def catch_up(store: Store, journal: Journal) -> int:
+    """Bring all events that the store lacks into it; return how many."""
+    first = projected(store)
+    last = stored = first
+    if journal.last_seq() < first:
+        raise StoreError(
+            f"registry contains journal event {first}, the journal ends at {journal.last_seq()};"
+            " 'edgekit registry rebuild' makes it anew"
+        )
+    changes: Changes = {}
+    for event in journal.events(after=first):
+        changes |= project(event, _blob(journal, event))
+        last = event.seq
+        if last - stored == _BATCH_EVENTS:
+            store.replace_graphs(changes | position(last))
+            changes, stored = {}, last
+    if last > stored:
+        store.replace_graphs(changes | position(last))
+    return last - first
+
+
+def rebuild(folder: Path, journal: Journal) -> int:
+    """Make the store in a folder anew from the journal; return the number of quads.
+
+    It is made beside the old one and takes its place when it is whole. If that is cut, the next
+    opening finds the old one, or none and follows the journal from its start.
+
+    Raises:
+        StoreError: If another process writes to the store, or the journal cannot be projected.
+    """
+    if (folder / "CURRENT").is_file():
+        Store.open(folder).close()  # Refuses while another process holds it.
+    fresh = folder.with_name(folder.name + ".new")
+    old = folder.with_name(folder.name + ".old")
+    try:
+        for rest in (fresh, old):
+            shutil.rmtree(rest, ignore_errors=True)
+        graphs: Changes = {}
+        last = 0
+        for event in journal.events():
+            graphs |= project(event, _blob(journal, event))
+            last = event.seq
+        graphs |= position(last)
+        with Store.open(fresh) as store:
+            store.fill(quad for quads in graphs.values() for quad in quads)
+            count = len(store)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as exc:
+        raise StoreError(f"registry {folder} cannot be made anew: {exc}") from exc
+    return count
+
+
+def open_current(root: Path) -> Store:
+    """Open the store of a project for reading, in step with the journal if nobody else writes.
+
+    Args:
+        root: The folder `.edgekit` of the project.
+    """
+    folder = root / STORE_FOLDER
+    if not (root / "journal.db").is_file():
+        raise StoreError(f"no journal at {root / 'journal.db'}: nothing was registered yet")
+    try:
+        store = Store.open(folder)
+    except StoreError:
+        return Store.read_only(folder)
+    with Journal.open(root) as journal:
+        catch_up(store, journal)
+    return store
+
+
+def _blob(journal: Journal, event: Event) -> bytes | None:
+    if event.kind != "document.loaded" or event.blob is None:
+        return None
+    return journal.blob(event.blob)
