@@ -153,7 +153,7 @@ def build_program(
 
 
 def write_generated(board: Board, ops: tuple[str, ...], folder: Path) -> Path | None:
-    """Write `board.h`, `ek_op_set.h` and the linker script; return the script, None for the host."""
+    """Write what the sources include; return the linker script, None for the host."""
     from edgekit.ops import kernel_set_hash
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,8 +204,8 @@ def op_set_header(ops: Sequence[str]) -> str:
     """
     lines = {}
     text = (share.firmware() / "include" / "ek_ops.def").read_text(encoding="utf-8")
-    for match in re.finditer(r"^X\(\s*(\w+)\s*,.*\)\s*$", text, re.MULTILINE):
-        lines[match.group(1)] = match.group(0).strip()
+    for match in re.finditer(r"^X\(\w+, \d+, (\w+), \d\)$", text, re.MULTILINE):
+        lines[match.group(1)] = match.group(0)
     unknown = [op for op in ops if op not in lines]
     if unknown:
         raise ConfigError(f"operator '{unknown[0]}' is not in ek_ops.def")

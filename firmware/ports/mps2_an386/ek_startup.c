@@ -7,7 +7,7 @@
 #include "ek_port.h"
 #include "ek_semihost.h"
 
-enum { FAULT_EXIT = 101 };
+enum { FAULT_EXIT = 101, NMI = 2 };
 enum { STACK_PAINT = 0x5aa5a55a };
 
 /* System control block and memory protection unit.
@@ -98,6 +98,10 @@ __attribute__((naked)) void ek_fault_handler(void) {
 }
 
 _Noreturn void ek_fault_report(const uint32_t *frame, uint32_t exception) {
+    if ((exception & 0x1ffu) == NMI) {
+        ek_console_write("watchdog: not fed, reset\n");
+        ek_port_reset();
+    }
     ek_console_write("fault: exception ");
     ek_console_write_number(exception & 0x1ffu);
     const uintptr_t low = (uintptr_t)ek_stack_bottom;

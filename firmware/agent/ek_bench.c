@@ -1,0 +1,199 @@
+#include "ek_bench.h"
+
+#include <string.h>
+
+#include "board.h"
+#include "ek.h"
+#include "ek_frame.h"
+#include "ek_port.h"
+#include "ek_wire.h"
+
+enum { SHORT_ROUNDS = 1000, LONG_ROUNDS = 101000, STACK_OUTPUT_BYTES = 1024 };
+enum { PAINT_RUN = 0xa5, PAINT_LAYERS = 0x5a };
+
+typedef struct job {
+    uint32_t count;
+    uint32_t input_bytes;
+    uint32_t output_bytes;
+    uint32_t image_bytes;
+    uint32_t inputs; /* offsets in the persistent memory */
+    uint32_t outputs;
+    uint32_t result;
+} job;
+
+typedef struct result {
+    uint32_t done;
+    uint32_t arena_bytes;
+    uint32_t nodes;
+    uint32_t empty_ticks;
+    uint32_t short_ticks;
+    uint32_t long_ticks;
+    uint32_t loop_instructions;
+} result;
+
+typedef struct layer_clock {
+    uint32_t at; /* offset of the next ticks to write */
+    uint32_t begin;
+    ek_status status;
+} layer_clock;
+
+/* True if n items of size bytes lie in the region from offset on. */
+static int fits(uint32_t offset, uint64_t n, uint64_t size) {
+    return offset <= EK_FLASH_BENCH_BYTES && n * size <= EK_FLASH_BENCH_BYTES - offset;
+}
+
+static ek_status read_job(job *task) {
+    const uint8_t *at = ek_port_flash_base() + EK_FLASH_BENCH_OFFSET;
+    if (memcmp(at, "EKBJ", 4) != 0) {
+        return EK_ERR_MAGIC;
+    }
+    if (ek_wire_get_u16(at + 4) != 1U || ek_wire_get_u16(at + 6) != 0U) {
+        return EK_ERR_VERSION;
+    }
+    if (ek_crc32(0, at, 36) != ek_wire_get_u32(at + 36)) {
+        return EK_ERR_CRC;
+    }
+    task->count = ek_wire_get_u32(at + 8);
+    task->input_bytes = ek_wire_get_u32(at + 12);
+    task->output_bytes = ek_wire_get_u32(at + 16);
+    task->image_bytes = ek_wire_get_u32(at + 20);
+    task->inputs = ek_wire_get_u32(at + 24);
+    task->outputs = ek_wire_get_u32(at + 28);
+    task->result = ek_wire_get_u32(at + 32);
+    if (task->count == 0U || task->image_bytes > EK_FLASH_SLOT_A_BYTES ||
+        !fits(task->inputs, task->count, task->input_bytes) ||
+        !fits(task->outputs, task->count, task->output_bytes) ||
+        !fits(task->result, (uint64_t)task->count + EK_BENCH_RESULT_BYTES / 4U, 4U)) {
+        return EK_ERR_RANGE;
+    }
+    task->inputs += EK_FLASH_BENCH_OFFSET;
+    task->outputs += EK_FLASH_BENCH_OFFSET;
+    task->result += EK_FLASH_BENCH_OFFSET;
+    return EK_OK;
+}
+
+static ek_status write_u32(uint32_t offset, uint32_t value) {
+    uint8_t bytes[4];
+    ek_wire_put_u32(bytes, value);
+    return ek_port_flash_write(offset, bytes, sizeof bytes);
+}
+
+static void on_layer(void *context, uint32_t node) {
+    layer_clock *clock = context;
+    const uint32_t end = ek_port_ticks();
+    if (node > 0U && clock->status == EK_OK) {
+        clock->status = write_u32(clock->at, end - clock->begin);
+        clock->at += 4U;
+    }
+    clock->begin = ek_port_ticks();
+}
+
+static uint32_t loop_ticks(uint32_t rounds) {
+    const uint32_t begin = ek_port_ticks();
+    (void)ek_check_loop(rounds);
+    return ek_port_ticks() - begin;
+}
+
+static void measure_clock(result *out) {
+    const uint32_t begin = ek_port_ticks();
+    out->empty_ticks = ek_port_ticks() - begin;
+    out->short_ticks = loop_ticks(SHORT_ROUNDS);
+    out->long_ticks = loop_ticks(LONG_ROUNDS);
+    out->loop_instructions = ek_check_loop(1) * (uint32_t)(LONG_ROUNDS - SHORT_ROUNDS);
+}
+
+/* Bytes of the arena up to the last one that differs from the paint. */
+static uint32_t touched(const uint8_t *arena, uint32_t n, uint8_t paint) {
+    while (n > 0U && arena[n - 1U] == paint) {
+        n--;
+    }
+    return n;
+}
+
+static ek_status run_all(const job *task, const ek_image *image, int8_t *output, result *out) {
+    const uint8_t *base = ek_port_flash_base();
+    uint8_t *arena = ek_port_arena();
+    const size_t arena_bytes = ek_image_arena_bytes(image);
+    const uint32_t ticks_at = task->result + EK_BENCH_RESULT_BYTES;
+    memset(arena, PAINT_RUN, arena_bytes);
+    for (uint32_t i = 0; i < task->count; i++) {
+        const int8_t *input = (const int8_t *)(base + task->inputs + (size_t)i * task->input_bytes);
+        const uint32_t begin = ek_port_ticks();
+        ek_status status = ek_run(image, arena, arena_bytes, input, output);
+        const uint32_t ticks = ek_port_ticks() - begin;
+        if (i == 0U) {
+            out->arena_bytes = touched(arena, (uint32_t)arena_bytes, PAINT_RUN);
+        }
+        if (status == EK_OK) {
+            status = ek_port_flash_write(task->outputs + (size_t)i * task->output_bytes,
+                                         (const uint8_t *)output, task->output_bytes);
+        }
+        if (status == EK_OK) {
+            status = write_u32(ticks_at + 4U * i, ticks);
+        }
+        if (status != EK_OK) {
+            return status;
+        }
+        out->done = i + 1U;
+    }
+    layer_clock clock = {.at = ticks_at + 4U * task->count, .status = EK_OK};
+    memset(arena, PAINT_LAYERS, arena_bytes);
+    const ek_status status = ek_run_hooked(
+        image, arena, arena_bytes, (const int8_t *)(base + task->inputs), output, on_layer, &clock);
+    const uint32_t again = touched(arena, (uint32_t)arena_bytes, PAINT_LAYERS);
+    out->arena_bytes = again > out->arena_bytes ? again : out->arena_bytes;
+    return status != EK_OK ? status : clock.status;
+}
+
+static ek_status run_job(const job *task, result *out) {
+    ek_image image;
+    const ek_status status =
+        ek_image_open(&image, ek_port_flash_base() + EK_FLASH_SLOT_A_OFFSET, task->image_bytes);
+    if (status != EK_OK) {
+        return status;
+    }
+    out->nodes = (uint32_t)ek_image_node_count(&image);
+    if (ek_image_input_bytes(&image) != task->input_bytes ||
+        ek_image_output_bytes(&image) != task->output_bytes) {
+        return EK_ERR_SHAPE;
+    }
+    const uint64_t words = (uint64_t)task->count + out->nodes;
+    if (!fits(task->result - EK_FLASH_BENCH_OFFSET, words + EK_BENCH_RESULT_BYTES / 4U, 4U)) {
+        return EK_ERR_SPACE;
+    }
+    /* The output goes to the stack, or behind the model's part of the arena if it is large. */
+    int8_t small[STACK_OUTPUT_BYTES];
+    const size_t large = task->output_bytes > sizeof small ? task->output_bytes : 0U;
+    if (ek_image_arena_bytes(&image) + large > EK_ARENA_BYTES) {
+        return EK_ERR_ARENA;
+    }
+    int8_t *output = large > 0U ? (int8_t *)ek_port_arena() + ek_image_arena_bytes(&image) : small;
+    measure_clock(out);
+    return run_all(task, &image, output, out);
+}
+
+static ek_status write_result(uint32_t offset, const result *out, ek_status status) {
+    uint8_t header[EK_BENCH_RESULT_BYTES] = {'E', 'K', 'B', 'R', 1, 0};
+    ek_wire_put_u16(header + 6, (uint16_t)-status);
+    ek_wire_put_u32(header + 8, out->done);
+    ek_wire_put_u32(header + 12, out->arena_bytes);
+    ek_wire_put_u32(header + 16, out->nodes);
+    ek_wire_put_u32(header + 20, out->empty_ticks);
+    ek_wire_put_u32(header + 24, out->short_ticks);
+    ek_wire_put_u32(header + 28, out->long_ticks);
+    ek_wire_put_u32(header + 32, out->loop_instructions);
+    return ek_port_flash_write(offset, header, sizeof header);
+}
+
+int ek_bench_main(void) {
+    job task;
+    result out = {0};
+    ek_status status = read_job(&task);
+    if (status == EK_OK) {
+        status = run_job(&task, &out);
+        const ek_status written = write_result(task.result, &out, status);
+        status = status != EK_OK ? status : written;
+    }
+    ek_port_log(status == EK_OK ? "bench: done" : ek_status_text(status));
+    return -(int)status;
+}
