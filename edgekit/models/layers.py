@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 
-class AttentionBias(layers.Layer):  # type: ignore[misc]
+class AttentionBias(layers.Layer):
     """Add a learned scalar per head and offset (|dx|, |dy|) to attention scores.
 
     Source: LeViT (arXiv 2104.01136), section 4.3; TinyViT, class Attention.
@@ -53,7 +53,10 @@ class Stack:
         """Make a seeded fan-in initializer."""
         (child,) = self._seeds.spawn(1)
         return keras.initializers.VarianceScaling(
-            gain, mode="fan_in", distribution="truncated_normal", seed=int(child.generate_state(1)[0])
+            gain,
+            mode="fan_in",
+            distribution="truncated_normal",
+            seed=int(child.generate_state(1)[0]),
         )
 
     def conv(
