@@ -1,0 +1,244 @@
+"""Running a model on a board with many inputs, and counting its instructions.
+
+The firmware is the one of the fleet: a provisioning page with mode 1 makes it read a job from the
+bench region instead of joining a fleet. In the emulator one instruction takes a fixed time
+(-icount), so ticks of the board's timer count instructions.
+
+Twin: firmware/agent/ek_bench.h
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit import share
+from edgekit.boards import Board
+from edgekit.errors import CapacityError, ConfigError, DeviceError
+from edgekit.flash.flash_image import PROVISION_BYTES, FlashImage
+from edgekit.flash.process import ChildProcess
+from edgekit.flash.qemu import Emulator
+from edgekit.flash.virtual import VirtualDevice
+
+if TYPE_CHECKING:
+    from edgekit.export.mcu import Firmware
+
+JOB_HEADER = struct.Struct("<4sHHIIIIIII")
+RESULT_HEADER = struct.Struct("<4sHHIIIIIIII")
+_VERSION = 1
+_ALIGN = 16
+TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLoop:
+    """A loop of known length, measured like a model: both numbers must be equal.
+
+    Attributes:
+        expected: Instructions by the source of the loop, 0 if the board cannot say.
+        measured: Instructions by the board's timer.
+    """
+
+    expected: int
+    measured: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRun:
+    """What a board computed.
+
+    Attributes:
+        outputs: int8 [N, ...], as many elements per row as the model's output.
+        instructions: Per inference [N], float64 since a tick may be several; empty if the board
+            does not count them.
+        layers: Instructions per node, in the order of the image; empty if not counted.
+        ticks: Per inference [N], of the board's timer.
+        arena_bytes: Arena that was really touched.
+        stack_bytes: Stack that was really used, 0 if the board does not say.
+        seconds: Wall-clock time on this machine, boot included.
+    """
+
+    outputs: npt.NDArray[np.int8]
+    instructions: npt.NDArray[np.float64]
+    layers: tuple[float, ...]
+    ticks: npt.NDArray[np.uint32]
+    check_loop: CheckLoop
+    arena_bytes: int
+    stack_bytes: int
+    seconds: float
+
+
+def run_on_board(
+    board: Board,
+    image: bytes,
+    inputs: npt.NDArray[np.int8],
+    *,
+    firmware: Firmware | None = None,
+    work: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> BoardRun:
+    """Run a model image on a board, or on the host port, once per input.
+
+    Args:
+        image: An `.ekm`.
+        inputs: Model inputs int8 [N, ...].
+        firmware: What to run; by default one with all kernels is built and kept in the cache.
+        work: Folder for flash file and log, kept afterwards; by default a temporary one.
+
+    Raises:
+        CapacityError: If the image or the job does not fit.
+        DeviceError: If the board refuses the image or does not finish.
+    """
+    from edgekit.formats.image import read_image
+
+    if board.emulator is None and board.core != "host":
+        raise ConfigError(f"board '{board.name}' has support = \"{board.support}\": it cannot run")
+    if inputs.dtype != np.int8 or inputs.shape[0] == 0:
+        raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, expected int8 [N >= 1, ...]")
+    program = firmware if firmware is not None else cached_firmware(board)
+    graph = read_image(image).graph
+    output_shape = graph.tensors[graph.outputs[0]].shape
+    output_bytes = int(np.prod(output_shape))
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+        return _run(board, program, image, inputs, output_bytes, work, timeout_s)
+    with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder:
+        return _run(board, program, image, inputs, output_bytes, Path(folder), timeout_s)
+
+
+def cached_firmware(board: Board, ops: tuple[str, ...] | None = None) -> Firmware:
+    """Build the firmware with ops, by default all kernels, into the cache; quick the second time."""
+    from edgekit.export.mcu import build_firmware
+    from edgekit.ops import kernel_set, kernel_set_hash
+
+    names = ops if ops is not None else kernel_set("all")
+    folder = share.cache_dir() / "firmware" / f"{board.name}-{kernel_set_hash(names).hex()}"
+    return build_firmware(board, ops=names, out=folder)
+
+
+def bench_page() -> bytes:
+    """Return a provisioning page with mode 1. Source: PROTOCOL.md, "Provisioning page"."""
+    page = bytearray(PROVISION_BYTES)
+    page[:8] = struct.pack("<4sHH", b"EKPV", 1, 1)
+    page[8:13] = b"bench"
+    page[-4:] = struct.pack("<I", zlib.crc32(page[:-4]))
+    return bytes(page)
+
+
+def _run(
+    board: Board,
+    program: Firmware,
+    image: bytes,
+    inputs: npt.NDArray[np.int8],
+    output_bytes: int,
+    work: Path,
+    timeout_s: float,
+) -> BoardRun:
+    flash = FlashImage(work / "flash.bin", board)
+    log = work / "board.log"
+    log.unlink(missing_ok=True)
+    flash.write_provision(bench_page())
+    flash.write_slot("a", image)
+    outputs_at, result_at = _write_job(flash, image, inputs, output_bytes)
+    child: ChildProcess
+    if board.emulator is not None:
+        child = Emulator(board, program.elf, flash.path, icount=True, log=log)
+    else:
+        child = VirtualDevice(program.elf, flash.path, log=log)
+    begin = time.monotonic()
+    with child:
+        status = child.wait(timeout_s)
+    seconds = time.monotonic() - begin
+    if status != 0:
+        lines = child.log_tail(3).replace("\n", "; ")
+        raise DeviceError(f"board '{board.name}' ended with status {status}: {lines or 'no word'}")
+    outputs = flash.read("bench", outputs_at, inputs.shape[0] * output_bytes)
+    array = np.frombuffer(outputs, np.int8).reshape(inputs.shape[0], output_bytes)
+    return _read_result(board, flash, result_at, array, _stack_bytes(child), seconds)
+
+
+def _write_job(
+    flash: FlashImage, image: bytes, inputs: npt.NDArray[np.int8], output_bytes: int
+) -> tuple[int, int]:
+    count = inputs.shape[0]
+    data = np.ascontiguousarray(inputs).tobytes()
+    inputs_at = _align(JOB_HEADER.size + 4)
+    outputs_at = _align(inputs_at + len(data))
+    result_at = _align(outputs_at + count * output_bytes)
+    room = flash.region("bench").bytes
+    result_bytes = min(RESULT_HEADER.size + 4 * count + 65_536, max(room - result_at, 0))
+    if result_bytes < RESULT_HEADER.size + 4 * count:
+        raise CapacityError(
+            f"{count} inputs of {len(data) // count} bytes need {result_at + 4 * count} bytes,"
+            f" the bench region of board '{flash.board.name}' has {room}",
+            needed_bytes=result_at + RESULT_HEADER.size + 4 * count,
+            free_bytes=room,
+        )
+    flash.write("bench", b"\xff" * (result_at - outputs_at + result_bytes), outputs_at)
+    flash.write("bench", data, inputs_at)
+    header = JOB_HEADER.pack(
+        b"EKBJ",
+        _VERSION,
+        0,
+        count,
+        len(data) // count,
+        output_bytes,
+        len(image),
+        inputs_at,
+        outputs_at,
+        result_at,
+    )
+    flash.write("bench", header + struct.pack("<I", zlib.crc32(header)))
+    return outputs_at, result_at
+
+
+def _read_result(
+    board: Board,
+    flash: FlashImage,
+    at: int,
+    outputs: npt.NDArray[np.int8],
+    stack_bytes: int,
+    seconds: float,
+) -> BoardRun:
+    header = flash.read("bench", at, RESULT_HEADER.size)
+    magic, version, status, done, arena, nodes, empty, short, long, expected, _ = (
+        RESULT_HEADER.unpack(header)
+    )
+    count = outputs.shape[0]
+    if magic != b"EKBR" or version != _VERSION or status != 0 or done != count:
+        raise DeviceError(f"board '{board.name}' left no whole result of {count} inputs")
+    words = flash.read("bench", at + RESULT_HEADER.size, 4 * (count + nodes))
+    ticks = np.frombuffer(words, "<u4").astype(np.uint32)
+    counted = board.emulator is not None
+    scale = 1e9 / board.ticks_hz / board.emulator.instruction_ns if board.emulator else 0.0
+    net = (ticks.astype(np.float64) - empty) * scale
+    return BoardRun(
+        outputs=outputs,
+        instructions=net[:count] if counted else np.empty(0, np.float64),
+        layers=tuple(net[count:].tolist()) if counted else (),
+        ticks=ticks[:count],
+        check_loop=CheckLoop(expected=expected, measured=(long - short) * scale),
+        arena_bytes=arena,
+        stack_bytes=stack_bytes,
+        seconds=seconds,
+    )
+
+
+def _stack_bytes(child: ChildProcess) -> int:
+    for line in reversed(child.log_tail(5).splitlines()):
+        words = line.split()
+        if words[:3] == ["exit:", "stack", "used"] and len(words) > 3 and words[3].isdigit():
+            return int(words[3])
+    return 0
+
+
+def _align(offset: int) -> int:
+    return (offset + _ALIGN - 1) // _ALIGN * _ALIGN
