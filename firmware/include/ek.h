@@ -1,0 +1,92 @@
+/* The model runtime: open a model image where it lies, prove it, run it in memory that the caller owns.
+ * Bytes: firmware/runtime/CONTAINER.md. Writer: edgekit/formats/image.py. No heap, no state, no recursion. */
+#ifndef EK_H
+#define EK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ek_status.h"
+
+/* Views into the bytes of an image, made by ek_image_open; the bytes must stay where they are. Fields are private. */
+typedef struct ek_image {
+    const uint8_t *bytes;
+    const uint8_t *meta;
+    const uint8_t *features;
+    const uint8_t *ops;
+    const uint8_t *weights;
+    const uint8_t *plan;
+    const uint8_t *head;
+    const uint8_t *golden;
+    uint32_t length;
+    uint32_t meta_bytes;
+    uint32_t weights_bytes;
+    uint32_t arena_bytes;
+    uint32_t node_count;
+    uint32_t word_count;
+    uint32_t tensor_count;
+    uint32_t input;
+    uint32_t output;
+    uint32_t input_bytes;
+    uint32_t output_bytes;
+    uint32_t head_node;
+    uint32_t golden_count;
+} ek_image;
+
+/* Proves an image whole, once: checksum, every offset, size, tensor, operator, parameter and shape. After EK_OK, ek_run
+ * reads and writes only the image, the arena, the input and the output.
+ * bytes: 16-byte aligned. length: bytes that may be read; the image may be shorter (a flash slot).
+ * Statuses: EK_ERR_ARGUMENT (alignment), EK_ERR_TRUNCATED, EK_ERR_MAGIC, EK_ERR_VERSION, EK_ERR_CRC, EK_ERR_RANGE,
+ * EK_ERR_OP, EK_ERR_SHAPE, EK_ERR_NOT_FINITE. */
+ek_status ek_image_open(ek_image *image, const uint8_t *bytes, size_t length);
+
+size_t ek_image_bytes(const ek_image *image);        /* of the image itself */
+size_t ek_image_arena_bytes(const ek_image *image);  /* working memory, exact, scratch included */
+size_t ek_image_input_bytes(const ek_image *image);  /* int8 */
+size_t ek_image_output_bytes(const ek_image *image); /* int8 */
+size_t ek_image_raw_bytes(const ek_image *image);    /* what ek_features_apply reads */
+size_t ek_image_node_count(const ek_image *image);
+
+/* CBOR map of the image: name, version, labels and so on; bytes receives its length. */
+const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes);
+
+/* Runs the model once. arena: 16-byte aligned, at least ek_image_arena_bytes; its content does not matter before and is
+ * undefined after. Statuses: EK_ERR_ARENA. */
+ek_status ek_run(const ek_image *image, uint8_t *arena, size_t arena_bytes, const int8_t *input,
+                 int8_t *output);
+
+/* Called before node i, and once after the last with node = number of nodes. */
+typedef void (*ek_layer_hook)(void *context, uint32_t node);
+
+/* As ek_run, with a hook around every node. */
+ek_status ek_run_hooked(const ek_image *image, uint8_t *arena, size_t arena_bytes,
+                        const int8_t *input, int8_t *output, ek_layer_hook hook, void *context);
+
+/* Turns raw bytes (ek_image_raw_bytes) into the model's input (ek_image_input_bytes). */
+ek_status ek_features_apply(const ek_image *image, const uint8_t *raw, int8_t *input);
+
+/* Runs every golden vector of the image: raw -> input and input -> output must be equal in each byte.
+ * arena: as for ek_run. Statuses: EK_ERR_GOLDEN, EK_ERR_ARENA, EK_ERR_STATE if there is none. */
+ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_bytes);
+
+/* The layer that is trained on the device: classes x features, float32, little-endian, 4-byte aligned. */
+typedef struct {
+    uint32_t classes;       /* k */
+    uint32_t max_classes;   /* K_max >= k */
+    uint32_t features;      /* h */
+    float scale;            /* of the int8 features */
+    int32_t zero_point;     /* of the int8 features */
+    const uint8_t *weights; /* float32 [k, h] */
+    const uint8_t *bias;    /* float32 [k] */
+    float rate;             /* default learning rate */
+} ek_head;
+
+/* Reads the head section. Statuses: EK_ERR_STATE if the image has none. */
+ek_status ek_image_head(const ek_image *image, ek_head *head);
+
+/* Runs the model up to the tensor that the head reads, and copies it: features int8 [h].
+ * Statuses: EK_ERR_STATE if the image has no head, EK_ERR_ARENA. */
+ek_status ek_run_features(const ek_image *image, uint8_t *arena, size_t arena_bytes,
+                          const int8_t *input, int8_t *features);
+
+#endif

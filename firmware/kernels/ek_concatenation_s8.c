@@ -1,0 +1,56 @@
+/* y = the inputs one after the other along one dimension; all have the same scale.
+ * Params: axis. Scratch: none.
+ * Twin: edgekit/ops/layout.py, CONCATENATION. */
+#include "ek_kernel.h"
+
+enum { AXIS, PARAMS };
+
+ek_status ek_concatenation_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+    const uint32_t inputs = call->inputs;
+    const ek_tensor *y = &call->tensors[inputs];
+    uint64_t sum = 0;
+    if (inputs == 0 || !ek_call_is(call, inputs, 1, PARAMS) || y->rank == 0) {
+        return EK_ERR_SHAPE;
+    }
+    if (!ek_params_in(call, AXIS, 1, 0, (int32_t)y->rank - 1)) {
+        return EK_ERR_RANGE;
+    }
+    const uint32_t axis = (uint32_t)ek_param(call, AXIS);
+    for (uint32_t i = 0; i < inputs; i++) {
+        const ek_tensor *x = &call->tensors[i];
+        if (x->type != EK_S8 || x->rank != y->rank) {
+            return EK_ERR_SHAPE;
+        }
+        for (uint32_t d = 0; d < y->rank; d++) {
+            if (d != axis && x->dims[d] != y->dims[d]) {
+                return EK_ERR_SHAPE;
+            }
+        }
+        sum += x->dims[axis];
+    }
+    *scratch_bytes = 0;
+    return sum == y->dims[axis] ? EK_OK : EK_ERR_SHAPE;
+}
+
+void ek_concatenation_s8(const ek_call *call) {
+    const ek_tensor *y = &call->tensors[call->inputs];
+    const uint32_t axis = (uint32_t)ek_param(call, AXIS);
+    size_t outer = 1;
+    size_t inner = 1;
+    for (uint32_t d = 0; d < y->rank; d++) {
+        outer *= d < axis ? y->dims[d] : 1;
+        inner *= d > axis ? y->dims[d] : 1;
+    }
+    uint8_t *start = y->write;
+    for (uint32_t i = 0; i < call->inputs; i++) {
+        const size_t run = call->tensors[i].dims[axis] * inner;
+        const uint8_t *from = call->tensors[i].data;
+        uint8_t *to = start;
+        for (size_t n = outer; n != 0; n--) {
+            memcpy(to, from, run);
+            from += run;
+            to += y->dims[axis] * inner;
+        }
+        start += run;
+    }
+}

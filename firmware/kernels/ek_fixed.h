@@ -1,0 +1,51 @@
+/* Fixed-point arithmetic of LiteRT's reference kernels: scaling of 32-bit accumulators to 8 bits. */
+#ifndef EK_FIXED_H
+#define EK_FIXED_H
+
+#include <stdint.h>
+
+enum {
+    EK_ROUND_DOUBLE = 0, /* convolutions, and all of TFLM: two roundings */
+    EK_ROUND_SINGLE = 1  /* LiteRT's dense kernels: one rounding */
+};
+
+/* round(a * multiplier * 2^(shift - 31)), rounded at bit 31 and again at the shift, ties away from zero at the second.
+ * multiplier: [0, 2^31). shift: [-31, 30], positive shifts left; bits lost on the left wrap.
+ * Source: gemmlowp, fixedpoint.h, SaturatingRoundingDoublingHighMul and RoundingDivideByPOT.
+ * Twin: edgekit/ops/fixed.py, multiply. */
+static inline int32_t ek_multiply_double(int32_t a, int32_t multiplier, int32_t shift) {
+    if (shift >= 0) {
+        int64_t product = (int64_t)(int32_t)((uint32_t)a << shift) * multiplier;
+        return (int32_t)((product + (INT64_C(1) << 30)) >> 31);
+    }
+    /* Both roundings in one 64-bit sum: exact, because the sign of a is the sign of the product. */
+    int64_t sum = (int64_t)a * multiplier + (INT64_C(1) << 30) + (INT64_C(1) << (30 - shift));
+    sum -= (int64_t)(a < 0) << 31;
+    return (int32_t)(sum >> (31 - shift));
+}
+
+/* round(a * multiplier * 2^(shift - 31)), rounded once, ties up. Same ranges.
+ * Source: tensorflow/lite/kernels/internal/common.cc, MultiplyByQuantizedMultiplier with TFLITE_SINGLE_ROUNDING.
+ * Twin: edgekit/ops/fixed.py, multiply. */
+static inline int32_t ek_multiply_single(int32_t a, int32_t multiplier, int32_t shift) {
+    int32_t total = 31 - shift;
+    return (int32_t)(((int64_t)a * multiplier + (INT64_C(1) << (total - 1))) >> total);
+}
+
+/* a + b that wraps. */
+static inline int32_t ek_add_wrap(int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+static inline int8_t ek_clamp_s8(int32_t value, int32_t low, int32_t high) {
+    value = value < low ? low : value;
+    value = value > high ? high : value;
+    return (int8_t)value;
+}
+
+/* round(a * b / 2^31), ties up. */
+static inline int32_t ek_high_mul(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
+}
+
+#endif

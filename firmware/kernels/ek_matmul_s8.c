@@ -1,0 +1,110 @@
+#include "ek_matmul_s8.h"
+
+#include <stddef.h>
+
+#include "ek_bytes.h"
+#include "ek_fixed.h"
+
+static inline int8_t finish(const ek_matmul *m, const uint8_t *requant, int32_t sum) {
+    int32_t multiplier = m->multiplier;
+    int32_t shift = m->shift;
+    if (m->requant_stride == 12) {
+        multiplier = ek_get_i32(requant + 4);
+        shift = ek_get_i32(requant + 8);
+    }
+    sum = ek_add_wrap(sum, ek_get_i32(requant));
+    int32_t value = m->rounding == EK_ROUND_SINGLE ? ek_multiply_single(sum, multiplier, shift)
+                                                   : ek_multiply_double(sum, multiplier, shift);
+    return ek_clamp_s8(ek_add_wrap(value, m->y_zero_point), m->y_min, m->y_max);
+}
+
+/* Two rows at once, two columns at a time: 4 loads for 4 products. */
+static void two_rows(const ek_matmul *m, const int8_t *x, int8_t *y) {
+    const uint32_t k = m->k;
+    const int8_t *w = m->weights;
+    const uint8_t *requant = m->requant;
+    int8_t *y0 = y;
+    int8_t *y1 = y + m->n;
+    uint32_t n = m->n;
+    for (; n >= 2; n -= 2) {
+        const int8_t *x0 = x;
+        const int8_t *x1 = x + k;
+        const int8_t *w1 = w + k;
+        int32_t s00 = 0;
+        int32_t s01 = 0;
+        int32_t s10 = 0;
+        int32_t s11 = 0;
+        for (uint32_t i = k; i != 0; i--) {
+            int32_t a0 = *x0++;
+            int32_t a1 = *x1++;
+            int32_t b0 = *w++;
+            int32_t b1 = *w1++;
+            s00 += a0 * b0;
+            s01 += a0 * b1;
+            s10 += a1 * b0;
+            s11 += a1 * b1;
+        }
+        w = w1;
+        *y0++ = finish(m, requant, s00);
+        *y1++ = finish(m, requant, s10);
+        requant += m->requant_stride;
+        *y0++ = finish(m, requant, s01);
+        *y1++ = finish(m, requant, s11);
+        requant += m->requant_stride;
+    }
+    if (n != 0) {
+        const int8_t *x0 = x;
+        const int8_t *x1 = x + k;
+        int32_t s0 = 0;
+        int32_t s1 = 0;
+        for (uint32_t i = k; i != 0; i--) {
+            int32_t b = *w++;
+            s0 += *x0++ * b;
+            s1 += *x1++ * b;
+        }
+        *y0 = finish(m, requant, s0);
+        *y1 = finish(m, requant, s1);
+    }
+}
+
+static void one_row(const ek_matmul *m, const int8_t *x, int8_t *y) {
+    const uint32_t k = m->k;
+    const int8_t *w = m->weights;
+    const uint8_t *requant = m->requant;
+    uint32_t n = m->n;
+    for (; n >= 2; n -= 2) {
+        const int8_t *x0 = x;
+        const int8_t *w1 = w + k;
+        int32_t s0 = 0;
+        int32_t s1 = 0;
+        for (uint32_t i = k; i != 0; i--) {
+            int32_t a = *x0++;
+            s0 += a * *w++;
+            s1 += a * *w1++;
+        }
+        w = w1;
+        *y++ = finish(m, requant, s0);
+        requant += m->requant_stride;
+        *y++ = finish(m, requant, s1);
+        requant += m->requant_stride;
+    }
+    if (n != 0) {
+        const int8_t *x0 = x;
+        int32_t s0 = 0;
+        for (uint32_t i = k; i != 0; i--) {
+            s0 += *x0++ * *w++;
+        }
+        *y = finish(m, requant, s0);
+    }
+}
+
+void ek_matmul_s8(const ek_matmul *m, const int8_t *x, uint32_t rows, int8_t *y) {
+    for (; rows >= 2; rows -= 2) {
+        two_rows(m, x, y);
+        x += 2 * (size_t)m->k;
+        y += 2 * (size_t)m->n;
+    }
+    if (rows != 0) {
+        one_row(m, x, y);
+    }
+}

@@ -1,0 +1,86 @@
+/* x [N, H, W, C], y [N, OH, OW, C]; what lies outside does not count.
+ * Params: stride_h, stride_w, filter_h, filter_w, pad_top, pad_left, y_min, y_max. Scratch: none.
+ * Source: tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h, MaxPool.
+ * Twin: edgekit/ops/pool.py, MAX_POOL_2D. */
+#include "ek_fixed.h"
+#include "ek_kernel.h"
+
+enum { STRIDE_H, STRIDE_W, FILTER_H, FILTER_W, PAD_TOP, PAD_LEFT, Y_MIN, Y_MAX, PARAMS };
+
+ek_status ek_max_pool_2d_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+    const ek_tensor *x = &call->tensors[0];
+    const ek_tensor *y = &call->tensors[1];
+    if (!ek_call_is(call, 1, 1, PARAMS) || x->rank != 4 || y->rank != 4 ||
+        x->dims[0] != y->dims[0] || x->dims[3] != y->dims[3] || x->count > EK_MAX_INDEX ||
+        y->count > EK_MAX_INDEX) {
+        return EK_ERR_SHAPE;
+    }
+    if (!ek_params_in(call, STRIDE_H, 4, 1, 4096) || !ek_params_in(call, PAD_TOP, 2, 0, 65536) ||
+        !ek_clamp_ok(call, Y_MIN)) {
+        return EK_ERR_RANGE;
+    }
+    if (!ek_window_ok(call, y, 1, 1, STRIDE_H, PAD_TOP) ||
+        ek_param(call, FILTER_H) * ek_param(call, FILTER_W) > (int32_t)EK_MAX_TERMS) {
+        return EK_ERR_RANGE;
+    }
+    *scratch_bytes = 0;
+    return EK_OK;
+}
+
+/* One output pixel from the rows and columns of the window that lie inside. */
+static void pixel(const ek_call *call, const int8_t *start, uint32_t rows, uint32_t columns,
+                  int8_t *y) {
+    const ek_tensor *x = &call->tensors[0];
+    const size_t channels = x->dims[3];
+    const size_t line = x->dims[2] * channels;
+    const int32_t y_min = ek_param(call, Y_MIN);
+    const int32_t y_max = ek_param(call, Y_MAX);
+    for (size_t c = 0; c < channels; c++) {
+        const int8_t *row = start + c;
+        int32_t best = -128;
+        for (uint32_t r = rows; r != 0; r--) {
+            const int8_t *p = row;
+            for (uint32_t i = columns; i != 0; i--) {
+                best = *p > best ? *p : best;
+                p += channels;
+            }
+            row += line;
+        }
+        *y++ = ek_clamp_s8(best, y_min, y_max);
+    }
+}
+
+/* Cuts [start, start + length) to [0, limit); returns what is left. */
+static uint32_t cut(int32_t *start, int32_t length, int32_t limit) {
+    int32_t end = *start + length;
+    end = end > limit ? limit : end;
+    *start = *start < 0 ? 0 : *start;
+    return end > *start ? (uint32_t)(end - *start) : 0;
+}
+
+void ek_max_pool_2d_s8(const ek_call *call) {
+    const ek_tensor *x = &call->tensors[0];
+    const ek_tensor *y = &call->tensors[1];
+    const size_t channels = x->dims[3];
+    const int8_t *image = (const int8_t *)x->data;
+    int8_t *out = (int8_t *)y->write;
+    for (uint32_t batch = 0; batch < x->dims[0]; batch++) {
+        for (uint32_t oy = 0; oy < y->dims[1]; oy++) {
+            int32_t iy = (int32_t)oy * ek_param(call, STRIDE_H) - ek_param(call, PAD_TOP);
+            uint32_t rows = cut(&iy, ek_param(call, FILTER_H), (int32_t)x->dims[1]);
+            for (uint32_t ox = 0; ox < y->dims[2]; ox++) {
+                int32_t ix = (int32_t)ox * ek_param(call, STRIDE_W) - ek_param(call, PAD_LEFT);
+                uint32_t columns = cut(&ix, ek_param(call, FILTER_W), (int32_t)x->dims[2]);
+                if (rows == 0 || columns == 0) {
+                    memset(out, x->zero_point, channels);
+                } else {
+                    const int8_t *start =
+                        image + ((size_t)iy * x->dims[2] + (size_t)ix) * channels;
+                    pixel(call, start, rows, columns, out);
+                }
+                out += channels;
+            }
+        }
+        image += x->count / x->dims[0];
+    }
+}

@@ -1,0 +1,85 @@
+/* Runs a proven image. */
+#include "ek.h"
+
+#include "ek_bytes.h"
+#include "ek_container.h"
+#include "ek_resolve.h"
+
+/* Runs nodes [0, end) on an input; tensors stay in the arena. */
+static ek_status run_nodes(const ek_image *image, uint8_t *arena, size_t arena_bytes,
+                           const int8_t *input, uint32_t end, ek_layer_hook hook, void *context) {
+    ek_call call;
+    const ek_op *op;
+    if (arena_bytes < image->arena_bytes || ((uintptr_t)arena & (EK_SECTION_ALIGN - 1)) != 0) {
+        return EK_ERR_ARENA;
+    }
+    memcpy(arena + ek_tensor_offset(image, image->input), input, image->input_bytes);
+    for (uint32_t node = 0; node < end; node++) {
+        if (hook != NULL) {
+            hook(context, node);
+        }
+        ek_node_resolve(image, node, arena, &call, &op);
+        op->run(&call);
+    }
+    if (hook != NULL) {
+        hook(context, end);
+    }
+    return EK_OK;
+}
+
+ek_status ek_run_hooked(const ek_image *image, uint8_t *arena, size_t arena_bytes,
+                        const int8_t *input, int8_t *output, ek_layer_hook hook, void *context) {
+    ek_status status =
+        run_nodes(image, arena, arena_bytes, input, image->node_count, hook, context);
+    if (status == EK_OK) {
+        memcpy(output, arena + ek_tensor_offset(image, image->output), image->output_bytes);
+    }
+    return status;
+}
+
+ek_status ek_run(const ek_image *image, uint8_t *arena, size_t arena_bytes, const int8_t *input,
+                 int8_t *output) {
+    return ek_run_hooked(image, arena, arena_bytes, input, output, NULL, NULL);
+}
+
+ek_status ek_run_features(const ek_image *image, uint8_t *arena, size_t arena_bytes,
+                          const int8_t *input, int8_t *features) {
+    if (image->head == NULL) {
+        return EK_ERR_STATE;
+    }
+    ek_status status = run_nodes(image, arena, arena_bytes, input, image->head_node, NULL, NULL);
+    if (status == EK_OK) {
+        const uint32_t tensor = ek_node_tensor(image, image->head_node, 0);
+        memcpy(features, arena + ek_tensor_offset(image, tensor), ek_get_u32(image->head + 12));
+    }
+    return status;
+}
+
+ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_bytes) {
+    if (image->golden == NULL) {
+        return EK_ERR_STATE;
+    }
+    const uint8_t *p = image->golden + EK_GOLDEN_HEADER_BYTES;
+    for (uint32_t i = 0; i < image->golden_count; i++) {
+        if (image->features != NULL) {
+            const uint8_t *raw = p;
+            p += image->input_bytes;
+            for (uint32_t n = 0; n < image->input_bytes; n++) {
+                if (image->features[EK_FEATURES_HEADER_BYTES + (size_t)raw[n]] != p[n]) {
+                    return EK_ERR_GOLDEN;
+                }
+            }
+        }
+        ek_status status = run_nodes(image, arena, arena_bytes, (const int8_t *)p,
+                                     image->node_count, NULL, NULL);
+        if (status != EK_OK) {
+            return status;
+        }
+        p += image->input_bytes;
+        if (memcmp(p, arena + ek_tensor_offset(image, image->output), image->output_bytes) != 0) {
+            return EK_ERR_GOLDEN;
+        }
+        p += image->output_bytes;
+    }
+    return EK_OK;
+}
