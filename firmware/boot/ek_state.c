@@ -50,6 +50,7 @@ static void record_write(const ek_state *state, uint8_t out[EK_STATE_RECORD_BYTE
     ek_wire_put_u64(out + 176, state->highest);
     memcpy(out + 184, state->refused_image, 32);
     ek_wire_put_u64(out + 216, state->refused_counter);
+    memcpy(out + 224, state->token, 8);
     ek_wire_put_u32(out + CRC_AT, ek_crc32(0, out, CRC_AT));
 }
 
@@ -82,6 +83,7 @@ static void record_read(const uint8_t *record, ek_state *state) {
     state->highest = ek_wire_get_u64(record + 176);
     memcpy(state->refused_image, record + 184, 32);
     state->refused_counter = ek_wire_get_u64(record + 216);
+    memcpy(state->token, record + 224, 8);
 }
 
 static size_t record_offset(size_t page, size_t index) {

@@ -26,6 +26,7 @@ typedef struct ek_state {
     uint32_t boot;
     bool has_claim_secret;
     bool claimed;
+    uint8_t token[8]; /* id of the token of this claim; another one in the page starts anew */
     uint8_t claim_secret[32]; /* X25519; made once, so that a repeated claim is the same claim */
     uint8_t device_key[32];
     uint8_t active; /* 0, 1 or EK_SLOT_NONE */

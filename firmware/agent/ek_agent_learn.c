@@ -1,0 +1,350 @@
+/* A federated task: fetch the head, train it on the board's samples, hold the update ready. */
+#include <string.h>
+
+#include "../learn/ek_learn.h"
+#include "../link/ek_wire.h"
+#include "ek_agent.h"
+#include "ek_port.h"
+#include "monocypher.h"
+
+#define SAMPLES_PER_STEP 32U
+
+static size_t aligned(size_t n) {
+    return (n + 15U) / 16U * 16U;
+}
+
+static void set_phase(ek_agent *agent, ek_learn_phase phase, ek_status status) {
+    if (agent->learn.phase == EK_LEARN_FETCH && phase != EK_LEARN_FETCH &&
+        agent->pull_owner == EK_PULL_HEAD) {
+        agent->pull_owner = EK_PULL_NOBODY;
+    }
+    agent->learn.phase = phase;
+    agent->learn.status = status;
+    agent->report.due = true;
+}
+
+static void refuse(ek_agent *agent, ek_status status) {
+    set_phase(agent, EK_LEARN_REFUSED, status);
+    ek_agent_log_status(agent, "task refused", status);
+}
+
+static bool is_working(ek_learn_phase phase) {
+    return phase == EK_LEARN_FETCH || phase == EK_LEARN_FEATURES || phase == EK_LEARN_TRAIN;
+}
+
+/* Points the trainer at the floats, with the shape of the active image's head. */
+static ek_status open_trainer(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    if (!agent->has_image) {
+        return EK_ERR_STATE;
+    }
+    ek_status status = ek_image_head(&agent->image, &learn->head);
+    if (status != EK_OK) {
+        return status;
+    }
+    const ek_head *head = &learn->head;
+    if (head->classes > EK_TRAIN_CLASSES_MAX || head->features > EK_HEAD_FLOATS_MAX ||
+        ek_head_float_bytes(head->classes, head->features) > sizeof learn->floats) {
+        return EK_ERR_SPACE;
+    }
+    learn->trainer.weights = learn->floats;
+    learn->trainer.bias = learn->floats + (size_t)head->classes * head->features;
+    learn->trainer.classes = head->classes;
+    learn->trainer.features = head->features;
+    learn->trainer.scale = head->scale;
+    learn->trainer.zero_point = head->zero_point;
+    return EK_OK;
+}
+
+void ek_learn_image_changed(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    if (is_working(learn->phase)) {
+        refuse(agent, EK_ERR_BASE);
+    }
+    agent->has_head_hash = false;
+    if (open_trainer(agent) != EK_OK) {
+        return;
+    }
+    const uint8_t *image = agent->state.slots[agent->state.active].image;
+    if (ek_learn_load(image, &learn->trainer) != EK_OK) {
+        const ek_head *head = &learn->head;
+        const size_t weights = (size_t)head->classes * head->features;
+        for (size_t i = 0; i < weights; i++) {
+            learn->floats[i] = ek_wire_get_f32(head->weights + 4U * i);
+        }
+        for (size_t j = 0; j < head->classes; j++) {
+            learn->trainer.bias[j] = ek_wire_get_f32(head->bias + 4U * j);
+        }
+    }
+    ek_head_hash(&learn->trainer, agent->head_hash);
+    agent->has_head_hash = true;
+}
+
+/* Where a sample lies while it becomes features: behind the image's part of the arena. */
+typedef struct sample_room {
+    uint8_t *raw;
+    int8_t *input;
+    int8_t *features;
+} sample_room;
+
+static bool find_room(const ek_agent *agent, sample_room *room) {
+    const size_t raw_at = aligned(ek_image_arena_bytes(&agent->image));
+    const size_t input_at = raw_at + aligned(ek_image_raw_bytes(&agent->image));
+    const size_t features_at = input_at + aligned(ek_image_input_bytes(&agent->image));
+    room->raw = ek_port_arena() + raw_at;
+    room->input = (int8_t *)(ek_port_arena() + input_at);
+    room->features = (int8_t *)(ek_port_arena() + features_at);
+    return features_at + aligned(agent->learn.head.features) <= EK_ARENA_BYTES;
+}
+
+static ek_status check_task(ek_agent *agent, const ek_task *task) {
+    sample_room room;
+    ek_status status = open_trainer(agent);
+    if (status != EK_OK) {
+        return status;
+    }
+    const ek_trainer *trainer = &agent->learn.trainer;
+    if (task->bytes !=
+        EK_HEAD_OBJECT_HEAD_BYTES + ek_head_float_bytes(trainer->classes, trainer->features)) {
+        return EK_ERR_SHAPE;
+    }
+    agent->learn.samples = (uint32_t)ek_port_sample_count();
+    if (agent->learn.samples == 0U) {
+        return EK_ERR_STATE;
+    }
+    return find_room(agent, &room) ? EK_OK : EK_ERR_ARENA;
+}
+
+void ek_learn_desired(ek_agent *agent, const ek_desired *desired, uint64_t now_ms) {
+    ek_agent_learn *learn = &agent->learn;
+    const ek_task *task = &desired->task;
+    if (!desired->has_task) {
+        if (learn->phase != EK_LEARN_IDLE) {
+            set_phase(agent, EK_LEARN_IDLE, EK_OK);
+        }
+        return;
+    }
+    if (learn->phase != EK_LEARN_IDLE && learn->task.run == task->run &&
+        learn->task.round == task->round) {
+        return; /* already at it, or done */
+    }
+    set_phase(agent, EK_LEARN_IDLE, EK_OK);
+    learn->task = *task;
+    learn->deadline_ms = now_ms + (uint64_t)task->deadline_s * 1000U;
+    learn->samples = 0;
+    ek_status status = check_task(agent, task);
+    if (status != EK_OK) {
+        refuse(agent, status);
+        return;
+    }
+    set_phase(agent, EK_LEARN_FETCH, EK_OK);
+    ek_line line;
+    ek_line_start(&line, "task round ");
+    ek_line_number(&line, task->round);
+    ek_line_text(&line, " samples ");
+    ek_line_number(&line, learn->samples);
+    ek_agent_log(agent, 1, &line);
+}
+
+static void start_training(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    learn->sample = 0;
+    learn->epoch = 0;
+    learn->loss_sum = 0.0f;
+    ek_status status = ek_port_sample_rewind();
+    if (status != EK_OK) {
+        refuse(agent, status);
+        return;
+    }
+    set_phase(agent, EK_LEARN_TRAIN, EK_OK);
+}
+
+static void head_received(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    const uint8_t *object = learn->exchange + EK_HEAD_OBJECT_AT;
+    ek_status status = ek_head_object_open(object, learn->task.bytes, learn->trainer.classes,
+                                           learn->trainer.features, learn->task.base_hash);
+    if (status != EK_OK) {
+        refuse(agent, status);
+        return;
+    }
+    ek_head_floats_read(object + EK_HEAD_OBJECT_HEAD_BYTES, &learn->trainer);
+    const uint8_t *image = agent->state.slots[agent->state.active].image;
+    const size_t per_sample = 2U + (size_t)learn->trainer.features;
+    const bool fits = learn->samples <= sizeof learn->cache / per_sample;
+    if (learn->has_cache && learn->cache_samples == learn->samples &&
+        memcmp(learn->cache_image, image, 32) == 0) {
+        start_training(agent);
+    } else if (fits) {
+        learn->has_cache = false;
+        memcpy(learn->cache_image, image, 32);
+        learn->cache_samples = learn->samples;
+        learn->sample = 0;
+        status = ek_port_sample_rewind();
+        if (status == EK_OK) {
+            set_phase(agent, EK_LEARN_FEATURES, EK_OK);
+        } else {
+            refuse(agent, status);
+        }
+    } else {
+        learn->has_cache = false;
+        start_training(agent);
+    }
+}
+
+void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n) {
+    /* check_task proved that the whole object fits. */
+    memcpy(agent->learn.exchange + EK_HEAD_OBJECT_AT + agent->pull.base, bytes, n);
+    ek_pull_take(&agent->pull);
+    if (ek_pull_done(&agent->pull)) {
+        agent->pull_owner = EK_PULL_NOBODY;
+        head_received(agent);
+    }
+}
+
+/* The next sample of the board as features of the active image. */
+static ek_status next_features(ek_agent *agent, int8_t *features, uint16_t *label) {
+    sample_room room;
+    if (!find_room(agent, &room)) {
+        return EK_ERR_ARENA;
+    }
+    const size_t arena_bytes = ek_image_arena_bytes(&agent->image);
+    ek_status status = ek_port_sample_next(room.raw, ek_image_raw_bytes(&agent->image), label);
+    if (status == EK_OK) {
+        status = ek_features_apply(&agent->image, room.raw, room.input);
+    }
+    if (status == EK_OK) {
+        agent->inferences++;
+        status = ek_run_features(&agent->image, ek_port_arena(), arena_bytes, room.input,
+                                 features == NULL ? room.features : features);
+    }
+    if (status == EK_OK && *label >= agent->learn.trainer.classes) {
+        status = EK_ERR_LABEL;
+    }
+    return status;
+}
+
+static int8_t *cached_features(ek_agent_learn *learn, uint32_t sample) {
+    return (int8_t *)(learn->cache + 2U * (size_t)learn->samples +
+                      (size_t)sample * learn->trainer.features);
+}
+
+static void features_step(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    uint16_t label = 0;
+    ek_status status = next_features(agent, cached_features(learn, learn->sample), &label);
+    if (status != EK_OK) {
+        refuse(agent, status);
+        return;
+    }
+    ek_wire_put_u16(learn->cache + 2U * (size_t)learn->sample, label);
+    learn->sample++;
+    if (learn->sample == learn->samples) {
+        learn->has_cache = true;
+        start_training(agent);
+    }
+}
+
+static void finish(ek_agent *agent, float loss_last) {
+    ek_agent_learn *learn = &agent->learn;
+    ek_update update;
+    size_t n = 0;
+    ek_status status =
+        ek_learn_store(agent->state.slots[agent->state.active].image, &learn->trainer);
+    if (status == EK_OK) {
+        ek_head_hash(&learn->trainer, agent->head_hash);
+        agent->has_head_hash = true;
+        update.run = learn->task.run;
+        update.round = learn->task.round;
+        update.samples = learn->samples;
+        memcpy(update.base_hash, learn->task.base_hash, 32);
+        update.loss_first = learn->loss_first;
+        update.loss_last = loss_last;
+        status = ek_update_write(&update, &learn->trainer, learn->exchange, &n);
+    }
+    if (status != EK_OK) {
+        refuse(agent, status);
+        return;
+    }
+    learn->update_bytes = (uint32_t)n;
+    crypto_blake2b(learn->update_digest, 32, learn->exchange, n);
+    set_phase(agent, EK_LEARN_READY, EK_OK);
+    ek_line line;
+    ek_line_start(&line, "update ready, round ");
+    ek_line_number(&line, learn->task.round);
+    ek_agent_log(agent, 1, &line);
+}
+
+static void epoch_done(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    const float mean = learn->loss_sum / (float)learn->samples;
+    learn->loss_first = learn->epoch == 0U ? mean : learn->loss_first;
+    learn->epoch++;
+    if (learn->epoch == learn->task.epochs) {
+        finish(agent, mean);
+        return;
+    }
+    learn->sample = 0;
+    learn->loss_sum = 0.0f;
+    ek_status status = ek_port_sample_rewind();
+    if (status != EK_OK) {
+        refuse(agent, status);
+    }
+}
+
+static ek_status train_one(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    const ek_train_rule rule = {learn->task.rate, learn->task.decay};
+    sample_room room;
+    const int8_t *features;
+    uint16_t label = 0;
+    float loss = 0.0f;
+    if (learn->has_cache) {
+        features = cached_features(learn, learn->sample);
+        label = ek_wire_get_u16(learn->cache + 2U * (size_t)learn->sample);
+    } else {
+        ek_status status = next_features(agent, NULL, &label);
+        if (status != EK_OK || !find_room(agent, &room)) {
+            return status == EK_OK ? EK_ERR_ARENA : status;
+        }
+        features = room.features;
+    }
+    ek_status status = ek_head_train(&learn->trainer, &rule, features, label, learn->p, &loss);
+    learn->loss_sum = learn->loss_sum + loss;
+    return status;
+}
+
+static void train_step(ek_agent *agent) {
+    ek_agent_learn *learn = &agent->learn;
+    const uint32_t most = learn->has_cache ? SAMPLES_PER_STEP : 1U;
+    for (uint32_t i = 0; i < most && learn->sample < learn->samples; i++) {
+        ek_status status = train_one(agent);
+        if (status != EK_OK) {
+            refuse(agent, status);
+            return;
+        }
+        learn->sample++;
+    }
+    if (learn->sample == learn->samples) {
+        epoch_done(agent);
+    }
+}
+
+bool ek_learn_step(ek_agent *agent, uint64_t now_ms) {
+    ek_agent_learn *learn = &agent->learn;
+    if (is_working(learn->phase) && now_ms >= learn->deadline_ms) {
+        refuse(agent, EK_ERR_TIMEOUT);
+    }
+    if (learn->phase == EK_LEARN_FETCH && agent->pull_owner == EK_PULL_NOBODY) {
+        ek_status status =
+            ek_agent_pull(agent, EK_PULL_HEAD, learn->task.object, learn->task.bytes, 0);
+        if (status != EK_OK) {
+            refuse(agent, status);
+        }
+    } else if (learn->phase == EK_LEARN_FEATURES) {
+        features_step(agent);
+    } else if (learn->phase == EK_LEARN_TRAIN) {
+        train_step(agent);
+    }
+    return learn->phase == EK_LEARN_FEATURES || learn->phase == EK_LEARN_TRAIN;
+}
