@@ -115,7 +115,7 @@ def run_on_board(
 
 
 def cached_firmware(board: Board, ops: tuple[str, ...] | None = None) -> Firmware:
-    """Build the firmware with ops, by default all kernels, into the cache; quick the second time."""
+    """Build the firmware with ops, by default all kernels; quick the second time."""
     from edgekit.export.mcu import build_firmware
     from edgekit.ops import kernel_set, kernel_set_hash
 
