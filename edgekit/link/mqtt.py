@@ -380,6 +380,9 @@ class Watched:
     def update(self) -> None:
         """Register, change or unregister, as the connection needs it."""
         sock = self._connection.socket()
+        if sock is None:
+            self.forget()
+            return
         events = selectors.EVENT_READ
         if self._connection.wants_write():
             events |= selectors.EVENT_WRITE
@@ -387,8 +390,6 @@ class Watched:
             return
         if sock is not self._socket:
             self.forget()
-            if sock is None:
-                return
             self._selector.register(sock, events, data=self)
             self._number = sock.fileno()
         else:
