@@ -1,16 +1,18 @@
 """C compilers: which one a core needs, and compiling with a cache of objects.
 
-An object is found again by the hash of everything that makes it: compiler, flags, source, every
-header. Nothing in it names a folder of this machine.
+An object is found again by the hash of everything that makes it: compiler, flags, source, and the
+headers that it includes. Nothing in it names a folder of this machine.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from edgekit import share
 from edgekit.errors import ToolError
 
 JOBS = 2
+
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+(?:"([^"\n]+)"|(\w+))', re.MULTILINE)
 
 WARNINGS = (
     "-Wall",
@@ -121,10 +125,7 @@ def compile_and_link(
     """
     compiler = find_compiler(toolchain)
     base = hashlib.sha256(_version(compiler).encode())
-    for header in sorted(
-        path for folder in include for path in folder.iterdir() if path.suffix in (".h", ".def")
-    ):
-        base.update(header.name.encode() + b"\0" + header.read_bytes() + b"\0")
+    headers = _Headers(include, flags)
     common = [*toolchain.core_flags, *flags]
     cache = share.cache_dir() / "objects"
     cache.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def compile_and_link(
     def compile_unit(unit: Unit) -> Path:
         key = base.copy()
         key.update("\0".join([*common, *unit.flags, unit.source.name]).encode() + b"\0")
-        key.update(unit.source.read_bytes())
+        headers.add_to(key, unit.source)
         output = cache / f"{key.hexdigest()}.o"
         if not output.is_file():
             command = [compiler, "-c", *common, *unit.flags]
@@ -159,6 +160,54 @@ def compile_and_link(
     elf.parent.mkdir(parents=True, exist_ok=True)
     _copy_whole(linked, elf)
     return digest
+
+
+class _Headers:
+    """What a source includes, by the text of its #include lines."""
+
+    def __init__(self, include: Sequence[Path], flags: Sequence[str]) -> None:
+        self._folders = include
+        # Headers that a macro names: -DNAME="file".
+        self._macros: dict[str, str] = {}
+        for flag in flags:
+            match = re.fullmatch(r'-D(\w+)="([\w./]+)"', flag)
+            if match is not None:
+                self._macros[match.group(1)] = match.group(2)
+        self._direct: dict[Path, tuple[bytes, tuple[Path, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def add_to(self, digest: hashlib._Hash, source: Path) -> None:
+        """Feed a source and everything that it includes, in a stable order, to a hash."""
+        seen = {source: b""}
+        waiting = [source]
+        while waiting:
+            path = waiting.pop()
+            with self._lock:
+                if path not in self._direct:
+                    self._direct[path] = self._scan(path)
+                content, children = self._direct[path]
+            seen[path] = content
+            for child in children:
+                if child not in seen:
+                    seen[child] = b""
+                    waiting.append(child)
+        for path in sorted(seen, key=lambda path: path.parts[-2:]):
+            digest.update(path.name.encode() + b"\0" + seen[path] + b"\0")
+
+    def _scan(self, path: Path) -> tuple[bytes, tuple[Path, ...]]:
+        content = path.read_bytes()
+        names = []
+        for quoted, macro in _INCLUDE.findall(content.decode("utf-8", "replace")):
+            names.append(quoted or self._macros.get(macro, ""))
+        found = (self._find(path.parent, name) for name in names if name)
+        return content, tuple(child for child in found if child is not None)
+
+    def _find(self, beside: Path, name: str) -> Path | None:
+        for folder in (beside, *self._folders):
+            candidate = folder / name
+            if candidate.is_file():
+                return candidate.resolve()
+        return None
 
 
 def _run_into(output: Path, command: list[str], what: str) -> None:
