@@ -5,6 +5,7 @@ Only worker processes import this file: it loads the training framework.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from dataclasses import dataclass, field
@@ -48,8 +49,9 @@ def train(job: TrainJob, emit: Emit) -> TrainResult:
         ConfigError: If the folder holds the run of another job.
     """
     finished = read_result(job.run)
-    if finished is not None and finished.job_hash == job.hash() and finished.model.is_file():
-        return TrainResult.from_json({**finished.to_json(), "reused": True}, where=str(job.run))
+    if finished is not None and finished.model.is_file():
+        _check_owner(job, finished.job_hash)
+        return dataclasses.replace(finished, name=job.name, reused=True)
     dataset = load_dataset(job.dataset)
     part = _training_part(dataset.train, job)
     keras.utils.clear_session()
@@ -85,6 +87,13 @@ def read_result(run: Path) -> TrainResult | None:
     except ValueError as exc:
         raise FormatError(f"{path}: is not JSON: {exc}") from exc
     return TrainResult.from_json({**facts, "run": str(run)}, where=str(path))
+
+
+def _check_owner(job: TrainJob, found: object) -> None:
+    if found != job.hash():
+        raise ConfigError(
+            f"{job.run}: holds the run of another job; give another folder or remove it"
+        )
 
 
 def _training_part(part: Part, job: TrainJob) -> Part:
@@ -130,10 +139,7 @@ class _Run:
         if not self.checkpoint.is_file():
             return
         meta, arrays = unpack_arrays(self.checkpoint)
-        if meta.get("job_hash") != self.job.hash():
-            raise ConfigError(
-                f"{self.job.run}: holds the run of another job; give another folder or remove it"
-            )
+        _check_owner(self.job, meta.get("job_hash"))
         for kind, variables in (("w", self.model.weights), ("o", self.optimizer.variables)):
             found = [arrays[name] for name in sorted(arrays) if name[0] == kind]
             if [v.shape for v in found] != [tuple(v.shape) for v in variables]:
