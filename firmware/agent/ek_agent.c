@@ -11,6 +11,7 @@
 #define FRAMES_PER_STEP 16U
 #define IDLE_MS 200U
 #define HEARTBEAT_MS 15000U
+#define HEARTBEAT_MAX_S 3600U
 
 uint8_t *ek_agent_content(ek_agent *agent) {
     return agent->out + EK_FRAME_HEADER_BYTES;
@@ -162,7 +163,8 @@ static ek_status take_desired(ek_agent *agent, const uint8_t *content, size_t n,
         return EK_ERR_REPLAY;
     }
     agent->report.desired_version = desired.version;
-    agent->report.heartbeat_ms = desired.heartbeat_s * 1000U;
+    agent->report.heartbeat_ms =
+        (desired.heartbeat_s < HEARTBEAT_MAX_S ? desired.heartbeat_s : HEARTBEAT_MAX_S) * 1000U;
     agent->report.due = true;
     ek_update_desired(agent, &desired);
     ek_learn_desired(agent, &desired, now_ms);

@@ -66,7 +66,7 @@ typedef struct ek_agent_report {
     uint64_t next_ms;
     uint64_t next_telemetry_ms;
     uint32_t heartbeat_ms;
-    uint64_t desired_version;
+    uint32_t desired_version;
 } ek_agent_report;
 
 typedef struct ek_agent_update {
@@ -131,6 +131,9 @@ ek_status ek_agent_start(ek_agent *agent, const ek_provision *provision);
 /* Does what is due without blocking. Returns for how many milliseconds nothing is due unless a
  * datagram arrives. */
 uint32_t ek_agent_step(ek_agent *agent);
+
+/* Runs the agent for ever; returns only if it cannot start. */
+int ek_agent_main(const ek_provision *provision);
 
 /* Between the files of the agent. */
 

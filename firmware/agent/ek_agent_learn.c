@@ -8,6 +8,7 @@
 #include "monocypher.h"
 
 #define SAMPLES_PER_STEP 32U
+#define EPOCHS_MAX 1000U
 
 static size_t aligned(size_t n) {
     return (n + 15U) / 16U * 16U;
@@ -102,6 +103,10 @@ static ek_status check_task(ek_agent *agent, const ek_task *task) {
     ek_status status = open_trainer(agent);
     if (status != EK_OK) {
         return status;
+    }
+    if (task->epochs == 0U || task->epochs > EPOCHS_MAX || task->rate < 0.0f ||
+        task->decay < 0.0f) {
+        return EK_ERR_RANGE;
     }
     const ek_trainer *trainer = &agent->learn.trainer;
     if (task->bytes !=

@@ -60,7 +60,7 @@ static void fill(const ek_agent *agent, uint64_t now_ms, ek_reported *reported) 
         (uint32_t)(EK_ARENA_BYTES - (agent->has_image ? ek_image_arena_bytes(&agent->image) : 0U));
     reported->free_slot_bytes = (uint32_t)ek_slot_capacity(state->active == 0U ? 1U : 0U);
     fill_task(&agent->learn, &reported->task);
-    reported->uptime_s = now_ms / 1000U;
+    reported->uptime_s = (uint32_t)(now_ms / 1000U);
     reported->head_hash = agent->has_head_hash ? agent->head_hash : NULL;
 }
 

@@ -1,9 +1,7 @@
 /* Start of the firmware on every board: reads who it is and becomes an agent or a test bench. */
 #include "ek_agent.h"
+#include "ek_bench.h"
 #include "ek_port.h"
-
-int ek_bench_main(void);
-int ek_agent_main(const ek_provision *provision);
 
 int ek_agent_main(const ek_provision *provision) {
     static ek_agent agent; /* the agent's only memory */

@@ -3,8 +3,6 @@
 #include "ek_wire.h"
 
 #define SIGNATURE_BYTES 64U
-#define EPOCHS_MAX 1000U
-#define HEARTBEAT_MAX_S 3600U
 #define NAME_MAX_BYTES 64U
 
 static ek_status finish(const ek_cbor_writer *w, size_t *n) {
@@ -177,11 +175,11 @@ ek_status ek_claim_response_read(const uint8_t *bytes, size_t n, const uint8_t *
     return ek_cbor_read_end(&r);
 }
 
-/* A finite float32 that is not negative, from its bits. */
-static float get_rate(ek_cbor_reader *r, uint32_t key) {
+/* A finite float32, from its bits. */
+static float get_finite(ek_cbor_reader *r, uint32_t key) {
     uint32_t bits = (uint32_t)get_field(r, key, UINT32_MAX);
-    if (bits >= 0x7f800000U && r->status == EK_OK) {
-        r->status = EK_ERR_NOT_FINITE; /* infinite, not a number, or a sign bit */
+    if ((bits & 0x7f800000U) == 0x7f800000U && r->status == EK_OK) {
+        r->status = EK_ERR_NOT_FINITE;
     }
     return ek_wire_bits_float(bits);
 }
@@ -193,13 +191,10 @@ static void get_task(ek_cbor_reader *r, ek_task *task) {
     copy_exact(r, 2, task->base_hash, 32);
     task->object = get_field(r, 3, UINT64_MAX);
     task->bytes = (uint32_t)get_field(r, 4, UINT32_MAX);
-    task->epochs = (uint32_t)get_field(r, 5, EPOCHS_MAX);
-    task->rate = get_rate(r, 6);
-    task->decay = get_rate(r, 7);
+    task->epochs = (uint32_t)get_field(r, 5, UINT32_MAX);
+    task->rate = get_finite(r, 6);
+    task->decay = get_finite(r, 7);
     task->deadline_s = (uint32_t)get_field(r, 8, UINT32_MAX);
-    if (r->status == EK_OK && task->epochs == 0U) {
-        r->status = EK_ERR_RANGE;
-    }
 }
 
 ek_status ek_desired_read(const uint8_t *bytes, size_t n, ek_desired *desired) {
@@ -207,7 +202,7 @@ ek_status ek_desired_read(const uint8_t *bytes, size_t n, ek_desired *desired) {
     memset(desired, 0, sizeof *desired);
     ek_cbor_read_start(&r, bytes, n);
     ek_cbor_get_map(&r, 5);
-    desired->version = get_field(&r, 0, UINT64_MAX);
+    desired->version = (uint32_t)get_field(&r, 0, UINT32_MAX);
     desired->time_s = get_field(&r, 1, UINT64_MAX);
     ek_cbor_get_key(&r, 2);
     if (!ek_cbor_take_null(&r)) {
@@ -222,7 +217,7 @@ ek_status ek_desired_read(const uint8_t *bytes, size_t n, ek_desired *desired) {
         desired->has_task = true;
         get_task(&r, &desired->task);
     }
-    desired->heartbeat_s = (uint32_t)get_field(&r, 4, HEARTBEAT_MAX_S);
+    desired->heartbeat_s = (uint32_t)get_field(&r, 4, UINT32_MAX);
     if (r.status == EK_OK && desired->heartbeat_s == 0U) {
         r.status = EK_ERR_RANGE;
     }
@@ -267,21 +262,24 @@ ek_status ek_manifest_read(const uint8_t *bytes, size_t n, ek_manifest *manifest
         r.status = EK_ERR_VERSION;
     }
     ek_cbor_get_key(&r, 1);
-    manifest->name = ek_cbor_get_text(&r, 1, NAME_MAX_BYTES);
+    manifest->name = ek_cbor_get_text(&r, 0, NAME_MAX_BYTES);
     ek_cbor_get_key(&r, 2);
-    manifest->version = ek_cbor_get_text(&r, 1, NAME_MAX_BYTES);
+    manifest->version = ek_cbor_get_text(&r, 0, NAME_MAX_BYTES);
     manifest->counter = get_field(&r, 3, UINT64_MAX);
     copy_exact(&r, 4, manifest->image, 32);
     manifest->image_bytes = (uint32_t)get_field(&r, 5, UINT32_MAX);
     if (get_field(&r, 6, UINT32_MAX) != EK_BLOCK_BYTES && r.status == EK_OK) {
-        r.status = EK_ERR_RANGE;
+        r.status = EK_ERR_VERSION;
     }
     copy_exact(&r, 7, manifest->list_digest, 32);
     ek_cbor_get_key(&r, 8);
-    manifest->device_class = ek_cbor_get_text(&r, 1, NAME_MAX_BYTES);
+    manifest->device_class = ek_cbor_get_text(&r, 0, NAME_MAX_BYTES);
     copy_exact(&r, 9, manifest->kernel_set, 8);
     manifest->arena_bytes = (uint32_t)get_field(&r, 10, UINT32_MAX);
     manifest->expiry_s = get_field(&r, 11, UINT64_MAX);
+    if (r.status == EK_OK && (manifest->counter == 0U || manifest->image_bytes == 0U)) {
+        r.status = EK_ERR_RANGE;
+    }
     return ek_cbor_read_end(&r);
 }
 

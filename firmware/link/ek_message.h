@@ -56,7 +56,7 @@ typedef struct ek_task_report {
 
 typedef struct ek_reported {
     uint32_t boot;
-    uint64_t desired_version;
+    uint32_t desired_version;
     const char *board;
     const char *firmware;
     const uint8_t *kernel_set;   /* 8 bytes */
@@ -66,7 +66,7 @@ typedef struct ek_reported {
     uint32_t free_ram_bytes;
     uint32_t free_slot_bytes;
     ek_task_report task;
-    uint64_t uptime_s;
+    uint32_t uptime_s;
     const uint8_t *head_hash; /* 32 bytes or NULL */
 } ek_reported;
 
@@ -83,7 +83,7 @@ typedef struct ek_task {
 } ek_task;
 
 typedef struct ek_desired {
-    uint64_t version;
+    uint32_t version;
     uint64_t time_s; /* of the server */
     bool has_model;
     ek_view manifest;

@@ -3,7 +3,9 @@
  *     agent --flash FILE [--samples FILE]
  *
  * The process ends on SIGTERM and SIGINT, and when the process that started it is gone. */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
 
 #include "ek_port.h"
 
