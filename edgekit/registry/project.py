@@ -9,7 +9,7 @@ know what was before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyoxigraph as ox
@@ -76,12 +76,21 @@ def _quads(
     """Write facts about one subject; None, and an empty list, says nothing."""
     quads = [ox.Quad(subject, TYPE, term(kind), where)] if kind else []
     for name, value in facts.items():
-        single = value is None or isinstance(value, ox.NamedNode | ox.Literal | str | int | float)
-        for item in [value] if single else value:
-            if item is not None:
-                node = item if isinstance(item, ox.NamedNode | ox.Literal) else ox.Literal(item)
-                quads.append(ox.Quad(subject, term(name), node, where))
+        for item in _values(value):
+            node = item if isinstance(item, ox.NamedNode | ox.Literal) else ox.Literal(item)
+            quads.append(ox.Quad(subject, term(name), node, where))
     return tuple(quads)
+
+
+def _values(
+    value: Value | Sequence[Value],
+) -> Iterator[ox.NamedNode | ox.Literal | str | int | float]:
+    if value is None:
+        return
+    if isinstance(value, ox.NamedNode | ox.Literal | str | int | float):
+        yield value
+    else:
+        yield from (item for item in value if item is not None)
 
 
 def _one(
@@ -301,6 +310,19 @@ def _rollout_device(event: Event, blob: bytes | None) -> Changes:
     return _one(graph("rollout", *names), thing("rollout", *names), "ek:RolloutResult", facts)
 
 
+def _rollout_paused(event: Event, blob: bytes | None) -> Changes:
+    rollout = event.body["rollout"]
+    facts: Facts = {
+        "ek:pausedAt": moment(event.time_ms),
+        "ek:pauseReason": event.body["reason"],
+    }
+    return _one(graph("rollout", rollout, "pause"), thing("rollout", rollout), None, facts)
+
+
+def _rollout_resumed(event: Event, blob: bytes | None) -> Changes:
+    return {graph("rollout", event.body["rollout"], "pause"): ()}
+
+
 def _rollout_end(event: Event, blob: bytes | None) -> Changes:
     rollout = event.body["rollout"]
     facts: Facts = {
@@ -308,7 +330,8 @@ def _rollout_end(event: Event, blob: bytes | None) -> Changes:
         "ek:endReason": event.body["reason"],
         "prov:endedAtTime": moment(event.time_ms),
     }
-    return _one(graph("rollout", rollout, "end"), thing("rollout", rollout), None, facts)
+    ended = _one(graph("rollout", rollout, "end"), thing("rollout", rollout), None, facts)
+    return ended | {graph("rollout", rollout, "pause"): ()}
 
 
 def _run_opened(event: Event, blob: bytes | None) -> Changes:
@@ -421,6 +444,8 @@ PROJECTIONS: dict[str, Rule] = {
     "rollout.started": _rollout_started,
     "rollout.wave": _rollout_wave,
     "rollout.device": _rollout_device,
+    "rollout.paused": _rollout_paused,
+    "rollout.resumed": _rollout_resumed,
     "rollout.halted": _rollout_end,
     "rollout.finished": _rollout_end,
     "federated.opened": _run_opened,

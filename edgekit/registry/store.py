@@ -132,7 +132,8 @@ class Store:
 
         Args:
             text: SELECT, ASK, CONSTRUCT or DESCRIBE.
-            values: Terms to put in the place of variables, by name without question mark.
+            values: Terms to put in the place of variables, by name without question mark; the query
+                must project each, and must use it outside OPTIONAL.
 
         Raises:
             FormatError: If the text is no query, or asks another server.

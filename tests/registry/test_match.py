@@ -1,0 +1,198 @@
+"""Competency questions on a small fleet."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from registry.fleet_fixture import (
+    DIGITS_1,
+    DIGITS_2,
+    FUSION,
+    KEYWORDS,
+    LARGE,
+    board,
+    model,
+    plain_events,
+)
+
+from edgekit.errors import StoreError
+from edgekit.registry import match
+from edgekit.registry.match import FIRMWARE_RAM_BYTES, Match, Reason
+from edgekit.registry.store import Store
+from edgekit.registry.sync import apply
+
+
+def codes(matches: tuple[Match, ...], name: str) -> list[str]:
+    return [reason.code for m in matches if m.name == name for reason in m.reasons]
+
+
+def test_models_for_board_ranks_fitting_by_accuracy(fleet: Store) -> None:
+    fitting = [m.name for m in match.models_for_board(fleet, "cam") if m.fits]
+    assert fitting == ["digits 2", "digits 1"]
+
+
+def test_models_for_board_gives_every_reason(fleet: Store) -> None:
+    found = match.models_for_board(fleet, "cam")
+    assert codes(found, "large 1") == ["ram", "arena", "slot", "operator"]
+    assert codes(found, "keywords 1") == ["device_class", "sensor"]
+    # sum of arena and firmware, and a tenth of it, rounded up
+    total = 200_000 + FIRMWARE_RAM_BYTES
+    reason = next(m.reasons[0] for m in found if m.iri.endswith(LARGE))
+    assert reason == Reason("ram", total + -(-total // 10), 262_144)
+    assert str(reason) == "needs 292090 bytes of RAM with firmware and margin, board has 262144"
+
+
+def test_model_that_needs_two_sensors_is_not_matched_by_one(fleet: Store) -> None:
+    for name, missing in (("cam", "accelerometer"), ("imu", "camera")):
+        found = match.models_for_board(fleet, name)
+        reasons = next(m.reasons for m in found if m.iri.endswith(FUSION))
+        assert Reason("sensor", missing, "not on the board") in reasons
+
+
+def test_data_board_says_why(fleet: Store) -> None:
+    assert codes(match.models_for_board(fleet, "tiny"), "digits 1") == ["support", "ram"]
+
+
+def test_trainable_head_counts_in_ram(fleet: Store) -> None:
+    rows = {m.iri: m.size_bytes for m in match.models_for_board(fleet, "cam")}
+    assert rows[f"https://w3id.org/edgekit/id/model/{DIGITS_1}"] == 18_432 + 4 * 10 * 33
+
+
+def test_models_for_device_uses_what_it_reported(fleet: Store) -> None:
+    assert match.models_for_device(fleet, "d1")[0].name == "digits 2"
+    assert codes(match.models_for_device(fleet, "d3"), "digits 2") == ["ram_free"]
+    assert codes(match.models_for_device(fleet, "d4"), "digits 1") == ["kernel_set"]
+    assert codes(match.models_for_device(fleet, "d5"), "digits 2") == ["revoked"]
+
+
+def test_devices_for_model_with_first_blocking_reason(fleet: Store) -> None:
+    found = match.devices_for_model(fleet, "digits:2")
+    assert [m.name for m in found if m.fits] == ["d1", "d2"]
+    first = {m.name: m.reasons[0].code for m in found if not m.fits}
+    assert first == {"d3": "ram_free", "d4": "kernel_set", "d5": "revoked", "d6": "operator"}
+
+
+def test_smallest_board(fleet: Store) -> None:
+    smallest = match.smallest_board(fleet, DIGITS_1)
+    assert smallest is not None and smallest.name == "imu"
+    smallest = match.smallest_board(fleet, DIGITS_2)
+    assert smallest is not None and smallest.name == "cam"
+    assert match.smallest_board(fleet, LARGE) is None
+
+
+def test_best_model_for_task(fleet: Store) -> None:
+    found = match.models_for_board(fleet, "cam", task="image-classification")
+    assert [m.name for m in found] == ["digits 2", "digits 1", "large 1"]
+
+
+def test_what_runs_where(fleet: Store) -> None:
+    rows = {p.device: (p.board, p.presence, p.name) for p in match.placements(fleet)}
+    assert rows["d1"] == ("cam", "online", "digits 1")
+    assert rows["d4"] == ("imu", "lost", "digits 1")
+    assert rows["d6"] == ("mic", "", "")
+    assert [p.device for p in match.placements(fleet, model=DIGITS_2)] == []
+
+
+def test_who_runs_an_image(fleet: Store) -> None:
+    assert match.carriers(fleet, DIGITS_1) == ("d1", "d2", "d3", "d4", "d5")
+    assert match.carriers(fleet, KEYWORDS) == ()
+
+
+def test_desired_differs_from_reported(fleet: Store) -> None:
+    (row,) = match.out_of_step(fleet)
+    assert (row.device, row.desired, row.reported) == ("d1", DIGITS_2, DIGITS_1)
+
+
+def test_cohort_leaves_out_rollouts_the_lost_and_the_revoked(fleet: Store) -> None:
+    # d1 is in a running rollout, d4 lost, d5 revoked; the rollouts of d2 and d3 have ended.
+    found = match.cohort(fleet, features=32, classes=10)
+    assert [c.device for c in found] == ["d2", "d3"]
+    assert {c.image_id for c in found} == {DIGITS_1}
+    assert found == match.cohort(fleet, features=32, classes=10, model=DIGITS_1)
+    assert match.cohort(fleet, features=32, classes=11) == ()
+    assert match.cohort(fleet, features=32, classes=10, model=DIGITS_2) == ()
+    assert match.cohort(fleet, features=32, classes=10, since_ms=1_800_000_000_000) == ()
+
+
+def test_not_seen(fleet: Store) -> None:
+    assert match.not_seen(fleet, 1_600_000_000_000) == ("d6",)
+    assert match.not_seen(fleet, 1_800_000_000_000) == ("d1", "d2", "d3", "d4", "d6")
+
+
+def test_lineage_goes_through_run_and_base(fleet: Store) -> None:
+    tails = [iri.rsplit("/", 1)[-1] for iri in match.lineage(fleet, DIGITS_2)]
+    assert sorted(tails) == sorted([DIGITS_1, "7"])
+
+
+def test_fleet_counts(fleet: Store) -> None:
+    first = next(iter(fleet.named("fleet_counts")))
+    assert str(first["devices"]).startswith('"5"')
+
+
+@pytest.mark.parametrize("name", ["nothing", "digits", "https://example.org/none", "<x> <y>", '"'])
+def test_find_refuses_what_is_not_one_thing(fleet: Store, name: str) -> None:
+    with pytest.raises(StoreError):
+        match.find(fleet, name, "model")
+
+
+def test_find_by_name_version_prefix_and_iri(fleet: Store) -> None:
+    node = match.find(fleet, DIGITS_2)
+    for name in ("digits:2", DIGITS_2[:8], node.value):
+        assert match.find(fleet, name, "model") == node
+
+
+def test_rules_equal_plain_python_on_random_pairs() -> None:
+    """The SPARQL rules give exactly the reasons that the same rules in Python give."""
+    rng = random.Random(7)
+    sensors, ops = ["camera", "microphone", "accelerometer"], ["a", "b", "c"]
+    boards: list[dict[str, Any]] = [
+        board(
+            f"b{n}",
+            ram_bytes=rng.randrange(60_000, 400_000),
+            arena_bytes=rng.randrange(10_000, 200_000),
+            slot_bytes=rng.randrange(10_000, 200_000),
+            flash_bytes=rng.randrange(10_000, 400_000),
+            sensors=rng.sample(sensors, rng.randrange(4)),
+            kernel_ops=rng.sample(ops, rng.randrange(1, 4)),
+        )
+        for n in range(12)
+    ]
+    models: list[dict[str, Any]] = [
+        model(
+            f"{n:064x}",
+            f"m{n}",
+            arena_bytes=rng.randrange(1_000, 220_000),
+            image_bytes=rng.randrange(1_000, 220_000),
+            flash_bytes=rng.randrange(1_000, 420_000),
+            ops=rng.sample(ops, rng.randrange(1, 4)),
+            sensors=rng.sample(sensors, rng.randrange(3)),
+            device_class=rng.choice([None, "any", "portable", "b1"]),
+        )
+        for n in range(1, 13)
+    ]
+    events = [("board.described", b["name"], b, None) for b in boards]
+    store = Store.memory()
+    for event, blob in plain_events(
+        [*events, *(("model.registered", m["image_id"], m, None) for m in models)]
+    ):
+        apply(store, event, blob)
+    fits = 0
+    for b in boards:
+        for found in match.models_for_board(store, b["name"]):
+            m = next(m for m in models if found.iri.endswith(m["image_id"]))
+            total = m["arena_bytes"] + FIRMWARE_RAM_BYTES
+            total += max(-(-total // 10), 2048)
+            expected = {
+                *(["device_class"] if m["device_class"] == "b1" and b["name"] != "b1" else []),
+                *(["ram"] if total > b["ram_bytes"] else []),
+                *(["arena"] if m["arena_bytes"] > b["arena_bytes"] else []),
+                *(["slot"] if m["image_bytes"] > b["slot_bytes"] else []),
+                *(["flash"] if m["flash_bytes"] > b["flash_bytes"] else []),
+                *(["operator"] if set(m["ops"]) - set(b["kernel_ops"]) else []),
+                *(["sensor"] if set(m["sensors"]) - set(b["sensors"]) else []),
+            }
+            assert {reason.code for reason in found.reasons} == expected
+            fits += found.fits
+    assert fits > 0
