@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sqlite3
@@ -274,6 +275,24 @@ class FleetStore:
                 yield
         except sqlite3.Error as exc:
             raise StoreError(f"{self.path}: {exc}") from exc
+
+
+def write_credentials(store: FleetStore, path: Path) -> None:
+    """Write the passwords of all devices for a gateway: JSON {device: password}, owner only.
+
+    Raises:
+        StoreError: If the file cannot be written.
+    """
+    passwords = {user: word for user, word in store.passwords().items() if user != SERVER_USER}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(passwords, file)
+        os.replace(partial, path)
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot write: {exc.strerror}") from exc
 
 
 def _prepare(database: sqlite3.Connection, path: Path, fleet: str | None) -> str:

@@ -1,0 +1,466 @@
+"""The gateway: UDP frames of devices on one side, one MQTT connection per device on the other.
+
+It checks version, length, CRC and rate, and forwards frames unchanged with the device's own broker
+credential. It holds no device key: whoever controls it can drop messages, but neither learn a
+token's secret nor forge a message. One selectors loop does everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import ConfigError, EdgekitError, LinkError, StoreError, ToolError
+from edgekit.fleet.devices import Presence, PresenceReport
+from edgekit.fleet.outbox import Outbox, SavedSession, Waiting, waiting
+from edgekit.link.frames import (
+    MAX_FRAME_BYTES,
+    SEALED_TYPES,
+    Frame,
+    FrameType,
+    decode_frame,
+    encode_frame,
+)
+from edgekit.link.messages import Hello, Ping, Pong, Welcome
+from edgekit.link.mqtt import (
+    MAX_INFLIGHT,
+    BrokerAddress,
+    Connection,
+    Handlers,
+    Login,
+    Watched,
+    Will,
+)
+from edgekit.link.seal import SEAL_BYTES
+from edgekit.link.topics import CHANNEL_OF_FRAME, TO_DEVICE, Channel, parse_topic, topic
+
+logger = logging.getLogger(__name__)
+
+SILENCE_S = 60.0
+FRAMES_PER_S = 2_000.0
+HELLOS_PER_S = 200.0
+_BURST_S = 1.0
+_TICK_S = 0.25
+_DATAGRAMS_PER_TURN = 64
+_RECEIVE_BUFFER_BYTES = 1 << 20
+_TYPES_TO_DEVICE = {
+    Channel.DESIRED: (FrameType.DESIRED,),
+    Channel.RESPONSE: (FrameType.CLAIM_RESPONSE, FrameType.CHUNK, FrameType.CHUNK_REQUEST),
+}
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """What a gateway needs to know.
+
+    Attributes:
+        credentials: JSON file {device: password}; read again when it changes.
+        outbox: SQLite file of the gateway's own.
+        port: UDP port, 0 for a free one.
+    """
+
+    fleet: str
+    broker_host: str
+    broker_port: int
+    credentials: Path
+    outbox: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    silence_s: float = SILENCE_S
+
+
+class Bucket:
+    """A rate limit: so many per second, and a second's worth at once."""
+
+    __slots__ = ("_at_s", "_level", "_rate")
+
+    def __init__(self, rate: float, now_s: float) -> None:
+        self._rate, self._level, self._at_s = rate, rate * _BURST_S, now_s
+
+    def take(self, now_s: float) -> bool:
+        """Say whether one more may pass."""
+        level = min(self._rate * _BURST_S, self._level + (now_s - self._at_s) * self._rate)
+        self._at_s = now_s
+        self._level = level - 1.0 if level >= 1.0 else level
+        return level >= 1.0
+
+
+class _Session:
+    """A device that is there: its address, its connection, and what is under way to the broker."""
+
+    def __init__(self, device: str, boot: int, address: Address, now_s: float) -> None:
+        self.device = device
+        self.boot = boot
+        self.address = address
+        self.heard_s = now_s
+        self.bucket = Bucket(FRAMES_PER_S, now_s)
+        self.inflight: dict[int, Waiting] = {}
+        self.has_outbox = True  # until the first flush has shown that there is nothing
+        self.connection: Connection
+        self.watched: Watched
+
+
+class Gateway:
+    """One gateway; `start` and `close` run it in a thread, `run` in the caller's.
+
+    Raises:
+        ToolError: If its UDP port is taken.
+        StoreError: If its outbox cannot be opened.
+    """
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self.config = config
+        self.refused: Counter[str] = Counter()
+        self._credentials = _Credentials(config.credentials)
+        self._outbox = Outbox(config.outbox)
+        self._sessions: dict[str, _Session] = {}
+        self._by_address: dict[Address, _Session] = {}
+        self._hellos = Bucket(HELLOS_PER_S, time.monotonic())
+        self._selector = selectors.DefaultSelector()
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+            self._udp.bind((config.host, config.port))
+        except OSError as exc:
+            self._release()
+            raise ToolError(
+                f"gateway cannot listen on UDP {config.host}:{config.port}: {exc.strerror}"
+            ) from exc
+        self._udp.setblocking(False)
+        self.port = int(self._udp.getsockname()[1])
+        self._selector.register(self._udp, selectors.EVENT_READ)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
+
+    def start(self) -> None:
+        """Run in a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name="edgekit-gateway", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let `run` come to its end; may be called from a signal handler."""
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            self._wake_writer.send(b"\x00")
+
+    def close(self) -> None:
+        """Stop the thread: devices become offline, sockets and files are closed."""
+        self.stop()
+        if self._thread is None:
+            self._release()
+        else:
+            self._thread.join()
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        try:
+            for saved in self._outbox.sessions():
+                address = (saved.host, saved.port)
+                if self._credentials.password(saved.device) is not None:
+                    self._begin(saved.device, saved.boot, address, time.monotonic())
+            next_tick_s = 0.0
+            while not self._stopping:
+                now_s = time.monotonic()
+                if now_s >= next_tick_s:
+                    next_tick_s = now_s + _TICK_S
+                    self._tick(now_s)
+                for key, events in self._selector.select(max(0.0, next_tick_s - now_s)):
+                    if key.fileobj is self._udp:
+                        self._receive()
+                    elif key.fileobj is self._wake_reader:
+                        self._wake_reader.recv(64)
+                    else:
+                        key.data.handle(events)
+                        key.data.update()
+            for session in list(self._sessions.values()):
+                self._say(session, Presence.OFFLINE)
+                session.connection.close()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        for closing in (self._selector, self._udp, self._wake_reader, self._wake_writer):
+            closing.close()
+        self._outbox.close()
+
+    def _tick(self, now_s: float) -> None:
+        for session in list(self._sessions.values()):
+            if now_s - session.heard_s > self.config.silence_s:
+                logger.info("device '%s' is lost", session.device)
+                self._end(session)
+                self._outbox.remove_session(session.device)
+                continue
+            session.connection.tick(now_s)
+            session.watched.update()
+
+    # From devices
+
+    def _receive(self) -> None:
+        now_s = time.monotonic()
+        for _ in range(_DATAGRAMS_PER_TURN):
+            try:
+                data, address = self._udp.recvfrom(MAX_FRAME_BYTES + 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an earlier datagram of ours found no listener
+            try:
+                self._take(data, address, now_s)
+            except LinkError as exc:
+                self.refused["frame"] += 1
+                logger.debug("datagram of %s refused: %s", address, exc)
+
+    def _take(self, data: bytes, address: Address, now_s: float) -> None:
+        session = self._by_address.get(address)
+        if session is not None and not session.bucket.take(now_s):
+            self.refused["rate"] += 1
+            return
+        frame = decode_frame(data)
+        if frame.type is FrameType.HELLO:
+            self._hello(frame, address, now_s)
+        elif session is None:
+            self.refused["stranger"] += 1
+        elif frame.type is FrameType.PING:
+            if Ping.decode(frame.body).boot == session.boot:
+                session.heard_s = now_s
+                self._send(session, encode_frame(FrameType.PONG, Pong(session.boot).encode()))
+        elif frame.type in CHANNEL_OF_FRAME:
+            if frame.type in SEALED_TYPES and len(frame.body) < SEAL_BYTES:
+                self.refused["frame"] += 1
+                return
+            session.heard_s = now_s
+            self._forward(session, CHANNEL_OF_FRAME[frame.type], data)
+        else:
+            self.refused["type"] += 1
+
+    def _hello(self, frame: Frame, address: Address, now_s: float) -> None:
+        if not self._hellos.take(now_s):
+            self.refused["rate"] += 1
+            return
+        hello = Hello.decode(frame.body)
+        if self._credentials.password(hello.device) is None:
+            self.refused["unknown device"] += 1
+            logger.debug("device '%s' has no credential", hello.device)
+            return
+        session = self._sessions.get(hello.device)
+        if session is not None and session.boot != hello.boot:
+            self._end(session)
+            session = None
+        if session is None:
+            session = self._begin(hello.device, hello.boot, address, now_s)
+        elif session.address != address:
+            self._by_address.pop(session.address, None)
+            session.address = address
+            self._by_address[address] = session
+        session.heard_s = now_s
+        self._outbox.save_session(SavedSession(session.device, session.boot, *address))
+        self._send(session, encode_frame(FrameType.WELCOME, Welcome(session.boot).encode()))
+
+    def _begin(self, device: str, boot: int, address: Address, now_s: float) -> _Session:
+        session = _Session(device, boot, address, now_s)
+        if (other := self._by_address.get(address)) is not None:
+            self._end(other)
+        config = self.config
+        session.connection = Connection(
+            address=BrokerAddress(config.broker_host, config.broker_port),
+            login=Login(device, self._credentials.password(device) or ""),
+            handlers=Handlers(
+                message=lambda name, payload, retained: self._deliver(session, name, payload),
+                up=lambda: self._up(session),
+                down=lambda reason: self._down(session),
+                acknowledged=lambda number: self._acknowledged(session, number),
+            ),
+            subscriptions=[(topic(config.fleet, device, channel), 0) for channel in TO_DEVICE],
+            will=Will(
+                topic(config.fleet, device, Channel.PRESENCE),
+                PresenceReport(boot, Presence.LOST).encode(),
+            ),
+        )
+        session.watched = Watched(self._selector, session.connection)
+        self._sessions[device] = session
+        self._by_address[address] = session
+        session.connection.tick(now_s)
+        session.watched.update()
+        return session
+
+    def _end(self, session: _Session) -> None:
+        """Leave a device; the broker publishes its will."""
+        session.connection.close(publish_will=True)
+        self._down(session)
+        self._sessions.pop(session.device, None)
+        if self._by_address.get(session.address) is session:
+            del self._by_address[session.address]
+
+    # To the broker
+
+    def _forward(self, session: _Session, channel: Channel, frame: bytes) -> None:
+        if channel is Channel.REQUEST:
+            # Asked again by the device; and it may not overtake what waits in the outbox.
+            if session.connection.is_up and not session.has_outbox:
+                session.connection.publish(topic(self.config.fleet, session.device, channel), frame)
+                session.watched.update()
+            return
+        item = waiting(channel, frame)
+        if (
+            session.has_outbox
+            or len(session.inflight) >= MAX_INFLIGHT
+            or not self._publish(session, item)
+        ):
+            self._keep(session, item)
+        session.watched.update()
+
+    def _publish(self, session: _Session, item: Waiting) -> bool:
+        number = session.connection.publish(
+            topic(self.config.fleet, session.device, item.channel),
+            item.frame,
+            qos=1,
+            retain=item.channel is Channel.REPORTED,
+        )
+        if number:
+            session.inflight[number] = item
+        return number != 0
+
+    def _keep(self, session: _Session, item: Waiting) -> None:
+        session.has_outbox = True
+        try:
+            self._outbox.put(session.device, item)
+        except StoreError as exc:
+            self.refused["outbox"] += 1
+            logger.error("%s", exc)
+
+    def _flush(self, session: _Session) -> None:
+        """Publish from the outbox what the window allows; rows go when they are acknowledged."""
+        under_way = {item.number for item in session.inflight.values()}
+        rows = self._outbox.first(session.device, MAX_INFLIGHT)
+        for item in rows:
+            if len(session.inflight) < MAX_INFLIGHT and item.number not in under_way:
+                self._publish(session, item)
+        session.has_outbox = bool(rows)
+
+    def _up(self, session: _Session) -> None:
+        self._say(session, Presence.ONLINE)
+        self._flush(session)
+
+    def _down(self, session: _Session) -> None:
+        for item in session.inflight.values():
+            self._keep(session, item)
+        session.inflight.clear()
+
+    def _acknowledged(self, session: _Session, number: int) -> None:
+        item = session.inflight.pop(number, None)
+        if item is not None and session.has_outbox:
+            self._outbox.remove(session.device, item.number)
+            self._flush(session)
+
+    def _say(self, session: _Session, state: Presence) -> None:
+        session.connection.publish(
+            topic(self.config.fleet, session.device, Channel.PRESENCE),
+            PresenceReport(session.boot, state).encode(),
+            qos=1,
+            retain=True,
+        )
+
+    # To devices
+
+    def _deliver(self, session: _Session, name: str, payload: bytes) -> None:
+        try:
+            parsed = parse_topic(name)
+            frame = decode_frame(payload)
+        except LinkError as exc:
+            self.refused["downlink"] += 1
+            logger.debug("message on %s refused: %s", name, exc)
+            return
+        if parsed.device != session.device or frame.type not in _TYPES_TO_DEVICE.get(
+            parsed.channel, ()
+        ):
+            self.refused["downlink"] += 1
+            return
+        self._send(session, payload)
+
+    def _send(self, session: _Session, frame: bytes) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            self._udp.sendto(frame, session.address)
+
+
+class _Credentials:
+    """The file of passwords, read again when it has changed; it is replaced whole by its writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
+        self._passwords: dict[str, str] = {}
+        self._read()
+
+    def password(self, device: str) -> str | None:
+        """Return the password of a device, None if it has none."""
+        try:
+            self._read()
+        except ConfigError as exc:
+            logger.error("%s; the passwords read before stay in use", exc)
+        return self._passwords.get(device)
+
+    def _read(self) -> None:
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino)
+            if stamp == self._stamp:
+                return
+            value = json.loads(self._path.read_text())
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"{self._path}: cannot read credentials: {exc}") from exc
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise ConfigError(f"{self._path}: expected an object of device and password")
+        self._stamp, self._passwords = stamp, value
+
+
+def load_config(path: Path) -> GatewayConfig:
+    """Read a configuration, a JSON object with the fields of GatewayConfig.
+
+    Raises:
+        ConfigError: If it cannot be read or has other keys.
+    """
+    try:
+        value: dict[str, Any] = json.loads(path.read_text())
+        for name in ("credentials", "outbox"):
+            value[name] = path.parent / value[name]
+        return GatewayConfig(**value)
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a gateway as a process of its own until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m edgekit.fleet.gateway")
+    parser.add_argument("--config", type=Path, required=True)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        gateway = Gateway(load_config(parser.parse_args(arguments).config))
+    except EdgekitError as exc:
+        logger.error("%s", exc)
+        return 1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: gateway.stop())
+    logger.info("listening on UDP %s:%d", gateway.config.host, gateway.port)
+    gateway.run()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The long-running process that joins journal, fleet and federated learning."""

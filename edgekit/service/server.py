@@ -1,0 +1,689 @@
+"""The fleet server: one thread that owns all state between journal, store and broker.
+
+MQTT callbacks only put messages into a queue. A message counts only after its frame, its code and
+its counter have been verified and the counter is durable; every change of a wish is in the journal
+before it is published. So a server that is killed goes on from its files.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self, TypeVar
+
+from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError
+from edgekit.fleet.devices import (
+    DeviceView,
+    PresenceReport,
+    is_news,
+    reported_body,
+    task_body,
+    task_from_body,
+)
+from edgekit.fleet.identity import answer_claim, claim_response
+from edgekit.fleet.store import SERVER_USER, DeviceRecord, FleetStore
+from edgekit.journal import Journal
+from edgekit.link.chunks import ChunkPull, ChunkStore, object_id, object_id_of_hash
+from edgekit.link.frames import FrameType, decode_frame, encode_frame
+from edgekit.link.messages import (
+    Chunk,
+    ChunkRequest,
+    ClaimRequest,
+    Desired,
+    FederatedTask,
+    Log,
+    Reported,
+    SignedManifest,
+    Telemetry,
+)
+from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, ThreadedConnection
+from edgekit.link.seal import Direction, Sealed, open_frame, seal_frame
+from edgekit.link.status import Status, refuse
+from edgekit.link.topics import (
+    CHANNEL_OF_FRAME,
+    FROM_DEVICE,
+    Channel,
+    fleet_filter,
+    parse_topic,
+    topic,
+)
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 15
+_BATCH = 64
+_TICK_S = 0.1
+_STORE_CHECK_S = 0.5
+_REPEAT_S = 1.0  # the same wish is not published to a device more often
+
+T = TypeVar("T")
+PullDone = Callable[[bytes | EdgekitError], None]
+Listener = Callable[[str, DeviceView], None]
+
+
+class Keep(Enum):
+    """Stands for a part of a wish that stays as it is."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A desired document without its time.
+
+    Attributes:
+        since_s: Unix seconds of its event; a task's deadline counts from there.
+    """
+
+    version: int
+    model: SignedManifest | None
+    task: FederatedTask | None
+    since_s: float
+
+
+@dataclass(slots=True)
+class _Device:
+    """What the thread holds of one device."""
+
+    record: DeviceRecord
+    view: DeviceView
+    heard_counter: int
+    body: dict[str, Any] | None = None  # of its last device.reported
+    wish: _Wish | None = None
+    wished_boot: int = 0  # boot counter that the wish was last sealed for
+    wished_s: float = 0.0
+    counters: range = field(default_factory=lambda: range(0))
+    telemetry: Telemetry | None = None
+
+    @property
+    def key(self) -> bytes | None:
+        claim = self.record.claim
+        return None if claim is None or self.record.revoked else claim.device_key
+
+
+@dataclass(slots=True)
+class _Pull:
+    pull: ChunkPull
+    done: list[PullDone]
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+class FleetServer:
+    """The server of one fleet.
+
+    `call`, `set_desired`, `offer`, `pull`, `revoke` and `add_listener` may be used from any thread;
+    what they are given to call back runs on the service thread.
+
+    Args:
+        root: The project's `.edgekit` folder.
+        heartbeat_s: How often devices are asked to report.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        fleet: str,
+        broker: BrokerAddress,
+        heartbeat_s: int = HEARTBEAT_S,
+    ) -> None:
+        self.fleet = fleet
+        self.refused: Counter[str] = Counter()
+        self.journal = Journal.open(root / "journal.db")
+        try:
+            self._store = FleetStore.open(root, fleet=fleet)
+        except BaseException:
+            self.journal.close()
+            raise
+        self._heartbeat_s = heartbeat_s
+        self._devices: dict[str, _Device] = {}
+        self._views: dict[str, DeviceView] = {}
+        self._pulls: dict[tuple[str, int], _Pull] = {}
+        self._chunks = ChunkStore(self._load_offer)
+        self._listeners: list[Listener] = []
+        self._tickers: list[list[Any]] = []  # period, function, next time
+        self._queue: queue.SimpleQueue[_Message | Callable[[], None]] = queue.SimpleQueue()
+        self._dirty: dict[str, int] = {}
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._change_number = -1
+        self._next_store_check_s = 0.0
+        self._connection = ThreadedConnection(
+            Connection(
+                address=broker,
+                login=Login(SERVER_USER, self._store.server_password()),
+                handlers=Handlers(
+                    message=lambda name, payload, retained: self._queue.put(
+                        _Message(name, payload, retained)
+                    ),
+                    up=lambda: self._queue.put(self._reassert),
+                ),
+                subscriptions=[(fleet_filter(fleet, channel), 0) for channel in FROM_DEVICE],
+            )
+        )
+        self._load()
+
+    # Life
+
+    def start(self) -> None:
+        """Start the service thread and connect in the background."""
+        self._thread = threading.Thread(target=self._run, name="edgekit-service", daemon=True)
+        self._thread.start()
+        self._connection.start()
+
+    def close(self) -> None:
+        """Stop both threads and close journal and store."""
+        if self._thread is not None:
+            self._connection.close()
+            self._queue.put(self._stop)
+            self._thread.join()
+            self._thread = None
+        self._store.close()
+        self.journal.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._connection.is_up
+
+    def call(self, fn: Callable[[], T]) -> T:
+        """Run a function on the service thread and return its result, or raise its exception."""
+        if self._thread is None or threading.current_thread() is self._thread:
+            return fn()
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(fn())
+            except BaseException as exc:
+                future.set_exception(exc)
+
+        self._queue.put(run)
+        return future.result()
+
+    def add_listener(self, fn: Listener) -> None:
+        """Have a function called after each verified Reported and each change of presence."""
+        self.call(lambda: self._listeners.append(fn))
+
+    def add_ticker(self, period_s: float, fn: Callable[[float], None]) -> None:
+        """Have a function called every so often, with the time in Unix seconds."""
+        self.call(lambda: self._tickers.append([period_s, fn, 0.0]))
+
+    # What the fleet is asked
+
+    def devices(self) -> Mapping[str, DeviceView]:
+        """Return all devices of the fleet; for the service thread, or inside `call`."""
+        return MappingProxyType(self._views)
+
+    def set_desired(
+        self,
+        device: str,
+        *,
+        model: SignedManifest | Keep | None = KEEP,
+        task: FederatedTask | Keep | None = KEEP,
+    ) -> int:
+        """Wish a device a model or a task; return the version of the document.
+
+        Raises:
+            DeviceError: If the device is not in the fleet.
+        """
+        return self.call(lambda: self._set_desired(device, model, task))
+
+    def offer(self, data: bytes) -> int:
+        """Put an object on offer to every claimed device, durably; return its id on the link."""
+
+        def work() -> int:
+            number = object_id(data)
+            self._store.add_offer(number, self.journal.blobs.write(data))
+            return number
+
+        return self.call(work)
+
+    def pull(
+        self, device: str, *, object_id: int, total: int, digest: bytes, done: PullDone
+    ) -> None:
+        """Fetch an object from a device; `done` gets its bytes, or the error.
+
+        Args:
+            digest: BLAKE2b-256 that the bytes must have.
+
+        Raises:
+            DeviceError: If the device is not claimed, or names an object by another hash's id.
+        """
+
+        def work() -> None:
+            if self._known(device).key is None:
+                raise DeviceError(f"device '{device}' is not claimed")
+            if object_id != object_id_of_hash(digest):
+                raise DeviceError(
+                    f"device '{device}': object {object_id:016x} is not named by its hash"
+                )
+            running = self._pulls.get((device, object_id))
+            if running is not None:
+                running.done.append(done)
+                return
+            pull = ChunkPull(
+                object_id=object_id, total=total, digest=digest, now_s=time.monotonic()
+            )
+            self._pulls[device, object_id] = _Pull(pull, [done])
+            self._ask((device, object_id))
+
+        self.call(work)
+
+    def revoke(self, device: str, reason: str) -> None:
+        """Take a device's key; its messages are refused from now on."""
+
+        def work() -> None:
+            self._known(device)
+            self.journal.append("device.revoked", device, {"device": device, "reason": reason})
+            self._store.revoke(device)
+            self._refresh()
+
+        self.call(work)
+
+    # The thread
+
+    def _run(self) -> None:
+        next_tick_s = 0.0
+        while not self._stopping:
+            items: list[_Message | Callable[[], None]] = []
+            try:
+                items.append(self._queue.get(timeout=max(0.0, next_tick_s - time.monotonic())))
+                while len(items) < _BATCH:
+                    items.append(self._queue.get_nowait())
+            except queue.Empty:
+                pass
+            self._work(items)
+            if time.monotonic() >= next_tick_s:
+                next_tick_s = time.monotonic() + _TICK_S
+                self._guarded(self._tick)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _work(self, items: list[_Message | Callable[[], None]]) -> None:
+        """Verify all messages, make their counters durable, then let them take effect."""
+        effects: list[Callable[[], None]] = []
+        for item in items:
+            if isinstance(item, _Message):
+                self._guarded(lambda message=item: self._verify(message, effects))  # type: ignore[misc]
+            else:
+                effects.append(item)
+        if self._dirty:
+            dirty, self._dirty = self._dirty, {}
+            if not self._guarded(lambda: self._store.save_heard(dirty)):
+                effects = [item for item in items if not isinstance(item, _Message)]
+        for effect in effects:
+            self._guarded(effect)
+
+    def _guarded(self, fn: Callable[[], None]) -> bool:
+        """Run a step; what it raises is counted and logged, and the thread goes on."""
+        try:
+            fn()
+        except LinkError as exc:
+            self.refused[Status(exc.status).name] += 1
+            logger.info("refused: %s", exc)
+        except SecurityError as exc:
+            self.refused["SECURITY"] += 1
+            logger.warning("refused: %s", exc)
+        except EdgekitError as exc:
+            self.refused["ERROR"] += 1
+            logger.error("%s", exc)
+        except Exception:
+            self.refused["BUG"] += 1
+            logger.exception("a step of the service failed")
+        else:
+            return True
+        return False
+
+    def _tick(self) -> None:
+        now_s = time.time()
+        if now_s >= self._next_store_check_s:
+            self._next_store_check_s = now_s + _STORE_CHECK_S
+            if self._store.change_number() != self._change_number:
+                self._refresh()
+        for key in list(self._pulls):
+            self._ask(key)
+        for ticker in self._tickers:
+            if now_s >= ticker[2]:
+                ticker[2] = now_s + ticker[0]
+                self._guarded(lambda fn=ticker[1]: fn(now_s))  # type: ignore[misc]
+
+    # From disk
+
+    def _load(self) -> None:
+        """Take up where the last server stopped."""
+        self._refresh()
+        for event in self.journal.events(kinds=["device.desired"]):
+            device = self._devices.get(event.subject)
+            if device is None:
+                continue
+            body = event.body
+            manifest, task = body.get("manifest"), body.get("task")
+            device.wish = _Wish(
+                version=body["version"],
+                model=None
+                if manifest is None
+                else SignedManifest(bytes.fromhex(manifest), bytes.fromhex(body["signature"])),
+                task=None if task is None else task_from_body(task),
+                since_s=event.time_ms / 1_000,
+            )
+            self._show(device, desired_version=body["version"])
+        for event in self.journal.events(kinds=["device.reported"]):
+            if (device := self._devices.get(event.subject)) is not None:
+                device.body = dict(event.body)
+        claimed = {
+            (event.subject, event.body["token"])
+            for event in self.journal.events(kinds=["device.claimed"])
+        }
+        for device in self._devices.values():
+            record = device.record
+            if record.claim is not None and record.claim.device_public:
+                token = record.token.id.hex()
+                if (record.device, token) not in claimed:  # killed between the two writes
+                    self._journal_claim(record.device, token)
+
+    def _refresh(self) -> None:
+        """Take over what the store says about devices: new ones, revoked ones, new tokens."""
+        self._change_number = self._store.change_number()
+        for record in self._store.devices():
+            device = self._devices.get(record.device)
+            if device is None:
+                view = DeviceView(device=record.device, board=record.board)
+                device = _Device(record, view, record.heard_counter)
+                self._devices[record.device] = device
+                if record.reported is not None:
+                    device.view = replace(
+                        view,
+                        reported=Reported.decode(record.reported),
+                        last_seen_s=record.reported_s,
+                    )
+            device.record = record
+            self._show(
+                device,
+                board=record.board,
+                claimed=device.key is not None,
+                revoked=record.revoked,
+                boot=device.heard_counter >> 32,
+            )
+
+    def _show(self, device: _Device, **changes: Any) -> None:
+        device.view = replace(device.view, **changes)
+        self._views[device.record.device] = device.view
+
+    def _known(self, name: str) -> _Device:
+        device = self._devices.get(name)
+        if device is None:
+            self._refresh()
+            device = self._devices.get(name)
+        if device is None:
+            raise DeviceError(f"device '{name}' is not in fleet '{self.fleet}'")
+        return device
+
+    def _load_offer(self, number: int) -> bytes | None:
+        blob = self._store.offer(number)
+        return None if blob is None else self.journal.blob(blob)
+
+    # From devices
+
+    def _verify(self, message: _Message, effects: list[Callable[[], None]]) -> None:
+        parsed = parse_topic(message.topic)
+        device = self._known(parsed.device)
+        if parsed.channel is Channel.PRESENCE:
+            presence = PresenceReport.decode(message.payload)
+            effects.append(lambda: self._take_presence(device, presence))
+            return
+        frame = decode_frame(message.payload)
+        if CHANNEL_OF_FRAME.get(frame.type) is not parsed.channel:
+            raise refuse(Status.RANGE, f"{message.topic}: {frame.type.name} does not belong here")
+        if frame.type is FrameType.CLAIM_REQUEST:
+            self._claim(device, ClaimRequest.decode(frame.body))
+            return
+        if device.key is None:
+            raise refuse(Status.STATE, f"{message.topic}: device is not claimed, or revoked")
+        try:
+            sealed = open_frame(device.key, Direction.TO_SERVER, frame, after=device.heard_counter)
+        except LinkError as exc:
+            if message.retained and exc.status == Status.REPLAY:
+                return  # the broker's copy of what is known
+            raise LinkError(f"{message.topic}: {exc}", status=exc.status) from exc
+        device.heard_counter = sealed.counter
+        self._dirty[parsed.device] = sealed.counter
+        effects.append(lambda: self._take(device, sealed))
+
+    def _claim(self, device: _Device, request: ClaimRequest) -> None:
+        name = device.record.device
+        if request.token_id != device.record.token.id:
+            self._refresh()  # it may have been enrolled anew a moment ago
+        record = device.record
+        if record.revoked or request.token_id != record.token.id:
+            raise SecurityError(f"device '{name}': claim with a token that is not its own")
+        bound = record.claim if record.claim and record.claim.device_public else None
+        claim = answer_claim(record.token, name, request, bound)
+        if bound is None:
+            self._store.bind(name, claim)
+            device.heard_counter = 0
+            self._dirty.pop(name, None)
+            device.body = None
+            self._refresh()
+            self._show(device, reported=None, boot=0, presence_boot=0)
+            self._journal_claim(name, record.token.id.hex())
+            logger.info("device '%s' is claimed", name)
+        response = encode_frame(
+            FrameType.CLAIM_RESPONSE, claim_response(record.token, name, claim).encode()
+        )
+        self._connection.publish(topic(self.fleet, name, Channel.RESPONSE), response)
+
+    def _journal_claim(self, name: str, token: str) -> None:
+        self.journal.append("device.claimed", name, {"device": name, "token": token}, actor=name)
+
+    def _take_presence(self, device: _Device, presence: PresenceReport) -> None:
+        view, name = device.view, device.record.device
+        if presence.boot < view.presence_boot:
+            return
+        if (presence.boot, presence.state) == (view.presence_boot, view.presence):
+            return
+        self._show(device, presence=presence.state, presence_boot=presence.boot)
+        self.journal.append(
+            "device.presence",
+            name,
+            {"device": name, "state": presence.state.value, "boot": presence.boot},
+            actor=name,
+        )
+        self._tell(device)
+
+    def _take(self, device: _Device, sealed: Sealed) -> None:
+        self._show(device, boot=sealed.boot, last_seen_s=time.time())
+        if sealed.type is FrameType.CHUNK_REQUEST:
+            self._answer(device, ChunkRequest.decode(sealed.content))
+        elif sealed.type is FrameType.CHUNK:
+            self._take_chunk(device.record.device, Chunk.decode(sealed.content))
+        elif sealed.type is FrameType.REPORTED:
+            self._take_reported(device, sealed)
+        elif sealed.type is FrameType.TELEMETRY:
+            device.telemetry = Telemetry.decode(sealed.content)
+        elif sealed.type is FrameType.LOG:
+            line = Log.decode(sealed.content)
+            level = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)[line.level]
+            logger.log(level, "device '%s': %s", device.record.device, line.text)
+
+    def _take_reported(self, device: _Device, sealed: Sealed) -> None:
+        name = device.record.device
+        reported = Reported.decode(sealed.content)
+        if reported.boot != sealed.boot:
+            raise refuse(
+                Status.RANGE,
+                f"device '{name}' reports boot {reported.boot}, its seal {sealed.boot}",
+            )
+        body = reported_body(name, reported)
+        if is_news(body, device.body):
+            self.journal.append("device.reported", name, body, actor=name)
+            device.body = body
+        self._store.save_reported(name, sealed.content, time.time())
+        self._show(device, reported=reported)
+        wish = device.wish
+        if wish is not None:
+            is_late = reported.desired_version < wish.version
+            is_repeat = time.monotonic() - device.wished_s < _REPEAT_S
+            if sealed.boot != device.wished_boot or (is_late and not is_repeat):
+                self._publish_wish(device)
+        self._tell(device)
+
+    def _tell(self, device: _Device) -> None:
+        for listener in self._listeners:
+            self._guarded(lambda fn=listener: fn(device.record.device, device.view))  # type: ignore[misc]
+
+    # To devices
+
+    def _reassert(self) -> None:
+        """The broker is there, perhaps with nothing in its memory: publish every wish again."""
+        logger.info("broker is there; %d devices", len(self._devices))
+        for device in self._devices.values():
+            self._publish_wish(device)
+
+    def _set_desired(
+        self, name: str, model: SignedManifest | Keep | None, task: FederatedTask | Keep | None
+    ) -> int:
+        device = self._known(name)
+        before = device.wish or _Wish(0, None, None, 0.0)
+        wish = _Wish(
+            version=before.version + 1,
+            model=before.model if isinstance(model, Keep) else model,
+            task=before.task if isinstance(task, Keep) else task,
+            since_s=time.time(),
+        )
+        Desired(
+            version=wish.version,
+            time_s=0,
+            model=wish.model,
+            task=wish.task,
+            heartbeat_s=self._heartbeat_s,
+        ).encode()  # what cannot be said must not enter the journal
+        signed = wish.model
+        self.journal.append(
+            "device.desired",
+            name,
+            {
+                "device": name,
+                "version": wish.version,
+                "manifest": None if signed is None else signed.manifest.hex(),
+                "signature": None if signed is None else signed.signature.hex(),
+                "task": None if wish.task is None else task_body(wish.task),
+            },
+        )
+        device.wish = wish
+        self._show(device, desired_version=wish.version)
+        self._publish_wish(device)
+        return wish.version
+
+    def _publish_wish(self, device: _Device) -> None:
+        """Publish what a device is to be, sealed for its present boot."""
+        wish = device.wish
+        if wish is None or device.key is None or device.view.boot == 0:
+            return
+        task, now_s = wish.task, time.time()
+        if task is not None:
+            left_s = max(1, task.deadline_s - max(0, int(now_s - wish.since_s)))
+            task = replace(task, deadline_s=left_s)
+        document = Desired(
+            version=wish.version,
+            time_s=int(now_s),
+            model=wish.model,
+            task=task,
+            heartbeat_s=self._heartbeat_s,
+        )
+        device.wished_boot = device.view.boot
+        device.wished_s = time.monotonic()
+        self._send(
+            device, Channel.DESIRED, FrameType.DESIRED, document.encode(), qos=1, retain=True
+        )
+
+    def _send(
+        self,
+        device: _Device,
+        channel: Channel,
+        kind: FrameType,
+        content: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+    ) -> None:
+        if device.key is None:
+            return
+        name = device.record.device
+        if not device.counters:
+            device.counters = self._store.reserve_counters(name)
+        counter = device.view.boot << 32 | device.counters[0]
+        device.counters = device.counters[1:]
+        frame = seal_frame(device.key, Direction.TO_DEVICE, kind, content, counter)
+        self._connection.publish(topic(self.fleet, name, channel), frame, qos=qos, retain=retain)
+
+    # Objects
+
+    def _answer(self, device: _Device, request: ChunkRequest) -> None:
+        chunk = self._chunks.answer(request)
+        self._send(device, Channel.RESPONSE, FrameType.CHUNK, chunk.encode())
+
+    def _take_chunk(self, name: str, chunk: Chunk) -> None:
+        running = self._pulls.get((name, chunk.object_id))
+        if running is None:
+            return
+        try:
+            running.pull.receive(chunk)
+            if running.pull.done:
+                self._finish((name, chunk.object_id), running.pull.result())
+                return
+        except LinkError as exc:
+            self._finish((name, chunk.object_id), exc)
+            return
+        self._ask((name, chunk.object_id))
+
+    def _ask(self, key: tuple[str, int]) -> None:
+        """Send the requests of a pull that are due."""
+        running, device = self._pulls[key], self._devices[key[0]]
+        if device.key is None:
+            self._finish(key, DeviceError(f"device '{key[0]}' was revoked"))
+            return
+        if device.view.boot == 0:
+            return  # nothing can be sealed for it before it has spoken
+        try:
+            requests = running.pull.requests(time.monotonic())
+        except LinkError as exc:
+            self._finish(key, exc)
+            return
+        for request in requests:
+            self._send(device, Channel.RESPONSE, FrameType.CHUNK_REQUEST, request.encode())
+
+    def _finish(self, key: tuple[str, int], result: bytes | EdgekitError) -> None:
+        for done in self._pulls.pop(key).done:
+            self._guarded(lambda fn=done: fn(result))  # type: ignore[misc]
