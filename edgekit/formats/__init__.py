@@ -1,0 +1,1 @@
+"""Model files: `.tflite` in, `.ekm` out and in."""

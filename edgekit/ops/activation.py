@@ -1,0 +1,209 @@
+"""Functions of one int8: each becomes a table of 256 values, computed as LiteRT's reference computes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import FormatError
+from edgekit.graph import Graph, Node
+from edgekit.ops import fixed
+from edgekit.ops.base import (
+    Builder,
+    Kernel,
+    activation_range,
+    check_dense,
+    int8_quant,
+    operand,
+    require,
+    result,
+    where,
+)
+from edgekit.ops.fixed import Rounding, multiply, quantize_multiplier
+
+Table = NDArray[np.int8]
+Quantized = tuple[float, int]
+
+
+def _table(function: Callable[[int], int]) -> Table:
+    values = [max(-128, min(127, function(value))) for value in range(-128, 128)]
+    return np.array(values, np.int8)
+
+
+def _round(value: float) -> int:
+    """Round half away from zero."""
+    return math.floor(abs(value) + 0.5) * (1 if value >= 0 else -1)
+
+
+def float_table(x: Quantized, y: Quantized, function: Callable[[float], float]) -> Table:
+    """Return the table of a real function, in float32.
+
+    Source: tensorflow/lite/kernels/internal/common.h, LUTPopulate for int8.
+    """
+    inverse = np.float32(1) / np.float32(y[0])
+
+    def value(stored: int) -> int:
+        real = np.float32(x[0]) * np.float32(stored - x[1])
+        return _round(float(np.float32(function(float(real))) * inverse)) + y[1]
+
+    return _table(value)
+
+
+def _rescale(x: Quantized, y: Quantized, low: int, high: int) -> Table:
+    """X on the scale of y, clamped to [low, high]."""
+    multiplier, shift = quantize_multiplier(x[0] / y[0])
+
+    def value(stored: int) -> int:
+        scaled = y[1] + multiply(stored - x[1], multiplier, shift, Rounding.DOUBLE)
+        return max(low, min(high, scaled))
+
+    return _table(value)
+
+
+def _input_radius(bits: int, shift: int) -> int:
+    """Source: tensorflow/lite/kernels/internal/quantization_util.cc, CalculateInputRadius."""
+    return math.floor(1.0 * ((1 << bits) - 1) * (1 << (31 - bits)) / (1 << shift))
+
+
+def _saturating(x: Quantized, function: Callable[[int, int], int], bits: int, zero: int) -> Table:
+    """A function that saturates on both sides, in Q4.27.
+
+    Source: tensorflow/lite/kernels/internal/reference/integer_ops/logistic.h and tanh.h.
+    """
+    real = x[0] * (1 << (31 - 4))
+    multiplier, shift = quantize_multiplier(real)
+    radius = _input_radius(4, max(shift, 0))
+
+    def value(stored: int) -> int:
+        centred = stored - x[1]
+        if centred <= -radius:
+            return -128
+        if centred >= radius:
+            return 127
+        scaled = multiply(centred, multiplier, shift, Rounding.DOUBLE)
+        return fixed.divide_by_power(function(scaled, 4), 31 - bits) + zero
+
+    return _table(value)
+
+
+def _s16(value: int) -> int:
+    return max(-32768, min(32767, value))
+
+
+def _high_mul_16(a: int, b: int) -> int:
+    """Gemmlowp's SaturatingRoundingDoublingHighMul of int16."""
+    if a == b == -32768:
+        return 32767
+    product = a * b
+    nudge = (1 << 14) if product >= 0 else 1 - (1 << 14)
+    total = product + nudge
+    return total // (1 << 15) if total >= 0 else -(-total // (1 << 15))
+
+
+def _hard_swish(x: Quantized, y: Quantized) -> Table:
+    """Source: tensorflow/lite/kernels/internal/reference/hard_swish.h and activations.cc, HardSwishPrepare."""
+    hires = np.float32(np.float32(1 / 128) * np.float32(x[0]))
+    relu_scale = np.float32(np.float32(3) / np.float32(32768))
+    y_multiplier, y_shift = quantize_multiplier(float(hires / np.float32(y[0])))
+    r_multiplier, r_shift = quantize_multiplier(float(hires / relu_scale))
+    y_16 = 32767 if y_multiplier >= 2**31 - (1 << 15) else (y_multiplier + (1 << 15)) >> 16
+    r_16 = 32767 if r_multiplier >= 2**31 - (1 << 15) else (r_multiplier + (1 << 15)) >> 16
+
+    def value(stored: int) -> int:
+        centred = (stored - x[1]) * 128
+        on_output = _high_mul_16(centred, y_16)
+        gate = centred
+        if r_shift > 0:
+            gate = _s16(gate << (r_shift - 1))
+        gate = _high_mul_16(gate, r_16)
+        if r_shift > 0:
+            gate = _s16(gate << 1)
+        if r_shift < 0:
+            gate = fixed.divide_by_power(gate, -r_shift)
+        gate = (gate + 32768) >> 1
+        product = gate * on_output
+        high = product // 32768 if product >= 0 else -(-product // 32768)
+        return fixed.divide_by_power(high, -y_shift) + y[1]
+
+    if y_shift > 0:
+        raise FormatError(f"hard_swish: output scale {y[0]} is too small for input scale {x[0]}")
+    return _table(value)
+
+
+def _leaky_relu(x: Quantized, y: Quantized, alpha: float) -> Table:
+    """Source: tensorflow/lite/kernels/internal/reference/leaky_relu.h, QuantizeLeakyRelu."""
+    identity = quantize_multiplier(x[0] / y[0])
+    sloped = quantize_multiplier(x[0] * abs(alpha) / y[0])
+    sign = -1 if alpha < 0 else 1
+
+    def value(stored: int) -> int:
+        centred = stored - x[1]
+        multiplier, shift = identity if centred >= 0 else sloped
+        scaled = multiply(centred, multiplier, shift, Rounding.DOUBLE)
+        return y[1] + (scaled if centred >= 0 else sign * scaled)
+
+    return _table(value)
+
+
+def gelu(value: float, approximate: bool) -> float:
+    """Gaussian error linear unit of one float32.
+
+    Source: tensorflow/lite/kernels/internal/reference/gelu.h, GeluTransform and GeluTransformApproximate.
+    """
+    if approximate:
+        x = np.float32(value)
+        cube = x + np.float32(0.044715) * x * x * x
+        inner = np.float32(math.sqrt(2 / math.pi)) * cube
+        return float(np.float32(0.5) * x * (np.float32(1) + np.tanh(inner)))
+    return 0.5 * value * (1 + math.erf(value * math.sqrt(0.5)))
+
+
+def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
+    if node.op == "LOGISTIC":
+        return _saturating(x, fixed.logistic, 8, -128)
+    if node.op == "TANH":
+        return _saturating(x, fixed.tanh, 7, 0)
+    if node.op in ("RELU", "RELU6", "RELU_N1_TO_1"):
+        return _rescale(x, y, *activation_range(node, node.op, *y))
+    if node.op == "QUANTIZE":
+        return _rescale(x, y, -128, 127)
+    if node.op == "HARD_SWISH":
+        return _hard_swish(x, y)
+    if node.op == "LEAKY_RELU":
+        return _leaky_relu(x, y, float(np.float32(_float(node, "alpha"))))
+    approximate = bool(node.attrs["approximate"])
+    return float_table(x, y, lambda value: gelu(value, approximate))
+
+
+def _float(node: Node, name: str) -> float:
+    value = node.attrs[name]
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise FormatError(f"{where(node)}: {name} is {value}")
+    return value
+
+
+def lower_table(builder: Builder, node: Node) -> None:
+    """LOGISTIC, TANH, RELU, RELU6, RELU_N1_TO_1, HARD_SWISH, LEAKY_RELU, GELU, QUANTIZE."""
+    x, y = operand(builder, node, 0), result(builder, node)
+    if x.elements != y.elements:
+        raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(y.shape)}")
+    table = _table_of(node, int8_quant(node, x), int8_quant(node, y))
+    builder.emit(
+        "lut",
+        node,
+        inputs=(node.inputs[0], builder.constant(f"{node.op.lower()} table", table)),
+        outputs=node.outputs,
+    )
+
+
+def _check(graph: Graph, node: Node) -> None:
+    check_dense(graph, node, 2)
+    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    require(graph.tensor(node.inputs[1]).shape == (256,), node, "table has not 256 values")
+    require(x.elements == y.elements, node, f"output has shape {y.shape}, input {x.shape}")
+
+
+LUT = Kernel("lut", 11, (), _check, in_place=True)

@@ -1,0 +1,130 @@
+"""Functions of two tensors with broadcasting: ADD, SUB, MUL."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgekit.errors import FormatError, QuantizationError
+from edgekit.graph import Graph, Node, Tensor
+from edgekit.ops.base import (
+    Builder,
+    Kernel,
+    activation_range,
+    check_dense,
+    expect_shape,
+    int8_quant,
+    operand,
+    require,
+    result,
+    where,
+)
+from edgekit.ops.fixed import quantize_multiplier
+
+LEFT_SHIFT = 20
+
+
+def _operands(builder: Builder, node: Node) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    a, b, y = operand(builder, node, 0), operand(builder, node, 1), result(builder, node)
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError as exc:
+        raise FormatError(f"{where(node)}: {list(a.shape)} and {list(b.shape)}") from exc
+    expect_shape(node, y, shape)
+    inputs = []
+    for index, tensor in ((node.inputs[0], a), (node.inputs[1], b)):
+        int8_quant(node, tensor)
+        if tensor.data is not None:
+            index = builder.constant(tensor.name, tensor.data, tensor.quant)
+        inputs.append(index)
+    return a, b, y, inputs
+
+
+def _lower_sum(builder: Builder, node: Node, sign: int) -> None:
+    a, b, y, inputs = _operands(builder, node)
+    (a_scale, _), (b_scale, _) = int8_quant(node, a), int8_quant(node, b)
+    y_scale, y_zero = int8_quant(node, y)
+    twice = 2 * max(a_scale, b_scale)
+    a_multiplier, a_shift = quantize_multiplier(a_scale / twice)
+    b_multiplier, b_shift = quantize_multiplier(b_scale / twice)
+    y_multiplier, y_shift = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y_scale))
+    if y_shift > 0:
+        raise QuantizationError(f"{where(node)}: output scale {y_scale} is too small")
+    low, high = activation_range(node, str(node.attrs["activation"]), y_scale, y_zero)
+    builder.emit(
+        "add",
+        node,
+        inputs=inputs,
+        outputs=node.outputs,
+        attrs={
+            "a_multiplier": a_multiplier,
+            "a_shift": a_shift,
+            "b_multiplier": b_multiplier,
+            "b_shift": b_shift,
+            "y_multiplier": y_multiplier,
+            "y_shift": y_shift,
+            "sign": sign,
+            "y_min": low,
+            "y_max": high,
+        },
+    )
+
+
+def lower_add(builder: Builder, node: Node) -> None:
+    """ADD."""
+    _lower_sum(builder, node, 1)
+
+
+def lower_sub(builder: Builder, node: Node) -> None:
+    """SUB: ADD with the second operand negated; all its roundings are symmetric or of the same product."""
+    _lower_sum(builder, node, -1)
+
+
+def lower_mul(builder: Builder, node: Node) -> None:
+    """MUL."""
+    a, b, y, inputs = _operands(builder, node)
+    y_scale, y_zero = int8_quant(node, y)
+    real = float(int8_quant(node, a)[0]) * int8_quant(node, b)[0] / y_scale
+    multiplier, shift = quantize_multiplier(real)
+    low, high = activation_range(node, str(node.attrs["activation"]), y_scale, y_zero)
+    builder.emit(
+        "mul",
+        node,
+        inputs=inputs,
+        outputs=node.outputs,
+        attrs={"multiplier": multiplier, "shift": shift, "y_min": low, "y_max": high},
+    )
+
+
+def _check(graph: Graph, node: Node) -> None:
+    check_dense(graph, node, 2)
+    a, b = (graph.tensor(i) for i in node.inputs)
+    y = graph.tensor(node.outputs[0])
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        shape = ()
+    require(shape == y.shape, node, f"{a.shape} and {b.shape} are not {y.shape}")
+
+
+def _macs_mul(graph: Graph, node: Node) -> int:
+    return graph.tensor(node.outputs[0]).elements
+
+
+ADD = Kernel(
+    "add",
+    5,
+    (
+        "a_multiplier",
+        "a_shift",
+        "b_multiplier",
+        "b_shift",
+        "y_multiplier",
+        "y_shift",
+        "sign",
+        "y_min",
+        "y_max",
+    ),
+    _check,
+    in_place=True,
+)
+MUL = Kernel("mul", 6, ("multiplier", "shift", "y_min", "y_max"), _check, _macs_mul, in_place=True)

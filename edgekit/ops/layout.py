@@ -1,0 +1,250 @@
+"""Operators that only move bytes: RESHAPE and its like, TRANSPOSE, CONCATENATION, PAD, STRIDED_SLICE, SLICE, SPLIT."""
+
+from __future__ import annotations
+
+import math
+
+from edgekit.errors import FormatError
+from edgekit.graph import MAX_RANK, Graph, Node, Tensor
+from edgekit.ops.base import (
+    Builder,
+    Kernel,
+    attr_int,
+    check_dense,
+    constant_of,
+    expect_shape,
+    indices,
+    int8_quant,
+    operand,
+    optional,
+    require,
+    result,
+    unsupported,
+    where,
+)
+
+MAX_INPUTS = 17
+
+
+def _same_quant(node: Node, x: Tensor, y: Tensor) -> None:
+    if int8_quant(node, x) != int8_quant(node, y):
+        raise unsupported(node, f"'{x.name}' and '{y.name}' have different quantization")
+
+
+def lower_reshape(builder: Builder, node: Node) -> None:
+    """RESHAPE, SQUEEZE, EXPAND_DIMS: the output's shape is the truth."""
+    x, y = operand(builder, node, 0), result(builder, node)
+    _same_quant(node, x, y)
+    if x.elements != y.elements:
+        raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(y.shape)}")
+    builder.emit("copy", node, inputs=node.inputs[:1], outputs=node.outputs)
+
+
+def lower_transpose(builder: Builder, node: Node) -> None:
+    """TRANSPOSE."""
+    x, y = operand(builder, node, 0), result(builder, node)
+    perm = tuple(axis % max(1, len(x.shape)) for axis in indices(node, operand(builder, node, 1)))
+    _same_quant(node, x, y)
+    if sorted(perm) != list(range(len(x.shape))) or not perm:
+        raise FormatError(f"{where(node)}: permutation {list(perm)} of {len(x.shape)} dimensions")
+    expect_shape(node, y, tuple(x.shape[axis] for axis in perm))
+    order = [axis for axis in perm if x.shape[axis] != 1]
+    if order == sorted(order):
+        builder.emit("copy", node, inputs=node.inputs[:1], outputs=node.outputs)
+        return
+    builder.emit(
+        "transpose", node, inputs=node.inputs[:1], outputs=node.outputs, attrs={"perm": perm}
+    )
+
+
+def lower_concatenation(builder: Builder, node: Node) -> None:
+    """CONCATENATION of tensors with one quantization."""
+    y = result(builder, node)
+    tensors = [operand(builder, node, i) for i in range(len(node.inputs))]
+    rank = len(y.shape)
+    axis = attr_int(node, "axis")
+    if not tensors or not -rank <= axis < rank:
+        raise FormatError(f"{where(node)}: axis {axis} of {rank} dimensions")
+    if len(tensors) > MAX_INPUTS:
+        raise unsupported(node, f"{len(tensors)} inputs, at most {MAX_INPUTS} fit")
+    if node.attrs["activation"] != "NONE":
+        raise unsupported(node, f"fused activation {node.attrs['activation']} is not supported")
+    axis %= rank
+    inputs = []
+    for index, tensor in zip(node.inputs, tensors, strict=True):
+        _same_quant(node, tensor, y)
+        if len(tensor.shape) != rank:
+            raise FormatError(f"{where(node)}: '{tensor.name}' has {len(tensor.shape)} dimensions")
+        expect_shape(node, tensor, (*y.shape[:axis], tensor.shape[axis], *y.shape[axis + 1 :]))
+        if tensor.data is not None:
+            index = builder.constant(tensor.name, tensor.data, tensor.quant)
+        inputs.append(index)
+    if sum(tensor.shape[axis] for tensor in tensors) != y.shape[axis]:
+        raise FormatError(f"{where(node)}: '{y.name}' has {y.shape[axis]} along axis {axis}")
+    builder.emit("concatenation", node, inputs=inputs, outputs=node.outputs, attrs={"axis": axis})
+
+
+def lower_pad(builder: Builder, node: Node) -> None:
+    """PAD with the zero point, PADV2 with a constant."""
+    x, y = operand(builder, node, 0), result(builder, node)
+    widths = indices(node, operand(builder, node, 1))
+    rank = len(x.shape)
+    _same_quant(node, x, y)
+    if len(widths) != 2 * rank or min(widths, default=0) < 0 or rank == 0:
+        raise FormatError(f"{where(node)}: padding {list(widths)} of {rank} dimensions")
+    expect_shape(
+        node, y, tuple(n + widths[2 * d] + widths[2 * d + 1] for d, n in enumerate(x.shape))
+    )
+    value = int8_quant(node, y)[1]
+    given = optional(builder, node, 2)
+    if given is not None:
+        _same_quant(node, given, y)
+        value = int(constant_of(node, given).reshape(-1)[0])
+    builder.emit(
+        "pad",
+        node,
+        inputs=node.inputs[:1],
+        outputs=node.outputs,
+        attrs={"before": widths[::2], "value": value},
+    )
+
+
+def _emit_slice(
+    builder: Builder,
+    node: Node,
+    *,
+    begin: tuple[int, ...],
+    stride: tuple[int, ...],
+    shape: tuple[int, ...],
+    output: int,
+    suffix: str = "",
+) -> None:
+    """Cut x[begin + i * stride] of shape `shape` into a tensor that may leave out ones."""
+    x, y = operand(builder, node, 0), builder.source.tensor(output)
+    _same_quant(node, x, y)
+    for d, size in enumerate(x.shape):
+        last = begin[d] + (shape[d] - 1) * stride[d]
+        if shape[d] < 1 or not 0 <= begin[d] < size or not 0 <= last < size:
+            raise FormatError(f"{where(node)}: slice {begin} of {shape} leaves {list(x.shape)}")
+    if y.elements != math.prod(shape):
+        expect_shape(node, y, shape)
+    stride = tuple(s if n > 1 else 1 for s, n in zip(stride, shape, strict=True))
+    target = output
+    if y.shape != shape:
+        target = builder.activation(f"{y.name} slice", shape, y.quant)
+    builder.emit(
+        "strided_slice",
+        node,
+        inputs=node.inputs[:1],
+        outputs=(target,),
+        attrs={"begin": begin, "stride": stride},
+        suffix=suffix,
+    )
+    if target != output:
+        builder.emit("copy", node, inputs=(target,), outputs=(output,), suffix=f"{suffix} view")
+
+
+def lower_strided_slice(builder: Builder, node: Node) -> None:
+    """STRIDED_SLICE without ellipsis and new axes.
+
+    Source: tensorflow/lite/kernels/internal/strided_slice_logic.h, StridedSliceStartForAxis and EndForAxis.
+    """
+    x = operand(builder, node, 0)
+    begins, ends, strides = (indices(node, operand(builder, node, i)) for i in (1, 2, 3))
+    if node.attrs["ellipsis_mask"] or node.attrs["new_axis_mask"] or node.attrs["offset"]:
+        raise unsupported(node, "ellipsis, new axis and offset are not supported")
+    given = len(begins)
+    if not len(ends) == len(strides) == given <= len(x.shape) or 0 in strides:
+        raise FormatError(f"{where(node)}: begin, end, strides do not fit {list(x.shape)}")
+    begin, stride, shape = [], [], []
+    for d, size in enumerate(x.shape):
+        if d >= given:
+            begin.append(0)
+            stride.append(1)
+            shape.append(size)
+            continue
+        first = None if attr_int(node, "begin_mask") >> d & 1 else begins[d]
+        last = None if attr_int(node, "end_mask") >> d & 1 else ends[d]
+        if attr_int(node, "shrink_axis_mask") >> d & 1:
+            begin.append(begins[d] % size)
+            stride.append(1)
+            shape.append(1)
+            continue
+        span = range(*slice(first, last, strides[d]).indices(size))
+        begin.append(span.start)
+        stride.append(strides[d])
+        shape.append(len(span))
+    _emit_slice(
+        builder,
+        node,
+        begin=tuple(begin),
+        stride=tuple(stride),
+        shape=tuple(shape),
+        output=node.outputs[0],
+    )
+
+
+def lower_slice(builder: Builder, node: Node) -> None:
+    """SLICE: begin and size, -1 for the rest."""
+    x = operand(builder, node, 0)
+    begin, size = (indices(node, operand(builder, node, i)) for i in (1, 2))
+    if not len(begin) == len(size) == len(x.shape):
+        raise FormatError(f"{where(node)}: begin and size do not fit {list(x.shape)}")
+    shape = tuple(n - b if s == -1 else s for n, b, s in zip(x.shape, begin, size, strict=True))
+    ones = (1,) * len(begin)
+    _emit_slice(builder, node, begin=begin, stride=ones, shape=shape, output=node.outputs[0])
+
+
+def lower_split(builder: Builder, node: Node) -> None:
+    """SPLIT into equal parts: one slice each. Its inputs are axis, x."""
+    axis_tensor, x = operand(builder, node, 0), operand(builder, node, 1)
+    (axis,) = indices(node, axis_tensor) or (0,)
+    parts = len(node.outputs)
+    if not -len(x.shape) <= axis < len(x.shape) or x.shape[axis] % parts:
+        raise FormatError(f"{where(node)}: {list(x.shape)} in {parts} parts along {axis}")
+    axis %= len(x.shape)
+    step = x.shape[axis] // parts
+    shape = (*x.shape[:axis], step, *x.shape[axis + 1 :])
+    view = Node(node.name, node.op, (node.inputs[1],), node.outputs, node.attrs)
+    for part, output in enumerate(node.outputs):
+        begin = tuple(part * step if d == axis else 0 for d in range(len(shape)))
+        _emit_slice(
+            builder,
+            view,
+            begin=begin,
+            stride=(1,) * len(shape),
+            shape=shape,
+            output=output,
+            suffix=f" {part}",
+        )
+
+
+def _check_copy(graph: Graph, node: Node) -> None:
+    check_dense(graph, node, 1)
+    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    require(x.elements == y.elements, node, f"{x.shape} becomes {y.shape}")
+
+
+def _check_rank(graph: Graph, node: Node) -> None:
+    check_dense(graph, node, 1)
+    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    require(len(x.shape) == len(y.shape) >= 1, node, f"{x.shape} becomes {y.shape}")
+
+
+def _check_concatenation(graph: Graph, node: Node) -> None:
+    check_dense(graph, node, len(node.inputs))
+    axis = attr_int(node, "axis")
+    y = graph.tensor(node.outputs[0])
+    require(0 <= axis < len(y.shape), node, f"axis {axis} of {y.shape}")
+    sizes = [graph.tensor(i).shape for i in node.inputs]
+    require(all(len(s) == len(y.shape) for s in sizes), node, "ranks differ")
+    require(sum(s[axis] for s in sizes) == y.shape[axis], node, "sizes do not add up")
+
+
+COPY = Kernel("copy", 12, (), _check_copy, in_place=True)
+TRANSPOSE = Kernel("transpose", 13, (("perm", MAX_RANK),), _check_rank)
+CONCATENATION = Kernel("concatenation", 14, ("axis",), _check_concatenation)
+PAD = Kernel("pad", 15, (("before", MAX_RANK), "value"), _check_rank)
+STRIDED_SLICE = Kernel(
+    "strided_slice", 16, (("begin", MAX_RANK), ("stride", MAX_RANK)), _check_rank
+)

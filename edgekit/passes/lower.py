@@ -1,0 +1,122 @@
+"""Lower source operators to kernels, and remove what does nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgekit.errors import FormatError, UnsupportedError
+from edgekit.graph import DType, Graph, Node, verify
+from edgekit.ops import LOWERINGS, kernel
+from edgekit.ops.base import Builder
+from edgekit.ops.fixed import Rounding
+
+# Kernels that look at the number of elements only.
+_SHAPELESS = ("fully_connected", "copy", "lut")
+
+
+def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
+    """Turn a graph of source operators into one of kernels, with all parameters computed.
+
+    Args:
+        graph: As read from a file, one int8 input and one int8 output.
+        rounding: Of dense layers; SINGLE equals LiteRT, DOUBLE equals TFLM.
+
+    Raises:
+        UnsupportedError: If an operator, type or shape has no kernel.
+        FormatError: If the file contradicts itself.
+    """
+    for kind, ids in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(ids) != 1:
+            raise UnsupportedError(f"model '{graph.name}': {len(ids)} {kind}s, expected 1")
+        tensor = graph.tensor(ids[0])
+        if tensor.dtype is not DType.INT8:
+            raise UnsupportedError(
+                f"model '{graph.name}': {kind} '{tensor.name}' is {tensor.dtype.value}, "
+                "expected int8; convert with int8 input and output types"
+            )
+        if tensor.quant is None or len(tensor.quant.scales) != 1:
+            raise FormatError(f"model '{graph.name}': {kind} '{tensor.name}' has no scale")
+    builder = Builder(graph, rounding, list(graph.tensors))
+    for node in graph.nodes:
+        if node.op not in LOWERINGS:
+            raise UnsupportedError(
+                f"node '{node.name}': operator {node.op} is not supported",
+                node=node.name,
+                op=node.op,
+            )
+        LOWERINGS[node.op](builder, node)
+    lowered = Graph(
+        graph.name, tuple(builder.tensors), tuple(builder.nodes), graph.inputs, graph.outputs
+    )
+    return verify_kernels(fold_copies(lowered))
+
+
+def verify_kernels(graph: Graph) -> Graph:
+    """Check a graph of kernels: its own rules, and that the shapes of each node fit its kernel.
+
+    Raises:
+        GraphError: If a rule is broken.
+        FormatError: If an operator is not a kernel.
+    """
+    verify(graph)
+    for node in graph.nodes:
+        found = kernel(node.op)
+        if found is None:
+            raise FormatError(f"node '{node.name}': '{node.op}' is not a kernel")
+        found.check(graph, node)
+    return graph
+
+
+def fold_copies(graph: Graph) -> Graph:
+    """Remove copies that no reader needs, then nodes and tensors that nobody reads."""
+    redirect: dict[int, int] = {}
+    readers: dict[int, list[Node]] = {}
+    for node in graph.nodes:
+        for index in node.inputs:
+            readers.setdefault(index, []).append(node)
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple(redirect.get(index, index) for index in node.inputs)
+        node = replace(node, inputs=inputs)
+        if node.op == "copy" and node.outputs[0] not in graph.outputs:
+            source, target = graph.tensor(inputs[0]), graph.tensor(node.outputs[0])
+            same = source.shape == target.shape
+            free = all(
+                reader.op in _SHAPELESS and reader.inputs.index(node.outputs[0]) == 0
+                for reader in readers.get(node.outputs[0], ())
+            )
+            if source.data is None and (same or free):
+                redirect[node.outputs[0]] = inputs[0]
+                continue
+        nodes.append(node)
+    return drop_unused(replace(graph, nodes=tuple(nodes)))
+
+
+def drop_unused(graph: Graph) -> Graph:
+    """Remove nodes whose outputs nobody reads, then tensors that no node names."""
+    needed = set(graph.outputs)
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if any(index in needed for index in node.outputs):
+            kept.append(node)
+            needed.update(node.inputs)
+    kept.reverse()
+    used = {*graph.inputs, *graph.outputs}
+    for node in kept:
+        used.update(index for index in (*node.inputs, *node.outputs) if index >= 0)
+    order = sorted(used)
+    number = {old: new for new, old in enumerate(order)} | {-1: -1}
+    return Graph(
+        graph.name,
+        tuple(graph.tensors[index] for index in order),
+        tuple(
+            replace(
+                node,
+                inputs=tuple(number[index] for index in node.inputs),
+                outputs=tuple(number[index] for index in node.outputs),
+            )
+            for node in kept
+        ),
+        tuple(number[index] for index in graph.inputs),
+        tuple(number[index] for index in graph.outputs),
+    )
