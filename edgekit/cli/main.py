@@ -33,7 +33,10 @@ class Command:
     help: str
 
 
-COMMANDS: tuple[Command, ...] = ()
+COMMANDS: tuple[Command, ...] = (
+    Command("doctor", "doctor", "doctor", "Say what this machine has and lacks."),
+    Command("build", "build", "build", "Build the firmware of a board."),
+)
 
 
 class LazyGroup(TyperGroup):
