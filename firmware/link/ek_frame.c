@@ -82,7 +82,7 @@ ek_status ek_cobs_encode(const uint8_t *bytes, size_t n, uint8_t *out, size_t ca
             out[at++] = bytes[i];
             code++;
         }
-        if (bytes[i] == 0U || (code == 0xffU && i + 1U < n)) {
+        if (bytes[i] == 0U || code == 0xffU) {
             out[code_at] = code;
             code_at = at++;
             code = 1;
