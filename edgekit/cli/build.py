@@ -1,0 +1,67 @@
+"""`edgekit build`: the firmware of a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def build(
+    board: str = typer.Option(..., "--board", help="Name of the board."),
+    ops: str = typer.Option("all", "--ops", help="Kernel set: all, vision, ... or a model file."),
+    out: Path | None = typer.Option(None, "--out", help="Folder; default build/firmware/BOARD."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Build the firmware of a board with a set of kernels.
+
+    Example: edgekit build --board mps2_an386 --ops vision
+    """
+    from edgekit import share
+    from edgekit.boards import load_board
+    from edgekit.export.mcu import build_firmware
+
+    target = load_board(board)
+    names = choose_ops(ops)
+    folder = out if out is not None else share.cache_dir() / "firmware" / board
+    firmware = build_firmware(target, ops=names, out=folder)
+    if as_json:
+        import json
+
+        facts = {
+            "board": firmware.board,
+            "elf": str(firmware.elf),
+            "version": firmware.version,
+            "kernel_set_hash": firmware.kernel_set_hash.hex(),
+            "ops": list(firmware.ops),
+            "flash_bytes": firmware.flash_bytes,
+            "flash_limit_bytes": target.firmware_bytes,
+            "ram_bytes": firmware.ram_bytes,
+            "ram_limit_bytes": target.ram_bytes,
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{firmware.elf}")
+    print(f"kernels  {len(firmware.ops)}, set {firmware.kernel_set_hash.hex()}")
+    print(f"flash    {firmware.flash_bytes:>9,} of {target.firmware_bytes:,} bytes")
+    print(f"RAM      {firmware.ram_bytes:>9,} of {target.ram_bytes:,} bytes")
+
+
+def choose_ops(text: str) -> tuple[str, ...]:
+    """Return the kernels of a named set, or those that a model file needs.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    from edgekit.errors import ConfigError
+    from edgekit.ops import KERNEL_SETS, kernel_set
+
+    if text in KERNEL_SETS:
+        return tuple(kernel_set(text))
+    if Path(text).suffix in (".tflite", ".ekm"):
+        from edgekit.cli.model import load_model
+
+        needed = load_model(Path(text)).ops
+        return tuple(name for name in kernel_set("all") if name in needed)
+    known = ", ".join(sorted(KERNEL_SETS))
+    raise ConfigError(f"kernel set '{text}' is not known; known are {known}, or name a model file")

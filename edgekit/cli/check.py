@@ -1,0 +1,83 @@
+"""`edgekit check`: whether a model fits a board, before anything is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def check(
+    model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
+    board: str = typer.Option(..., "--board", help="Name of the board."),
+    ops: str | None = typer.Option(None, "--ops", help="Kernel set; default what the model needs."),
+    as_json: bool = typer.Option(False, "--json", help="Print the answer as JSON."),
+) -> None:
+    """Say whether a model fits a board, and why not.
+
+    Exits 1 if it does not fit.
+
+    Example: edgekit check model.tflite --board mps2_an386
+    """
+    import json
+
+    from edgekit.boards import load_board
+    from edgekit.cli.build import choose_ops
+    from edgekit.cli.model import load_model
+    from edgekit.errors import UnsupportedError
+    from edgekit.export.fit import check_fit
+
+    target = load_board(board)
+    kernels = None if ops is None else choose_ops(ops)
+    try:
+        compiled = load_model(model)
+    except UnsupportedError as exc:
+        if not as_json:
+            raise
+        print(json.dumps(_unsupported(exc), indent=2))
+        raise typer.Exit(1) from exc
+    fit = check_fit(compiled, target, kernels)
+    if as_json:
+        facts = {
+            "fits": fit.fits,
+            "board": fit.board,
+            "arena_bytes": fit.arena_bytes,
+            "ram_needed": fit.ram_needed,
+            "ram_bytes": fit.ram_bytes,
+            "flash_bytes": fit.flash_needed,
+            "flash_limit_bytes": fit.flash_bytes,
+            "image_bytes": fit.image_bytes,
+            "instructions": fit.instructions,
+            "unsupported": list(fit.unsupported),
+            "reasons": list(fit.reasons),
+            "remedies": list(fit.remedies),
+        }
+        print(json.dumps(facts, indent=2))
+    else:
+        verdict = "fits" if fit.fits else "does not fit"
+        print(f"{model.name} {verdict} board {fit.board}")
+        print(f"RAM    {fit.ram_needed:>9,} of {fit.ram_bytes:,} bytes, arena {fit.arena_bytes:,}")
+        print(
+            f"flash  {fit.flash_needed:>9,} of {fit.flash_bytes:,} bytes,"
+            f" model {fit.image_bytes:,}, firmware about {fit.firmware_bytes:,}"
+        )
+        if fit.instructions is not None:
+            print(f"about  {fit.instructions:,} instructions per inference")
+        for reason in fit.reasons:
+            print(f"why:   {reason}")
+        for remedy in fit.remedies:
+            print(f"help:  {remedy}")
+    if not fit.fits:
+        raise typer.Exit(1)
+
+
+def _unsupported(error: Exception) -> dict[str, object]:
+    return {
+        "fits": False,
+        "arena_bytes": None,
+        "flash_bytes": None,
+        "instructions": None,
+        "unsupported": [{"node": getattr(error, "node", ""), "op": getattr(error, "op", "")}],
+        "reasons": [str(error)],
+        "remedies": [],
+    }

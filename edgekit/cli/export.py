@@ -1,0 +1,76 @@
+"""`edgekit export`: a model in the form that a target takes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+
+
+class Target(StrEnum):
+    """What a model is exported to."""
+
+    MCU = "mcu"
+
+
+class RoundingName(StrEnum):
+    """How dense layers round."""
+
+    LITERT = "litert"
+    TFLM = "tflm"
+
+
+def export(
+    model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
+    to: Target = typer.Option(Target.MCU, "--to", help="mcu: a model image, .ekm."),
+    out: Path = typer.Option(Path("build"), "--out", help="Folder for the result."),
+    rounding: RoundingName = typer.Option(
+        RoundingName.LITERT, "--rounding", help="Rounding of dense layers: as LiteRT or as TFLM."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Compile a model into a model image.
+
+    Example: edgekit export model.tflite --to mcu --out build
+    """
+    from edgekit.cli.model import load_model
+
+    compiled = load_model(model, rounding=rounding.value)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{model.stem}.ekm"
+    write_whole(path, compiled.image)
+    if as_json:
+        import json
+
+        facts = {
+            "path": str(path),
+            "to": to.value,
+            "image_id": compiled.id.hex(),
+            "image_bytes": len(compiled.image),
+            "arena_bytes": compiled.arena_bytes,
+            "macs": compiled.macs,
+            "ops": list(compiled.ops),
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{path}")
+    print(f"id     {compiled.id.hex()}")
+    print(f"image  {len(compiled.image):,} bytes, arena {compiled.arena_bytes:,} bytes")
+    print(f"work   {compiled.macs:,} multiply-accumulates in {len(compiled.layers)} nodes")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees a part of it."""
+    import os
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    scratch = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""`edgekit profile`: what a model costs on a board, measured layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def profile(
+    model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
+    board: str = typer.Option(..., "--board", help="Name of an emulated board."),
+    seed: int = typer.Option(0, "--seed", help="Seed of the random input."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Count the instructions of every layer on an emulated board.
+
+    Example: edgekit profile model.tflite --board mps2_an386 --json
+    """
+    from edgekit.boards import load_board
+    from edgekit.cli.model import load_model
+    from edgekit.cli.run import read_inputs
+    from edgekit.export.fit import check_fit, require_fit
+    from edgekit.flash.bench import cached_firmware, run_on_board
+
+    target = load_board(board)
+    compiled = load_model(model)
+    require_fit(compiled, target)
+    firmware = cached_firmware(target)
+    result = run_on_board(
+        target, compiled.image, read_inputs(compiled, None, 1, seed), firmware=firmware
+    )
+    instructions = round(float(result.instructions[0])) if result.instructions.size else None
+    predicted = check_fit(compiled, target).instructions
+    rows = [
+        {"name": layer.name, "op": layer.op, "macs": layer.macs, "instructions": round(count)}
+        for layer, count in zip(compiled.layers, result.layers, strict=False)
+    ]
+    if as_json:
+        import json
+
+        facts = {
+            "instructions": instructions,
+            "predicted_instructions": predicted,
+            "arena_bytes": compiled.arena_bytes,
+            "stack_bytes": result.stack_bytes,
+            "flash_bytes": firmware.flash_bytes + len(compiled.image),
+            "check_loop": {
+                "expected": result.check_loop.expected,
+                "measured": result.check_loop.measured,
+            },
+            "layers": rows,
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    total = max(1, sum(round(count) for count in result.layers))
+    for row, count in zip(rows, result.layers, strict=True):
+        share_of = 100 * count / total
+        print(f"{round(count):>12,}  {share_of:5.1f} %  {row['op']:<18} {row['name']}")
+    print(f"{instructions or 0:>12,}  instructions per inference (predicted {predicted or 0:,})")
+    print(f"{compiled.arena_bytes:>12,}  bytes of arena")
+    print(f"{result.stack_bytes:>12,}  bytes of stack")
+    print(f"{firmware.flash_bytes + len(compiled.image):>12,}  bytes of flash")

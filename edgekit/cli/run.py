@@ -1,0 +1,120 @@
+"""`edgekit run`: a model on the host or on a board, on given or random inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from edgekit.export.compile import CompiledModel
+
+
+def run(
+    model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
+    on: str = typer.Option("host", "--on", help="host, or the name of an emulated board."),
+    input_file: Path | None = typer.Option(None, "--input", help="int8 inputs, .npy [N, ...]."),
+    output_file: Path | None = typer.Option(None, "--output", help="Where outputs go, .npy."),
+    count: int = typer.Option(8, "--count", min=1, help="Random inputs without --input."),
+    seed: int = typer.Option(0, "--seed", help="Seed of the random inputs."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Run a model and print its strongest outputs.
+
+    Example: edgekit run model.tflite --on mps2_an386 --input x.npy --output y.npy
+    """
+    from edgekit.cli.model import load_model
+
+    compiled = load_model(model)
+    inputs = read_inputs(compiled, input_file, count, seed)
+    outputs, instructions = _run_on(compiled, on, inputs)
+    if output_file is not None:
+        _write_npy(output_file, outputs)
+    labels = compiled.meta.labels
+    flat = outputs.reshape(outputs.shape[0], -1)
+    best = [int(row.argmax()) for row in flat]
+    if as_json:
+        import json
+
+        facts = {
+            "on": on,
+            "inputs": len(best),
+            "top": best,
+            "labels": [labels[index] for index in best] if labels else None,
+            "instructions": instructions,
+            "output": None if output_file is None else str(output_file),
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    for index, (row, top) in enumerate(zip(flat, best, strict=True)):
+        name = f" {labels[top]}" if top < len(labels) else ""
+        tail = f", {instructions[index]:,} instructions" if instructions else ""
+        print(f"{index:>4}  output {top}{name} = {int(row[top])}{tail}")
+
+
+def _run_on(
+    compiled: CompiledModel, on: str, inputs: npt.NDArray[np.int8]
+) -> tuple[npt.NDArray[np.int8], list[int]]:
+    if on == "host":
+        from edgekit.runtime import Runner
+
+        return Runner(compiled.image).run(inputs), []
+    from edgekit.boards import load_board
+    from edgekit.export.fit import require_fit
+    from edgekit.flash.bench import run_on_board
+
+    board = load_board(on)
+    require_fit(compiled, board)
+    result = run_on_board(board, compiled.image, inputs)
+    return result.outputs, [round(value) for value in result.instructions]
+
+
+def read_inputs(
+    compiled: CompiledModel, path: Path | None, count: int, seed: int
+) -> npt.NDArray[np.int8]:
+    """Read inputs from a file, or draw them.
+
+    Raises:
+        ConfigError: If the file is no .npy file of the model's input type and shape.
+    """
+    import numpy as np
+
+    from edgekit.errors import ConfigError
+    from edgekit.formats.image import read_image
+
+    graph = read_image(compiled.image).graph
+    shape = graph.tensors[graph.inputs[0]].shape
+    single = shape[1:] if shape and shape[0] == 1 else shape
+    if path is None:
+        return np.random.default_rng(seed).integers(-128, 128, (count, *single), np.int8)
+    try:
+        inputs = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as exc:
+        raise ConfigError(f"{path}: not a .npy file ({exc})") from exc
+    if not isinstance(inputs, np.ndarray) or inputs.dtype != np.int8:
+        kind = getattr(inputs, "dtype", "an archive")
+        raise ConfigError(f"{path}: holds {kind}, expected int8")
+    if inputs.shape == single:
+        inputs = inputs[None]
+    if inputs.shape[1:] != single or inputs.shape[0] == 0:
+        raise ConfigError(
+            f"{path}: has shape {list(inputs.shape)}, expected [N, {', '.join(map(str, single))}]"
+        )
+    return inputs
+
+
+def _write_npy(path: Path, outputs: npt.NDArray[np.int8]) -> None:
+    import io
+
+    import numpy as np
+
+    from edgekit.cli.export import write_whole
+
+    buffer = io.BytesIO()
+    np.save(buffer, outputs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue())

@@ -1,0 +1,293 @@
+"""What kernels cost on a core: bytes of code, and instructions as a function of shapes.
+
+The instruction count of a node is the scalar product of a feature vector, computed here from its
+shapes as the loops of the kernel run, and coefficients measured in the emulator. Coefficients and
+code sizes are in `costs.toml`; `python -m tools.calibrate` writes it anew after a change of kernels
+or compiler.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+
+from edgekit.graph import Graph, Node
+
+TABLE = Path(__file__).resolve().parent / "costs.toml"
+
+Features = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoreCosts:
+    """Costs on one core.
+
+    Attributes:
+        base_flash_bytes: The firmware without any kernel.
+        static_ram_bytes: Its memory without arena, feature cache and stack.
+        parts: Bytes of each function that kernels share or own.
+        op_parts: Functions that a kernel needs.
+        run: Coefficients of a whole run, beside its nodes: once, per node, per byte of input and
+            output.
+        ops: Coefficients of each kernel, as many as `features` returns.
+    """
+
+    base_flash_bytes: int
+    static_ram_bytes: int
+    parts: dict[str, int]
+    op_parts: dict[str, tuple[str, ...]]
+    run: Features
+    ops: dict[str, Features]
+
+    def firmware_bytes(self, ops: tuple[str, ...]) -> int:
+        """Return the flash of a firmware with these kernels."""
+        names = {part for op in ops for part in self.op_parts.get(op, ())}
+        return self.base_flash_bytes + sum(self.parts[name] for name in names)
+
+    def node_instructions(self, graph: Graph, node: Node) -> float | None:
+        """Return the predicted instructions of one node, None for a kernel without coefficients."""
+        coefficients = self.ops.get(node.op)
+        if coefficients is None or node.op not in FEATURES:
+            return None
+        values = features(graph, node)
+        return max(0.0, sum(c * v for c, v in zip(coefficients, values, strict=True)))
+
+    def instructions(self, graph: Graph) -> int | None:
+        """Return the predicted instructions of one inference, None if a kernel is not known."""
+        total = sum(c * v for c, v in zip(self.run, run_features(graph), strict=True))
+        for node in graph.nodes:
+            cost = self.node_instructions(graph, node)
+            if cost is None:
+                return None
+            total += cost
+        return round(total)
+
+
+@lru_cache(maxsize=1)
+def load_costs() -> dict[str, CoreCosts]:
+    """Read the table, by core."""
+    document = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    return {
+        core: CoreCosts(
+            base_flash_bytes=int(values["base_flash_bytes"]),
+            static_ram_bytes=int(values["static_ram_bytes"]),
+            parts={name: int(size) for name, size in values["parts"].items()},
+            op_parts={name: tuple(parts) for name, parts in values["op_parts"].items()},
+            run=tuple(float(value) for value in values["run"]),
+            ops={name: tuple(map(float, row)) for name, row in values["instructions"].items()},
+        )
+        for core, values in document.items()
+    }
+
+
+def features(graph: Graph, node: Node) -> Features:
+    """Return what the kernel of a node does how often."""
+    return FEATURES[node.op](graph, node)
+
+
+def run_features(graph: Graph) -> Features:
+    """Return what a run does beside its nodes."""
+    ends = [graph.tensors[index].elements for index in (*graph.inputs, *graph.outputs)]
+    return (1.0, float(len(graph.nodes)), float(sum(ends)))
+
+
+def _shapes(graph: Graph, node: Node) -> list[tuple[int, ...]]:
+    return [graph.tensors[index].shape for index in (*node.inputs, *node.outputs) if index >= 0]
+
+
+def _matmul(rows: int, n: int, k: int) -> Features:
+    # Two rows and two columns at a time; what is left over costs more per product.
+    pairs, row = divmod(rows, 2)
+    columns, column = divmod(n, 2)
+    return (
+        float(pairs * columns * k),
+        float(pairs * column * k),
+        float(row * columns * k),
+        float(row * column * k),
+        float(rows * n),
+        float((pairs + row) * (columns + column)),
+        float(pairs + row),
+        1.0,
+    )
+
+
+def _fully_connected(graph: Graph, node: Node) -> Features:
+    x, w, *_ = _shapes(graph, node)
+    return _matmul(prod(x) // w[1], w[0], w[1])
+
+
+def _borders(graph: Graph, node: Node) -> tuple[int, int, int]:
+    """Count windows, rows of windows that lie inside, and taps elsewhere, of one image."""
+    x, w, *_, y = _shapes(graph, node)
+    rows = _inside(x[1], w[1], y[1], node, "h")
+    columns = _inside(x[2], w[2], y[2], node, "w")
+    return y[1] * y[2], rows, columns
+
+
+def _inside(size: int, kernel: int, outputs: int, node: Node, axis: str) -> int:
+    stride = _int(node, f"stride_{axis}", 1)
+    dilation = _int(node, f"dilation_{axis}", 1)
+    pad = _int(node, "pad_top" if axis == "h" else "pad_left", 0)
+    last = (kernel - 1) * dilation
+    return sum(at >= 0 and at + last < size for at in (i * stride - pad for i in range(outputs)))
+
+
+def _int(node: Node, name: str, default: int) -> int:
+    value = node.attrs.get(name, default)
+    return int(value) if isinstance(value, (int, float)) else default
+
+
+def _conv_2d(graph: Graph, node: Node) -> Features:
+    x, w, *_, y = _shapes(graph, node)
+    k = w[1] * w[2] * w[3]
+    rows = x[0] * y[1] * y[2]
+    pointwise = w[1] == w[2] == 1 and x[1:3] == y[1:3]
+    if pointwise:
+        return (*_matmul(rows, w[0], k), 0.0, 0.0, 0.0, 0.0)
+    _, _, columns_inside = _borders(graph, node)
+    # Kernel rows are copied whole where the window lies between left and right border.
+    whole = x[0] * y[1] * columns_inside * w[1]
+    single = x[0] * y[1] * (y[2] - columns_inside) * w[1] * w[2]
+    return (
+        *_matmul(rows, w[0], k),
+        float(rows),
+        float(whole),
+        float(single),
+        float(rows * k),
+    )
+
+
+def _depthwise_conv_2d(graph: Graph, node: Node) -> Features:
+    x, w, *_ = _shapes(graph, node)
+    taps = w[1] * w[2]
+    windows, rows_inside, columns_inside = _borders(graph, node)
+    pixels = x[0] * windows
+    border = x[0] * (windows - rows_inside * columns_inside)
+    channels = w[3]
+    multiplied = float(channels != x[3])
+    plain = 1.0 - multiplied
+    groups = (channels + 1) // 2
+    return (
+        plain * pixels * (channels // 2) * taps,
+        plain * pixels * (channels % 2) * taps,
+        plain * pixels * groups * w[1],
+        plain * pixels * groups,
+        multiplied * pixels * channels * taps,
+        multiplied * pixels * channels * w[1],
+        float(pixels * channels),
+        float(pixels),
+        float(border * taps),
+        float(border * taps * x[3]),
+        1.0,
+    )
+
+
+def _batch_matmul(graph: Graph, node: Node) -> Features:
+    a, b, y = _shapes(graph, node)
+    rows, columns = y[-2], y[-1]
+    terms = prod(a[-2:]) // rows
+    batches = prod(y[:-2])
+    del b
+    return (
+        float(batches * rows * columns * terms),
+        float(batches * rows * columns),
+        float(batches * columns * terms),
+        float(batches * columns),
+        float(batches),
+        1.0,
+    )
+
+
+def _broadcast(graph: Graph, node: Node) -> Features:
+    a, b, y = _shapes(graph, node)
+    rows = _broadcast_rows(a, b, y)
+    return float(prod(y)), float(rows), 1.0
+
+
+def _broadcast_rows(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> int:
+    """Count the rows that are left when neighbouring dimensions of one kind are joined.
+
+    Twin: firmware/kernels/ek_broadcast.h, ek_broadcast_plan
+    """
+    wide_a = (1,) * (len(y) - len(a)) + a
+    wide_b = (1,) * (len(y) - len(b)) + b
+    joined: list[tuple[int, bool, bool]] = []
+    for da, db, dy in zip(wide_a, wide_b, y, strict=True):
+        if dy == 1:
+            continue
+        kind = (da == dy, db == dy)
+        if joined and joined[-1][1:] == kind:
+            joined[-1] = (joined[-1][0] * dy, *kind)
+        else:
+            joined.append((dy, *kind))
+    return prod(size for size, _, _ in joined[:-1])
+
+
+def _pool(graph: Graph, node: Node) -> Features:
+    x, y = _shapes(graph, node)[0], _shapes(graph, node)[-1]
+    filter_h, filter_w = _int(node, "filter_h", 1), _int(node, "filter_w", 1)
+    outputs = prod(y)
+    pixels = outputs // x[3]
+    taps = sum(_covered(x[1], i, filter_h, node, "h") for i in range(y[1])) * sum(
+        _covered(x[2], i, filter_w, node, "w") for i in range(y[2])
+    )
+    rows = sum(_covered(x[1], i, filter_h, node, "h") for i in range(y[1])) * y[2]
+    channels = x[0] * x[3]
+    return (
+        float(taps * channels),
+        float(rows * channels),
+        float(outputs),
+        float(pixels),
+        1.0,
+    )
+
+
+def _covered(size: int, index: int, length: int, node: Node, axis: str) -> int:
+    stride = _int(node, f"stride_{axis}", 1)
+    start = index * stride - _int(node, "pad_top" if axis == "h" else "pad_left", 0)
+    return max(0, min(start + length, size) - max(start, 0))
+
+
+def _mean(graph: Graph, node: Node) -> Features:
+    x, y = _shapes(graph, node)[0], _shapes(graph, node)[-1]
+    outputs = prod(y)
+    return float(prod(x)), float(outputs), 1.0
+
+
+def _softmax(graph: Graph, node: Node) -> Features:
+    x = _shapes(graph, node)[0]
+    return float(prod(x)), float(prod(x) // x[-1]), 1.0
+
+
+def _elements(graph: Graph, node: Node) -> Features:
+    y = _shapes(graph, node)[-1]
+    return float(prod(y)), 1.0
+
+
+def _rows(graph: Graph, node: Node) -> Features:
+    x, y = _shapes(graph, node)[0], _shapes(graph, node)[-1]
+    return float(prod(y)), float(prod(y) // y[-1]), float(prod(x) // x[-1]), 1.0
+
+
+FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
+    "conv_2d": _conv_2d,
+    "depthwise_conv_2d": _depthwise_conv_2d,
+    "fully_connected": _fully_connected,
+    "batch_matmul": _batch_matmul,
+    "add": _broadcast,
+    "mul": _broadcast,
+    "average_pool_2d": _pool,
+    "max_pool_2d": _pool,
+    "mean": _mean,
+    "softmax": _softmax,
+    "lut": _elements,
+    "copy": _elements,
+    "transpose": _rows,
+    "concatenation": _rows,
+    "pad": _rows,
+    "strided_slice": _rows,
+}

@@ -1,0 +1,182 @@
+"""Whether a model fits a board, said before anything is built, with the numbers and the way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgekit.boards import Board
+from edgekit.errors import CapacityError
+from edgekit.export.costs import CoreCosts, load_costs
+
+if TYPE_CHECKING:
+    from edgekit.export.compile import CompiledModel
+
+# The core whose code sizes stand in for cores that were not measured.
+REFERENCE_CORE = "cortex-m4"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The answer.
+
+    Attributes:
+        ram_needed: Arena, memory of the firmware, stack, and the feature cache if the model has a
+            head that is trained on the device.
+        flash_needed: Firmware with its kernels, and the image.
+        flash_bytes: What the board has for both.
+        instructions: Predicted for one inference, None if the core was not measured.
+        unsupported: Kernels that the firmware has not.
+        reasons: Why it does not fit, one sentence each.
+        remedies: What would help, one sentence each.
+    """
+
+    fits: bool
+    board: str
+    arena_bytes: int
+    ram_needed: int
+    ram_bytes: int
+    firmware_bytes: int
+    image_bytes: int
+    flash_needed: int
+    flash_bytes: int
+    instructions: int | None
+    unsupported: tuple[str, ...]
+    reasons: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+def check_fit(model: CompiledModel, board: Board, ops: tuple[str, ...] | None = None) -> Fit:
+    """Say whether model fits board with a firmware of these kernels.
+
+    Args:
+        ops: Kernels of the firmware; by default those that the model needs.
+    """
+    from edgekit.formats.image import read_image
+
+    image = read_image(model.image)
+    kernels = tuple(ops) if ops is not None else tuple(model.ops)
+    table = load_costs()
+    costs = table.get(board.core, table[REFERENCE_CORE])
+    head = image.head is not None
+    firmware_bytes = costs.firmware_bytes(kernels)
+    fixed = costs.static_ram_bytes + board.stack_bytes + (board.feature_cache_bytes if head else 0)
+    unsupported = tuple(op for op in model.ops if op not in kernels)
+    reasons: list[str] = []
+    remedies: list[str] = []
+    if unsupported:
+        reasons.append(f"the firmware has no kernel for {', '.join(unsupported)}")
+        remedies.append(f"build it with --ops that include {', '.join(unsupported)}")
+    _check_ram(model, board, fixed, reasons, remedies)
+    _check_flash(model, board, firmware_bytes, reasons, remedies)
+    measured = table.get(board.core)
+    return Fit(
+        fits=not reasons,
+        board=board.name,
+        arena_bytes=model.arena_bytes,
+        ram_needed=model.arena_bytes + fixed,
+        ram_bytes=board.ram_bytes,
+        firmware_bytes=firmware_bytes,
+        image_bytes=len(model.image),
+        flash_needed=firmware_bytes + len(model.image),
+        flash_bytes=board.firmware_bytes + board.slot_bytes,
+        instructions=_instructions(model, measured),
+        unsupported=unsupported,
+        reasons=tuple(reasons),
+        remedies=tuple(remedies),
+    )
+
+
+def _instructions(model: CompiledModel, costs: CoreCosts | None) -> int | None:
+    from edgekit.formats.image import read_image
+
+    return None if costs is None else costs.instructions(read_image(model.image).graph)
+
+
+def _check_ram(
+    model: CompiledModel, board: Board, fixed: int, reasons: list[str], remedies: list[str]
+) -> None:
+    needed = model.arena_bytes + fixed
+    if needed > board.ram_bytes:
+        reasons.append(
+            f"it needs {needed:,} bytes of RAM ({model.arena_bytes:,} for the arena, {fixed:,} for"
+            f" firmware and stack), board '{board.name}' has {board.ram_bytes:,}"
+        )
+        room = board.ram_bytes - fixed
+        if room <= 0:
+            remedies.append(
+                f"take a board with more than {needed:,} bytes of RAM: the firmware alone needs"
+                f" {fixed:,}"
+            )
+            return
+        remedies.append(_shrink(model, room))
+    elif board.arena_bytes and model.arena_bytes > board.arena_bytes:
+        reasons.append(
+            f"its arena needs {model.arena_bytes:,} bytes, board '{board.name}' sets"
+            f" {board.arena_bytes:,} aside"
+        )
+        remedies.append(_shrink(model, board.arena_bytes))
+
+
+def _shrink(model: CompiledModel, room: int) -> str:
+    if not model.layers:
+        return f"make the largest layers smaller until the arena is at most {room:,} bytes"
+    peak = max(model.layers, key=lambda layer: layer.arena_bytes)
+    return (
+        f"make layer '{peak.name}' smaller, where {peak.arena_bytes:,} bytes are live, until the"
+        f" arena is at most {room:,} bytes"
+    )
+
+
+def _check_flash(
+    model: CompiledModel,
+    board: Board,
+    firmware_bytes: int,
+    reasons: list[str],
+    remedies: list[str],
+) -> None:
+    size = len(model.image)
+    if board.layout is None:
+        if firmware_bytes + size > board.flash_bytes:
+            reasons.append(
+                f"it needs {firmware_bytes + size:,} bytes of flash ({size:,} for the model,"
+                f" {firmware_bytes:,} for the firmware), board '{board.name}' has"
+                f" {board.flash_bytes:,}"
+            )
+            remedies.append(_lighten(size, board.flash_bytes - firmware_bytes))
+        return
+    if size > board.slot_bytes:
+        reasons.append(
+            f"its image has {size:,} bytes, a model slot of board '{board.name}' has"
+            f" {board.slot_bytes:,}"
+        )
+        remedies.append(_lighten(size, board.slot_bytes))
+    if firmware_bytes > board.firmware_bytes:
+        reasons.append(
+            f"the firmware needs {firmware_bytes:,} bytes of flash, board '{board.name}' has"
+            f" {board.firmware_bytes:,} for it"
+        )
+        remedies.append("build it with fewer kernels: --ops MODEL takes only those of the model")
+
+
+def _lighten(size: int, room: int) -> str:
+    if room <= 0:
+        return "take a board with more flash: the firmware alone does not fit"
+    return f"use fewer weights: the image has to shrink from {size:,} to {room:,} bytes"
+
+
+def require_fit(model: CompiledModel, board: Board, ops: tuple[str, ...] | None = None) -> Fit:
+    """Return the fit, or refuse.
+
+    Raises:
+        CapacityError: If model does not fit; the message is the first reason.
+    """
+    fit = check_fit(model, board, ops)
+    if not fit.fits:
+        ram = fit.ram_needed > fit.ram_bytes
+        raise CapacityError(
+            f"model '{model.meta.name}' does not fit board '{board.name}': {fit.reasons[0]}",
+            needed_bytes=fit.ram_needed if ram else fit.flash_needed,
+            free_bytes=fit.ram_bytes if ram else fit.flash_bytes,
+        )
+    return fit
