@@ -1,4 +1,4 @@
-"""The provisioning page and the file of samples, as a board finds them at its first boot.
+"""The provisioning page: what makes a firmware image one particular device.
 
 Twin: firmware/boot/ek_provision.c
 """
@@ -11,18 +11,13 @@ import zlib
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgekit.errors import FormatError
 from edgekit.link.topics import is_device_id
 
 PAGE_BYTES = 256
 MAGIC = b"EKPV"
-SAMPLES_MAGIC = b"EKSM"
 VERSION = 1
 _PAGE = struct.Struct("<4sHH32s4sHH8s32s32s32s100x")
-_SAMPLES = struct.Struct("<4sHHII")
 
 
 class Mode(IntEnum):
@@ -114,45 +109,3 @@ class Provision:
             release_key=release_key,
             entropy=entropy,
         )
-
-
-def encode_samples(raw: NDArray[np.uint8], labels: NDArray[np.uint16]) -> bytes:
-    """Write labelled samples as a board's `ek_port_sample_next` reads them.
-
-    Args:
-        raw: Samples, [N, raw_bytes].
-        labels: Their classes, [N].
-
-    Raises:
-        ValueError: If shapes or types do not fit each other.
-    """
-    if raw.ndim != 2 or raw.dtype != np.uint8 or raw.shape[1] == 0:
-        raise ValueError(f"samples are {raw.dtype} {raw.shape}, expected uint8 [N, raw_bytes]")
-    if labels.shape != raw.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels are {labels.dtype} {labels.shape}, expected [{raw.shape[0]}]")
-    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < 2**16:
-        raise ValueError("labels are outside 0 .. 65535")
-    count, raw_bytes = raw.shape
-    body = np.empty((count, 2 + raw_bytes), np.uint8)
-    body[:, :2] = labels.astype("<u2")[:, None].view(np.uint8)
-    body[:, 2:] = raw
-    return _SAMPLES.pack(SAMPLES_MAGIC, VERSION, 0, count, raw_bytes) + body.tobytes()
-
-
-def decode_samples(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    """Read what `encode_samples` wrote: samples [N, raw_bytes] and labels [N].
-
-    Raises:
-        FormatError: If header and length do not fit.
-    """
-    if len(data) < _SAMPLES.size:
-        raise FormatError(f"sample file has {len(data)} bytes, expected at least {_SAMPLES.size}")
-    magic, version, zero, count, raw_bytes = _SAMPLES.unpack_from(data)
-    if magic != SAMPLES_MAGIC or version != VERSION or zero:
-        raise FormatError(f"sample file starts with {magic!r} version {version}")
-    whole = _SAMPLES.size + count * (2 + raw_bytes)
-    if raw_bytes == 0 or len(data) != whole:
-        raise FormatError(f"sample file has {len(data)} bytes, its header says {whole}")
-    body = np.frombuffer(data, np.uint8, offset=_SAMPLES.size).reshape(count, 2 + raw_bytes)
-    labels = np.ascontiguousarray(body[:, :2]).view("<u2")[:, 0].astype(np.uint16)
-    return body[:, 2:].copy(), labels

@@ -243,6 +243,7 @@ class FleetServer:
 
     def devices(self) -> Mapping[str, DeviceView]:
         """Return all devices of the fleet; for the service thread, or inside `call`."""
+        self._refresh_if_changed()
         return MappingProxyType(self._views)
 
     def set_desired(
@@ -370,8 +371,7 @@ class FleetServer:
         now_s = time.time()
         if now_s >= self._next_store_check_s:
             self._next_store_check_s = now_s + _STORE_CHECK_S
-            if self._store.change_number() != self._change_number:
-                self._refresh()
+            self._refresh_if_changed()
         for key in list(self._pulls):
             self._ask(key)
         for ticker in self._tickers:
@@ -412,6 +412,10 @@ class FleetServer:
                 token = record.token.id.hex()
                 if (record.device, token) not in claimed:  # killed between the two writes
                     self._journal_claim(record.device, token)
+
+    def _refresh_if_changed(self) -> None:
+        if self._store.change_number() != self._change_number:
+            self._refresh()
 
     def _refresh(self) -> None:
         """Take over what the store says about devices: new ones, revoked ones, new tokens."""
