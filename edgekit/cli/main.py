@@ -36,7 +36,7 @@ class Command:
 COMMANDS: tuple[Command, ...] = (
     Command("doctor", "doctor", "doctor", "Say what this machine has and lacks."),
     Command("check", "check", "check", "Say whether a model fits a board, and why not."),
-    Command("export", "export", "export", "Compile a model for a board or keep it for a phone."),
+    Command("export", "export", "export", "Compile a model into a model image."),
     Command("build", "build", "build", "Build the firmware of a board."),
     Command("run", "run", "run", "Run a model on the host or on a board."),
     Command("profile", "profile", "profile", "Count the instructions of a model, layer by layer."),
