@@ -157,9 +157,17 @@ class Store:
         results = self.query(text, values)
         if not isinstance(results, ox.QuerySolutions):
             raise FormatError("query: found another form, expected SELECT")
-        names = [variable.value for variable in results.variables]
+        # Bound values need no look-up in the row; a row of a large result is mostly look-ups.
+        bound: Row = dict(values or {})
+        names = [v.value for v in results.variables if v.value not in bound]
         for row in results:
-            yield {name: _plain(row[name]) for name in names}
+            found = bound.copy()
+            for name in names:
+                term = row[name]
+                if isinstance(term, ox.Triple):
+                    raise FormatError("query: a row has a triple as value, expected a node")
+                found[name] = term
+            yield found
 
     def named(self, name: str, values: Mapping[str, Term] | None = None) -> Iterator[Row]:
         """Run the SELECT query of the file `queries/<name>.rq`."""
@@ -193,9 +201,3 @@ class Store:
 def query_text(name: str) -> str:
     """Return the text of a query that comes with edgekit."""
     return (resources.files("edgekit.registry") / "queries" / f"{name}.rq").read_text("utf-8")
-
-
-def _plain(term: object) -> Term | None:
-    if term is None or isinstance(term, ox.NamedNode | ox.BlankNode | ox.Literal):
-        return term
-    raise FormatError("query: a row has a triple as value, expected a node or a literal")

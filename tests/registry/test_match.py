@@ -33,6 +33,16 @@ def test_models_for_board_ranks_fitting_by_accuracy(fleet: Store) -> None:
     assert fitting == ["digits 2", "digits 1"]
 
 
+def test_fitting_models_are_those_without_reasons(fleet: Store) -> None:
+    for name in ("cam", "imu", "mic", "tiny", "foreign"):
+        expected = tuple(m for m in match.models_for_board(fleet, name) if m.fits)
+        assert match.fitting_models(fleet, board=name) == expected
+    for name in ("d1", "d2", "d3", "d4", "d5", "d6"):
+        expected = tuple(m for m in match.models_for_device(fleet, name) if m.fits)
+        assert match.fitting_models(fleet, device=name) == expected
+    assert match.fitting_models(fleet, board="cam", task="motion") == ()
+
+
 def test_models_for_board_gives_every_reason(fleet: Store) -> None:
     found = match.models_for_board(fleet, "cam")
     assert codes(found, "large 1") == ["ram", "arena", "slot", "operator"]
@@ -180,7 +190,9 @@ def test_rules_equal_plain_python_on_random_pairs() -> None:
         apply(store, event, blob)
     fits = 0
     for b in boards:
-        for found in match.models_for_board(store, b["name"]):
+        every = match.models_for_board(store, b["name"])
+        assert match.fitting_models(store, board=b["name"]) == tuple(m for m in every if m.fits)
+        for found in every:
             m = next(m for m in models if found.iri.endswith(m["image_id"]))
             total = m["arena_bytes"] + FIRMWARE_RAM_BYTES
             total += max(-(-total // 10), 2048)
