@@ -62,6 +62,7 @@ ek_status ek_claim_answer(ek_agent *agent, const uint8_t *content, size_t n) {
     const uint8_t *server_code = NULL;
     uint8_t key[32];
     uint8_t code[16];
+    static const uint8_t no_secret[32] = {0};
     uint8_t shared[32];
     crypto_blake2b_ctx hash;
     ek_status status = ek_claim_response_read(content, n, &server_key, &server_code);
@@ -79,6 +80,9 @@ ek_status ek_claim_answer(ek_agent *agent, const uint8_t *content, size_t n) {
     }
     ek_state next = agent->state;
     crypto_x25519(shared, agent->state.claim_secret, server_key);
+    if (crypto_verify32(shared, no_secret) == 0) {
+        return EK_ERR_MAC; /* a key of low order; RFC 7748, 6.1 */
+    }
     token_hash_start(&hash, agent, 32, "ek-device-key");
     crypto_blake2b_update(&hash, shared, sizeof shared);
     crypto_blake2b_update(&hash, key, sizeof key);
