@@ -35,11 +35,15 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("doctor", "doctor", "doctor", "Say what this machine has and lacks."),
+    Command("train", "train", "train", "Train the model of a project; resumes where it stopped."),
+    Command("evaluate", "evaluate", "evaluate", "Measure the accuracy of an int8 model."),
+    Command("quantize", "quantize", "quantize", "Convert the trained model to int8."),
     Command("check", "check", "check", "Say whether a model fits a board, and why not."),
     Command("export", "export", "export", "Compile a model into a model image."),
     Command("build", "build", "build", "Build the firmware of a board."),
     Command("run", "run", "run", "Run a model on the host or on a board."),
     Command("profile", "profile", "profile", "Count the instructions of a model, layer by layer."),
+    Command("fleet", "fleet", "fleet_app", "Start a fleet, add devices, see their state."),
 )
 
 
