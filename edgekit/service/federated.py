@@ -35,7 +35,6 @@ from edgekit.federated.rounds import (
     reject,
 )
 from edgekit.fleet.devices import DeviceView
-from edgekit.formats.image import read_image
 from edgekit.journal import Journal
 from edgekit.link.messages import FederatedReport, FederatedState, FederatedTask
 from edgekit.service.server import KEEP, FleetServer
@@ -300,6 +299,8 @@ def head_of_image(image: bytes) -> HeadWeights:
     Raises:
         RefusedError: If it has none.
     """
+    from edgekit.formats.image import read_image
+
     content = read_image(image)
     if content.head is None:
         raise RefusedError(f"image '{content.meta.name}' has no trainable head")

@@ -120,17 +120,17 @@ class RolloutDriver:
         """
         give_up_s = time.monotonic() + timeout_s
         while True:
+            state = self.status(rollout)
+            if not state.active:
+                return state
+            left_s = give_up_s - time.monotonic()
+            if left_s <= 0:
+                raise DeviceError(
+                    f"rollout {rollout} is in wave {state.wave + 1} of {len(state.plan.waves)}"
+                    f" after {timeout_s:g} s"
+                )
             with self._changed:
-                state = self._server.call(lambda: self._live(rollout).state)
-                if not state.active:
-                    return state
-                left_s = give_up_s - time.monotonic()
-                if left_s <= 0:
-                    raise DeviceError(
-                        f"rollout {rollout} is in wave {state.wave + 1} of"
-                        f" {len(state.plan.waves)} after {timeout_s:g} s"
-                    )
-                self._changed.wait(min(left_s, 1.0))
+                self._changed.wait(min(left_s, 0.2))
 
     # What follows runs on the server's thread.
 
