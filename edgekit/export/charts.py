@@ -36,8 +36,7 @@ def accuracy_bars(bars: Sequence[tuple[str, float, float | None]]) -> str:
         shapes.append(_text(left + length - 8, y + 19, f"{value:.1%}", "inside end"))
         if least is not None:
             x = left + _scale(least, start, 1.0, width)
-            shapes.append(_line(x, y - 4, x, y + 32, "limit"))
-            shapes.append(_title(f"must reach {least:.0%}"))
+            shapes.append(_line(x, y - 5, x, y + 33, "least"))
     return _svg("Accuracy of the model's forms", left + width + 24, len(bars) * step + 28, shapes)
 
 
@@ -65,7 +64,8 @@ def heat_map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
                     f'<rect x="{x + 1}" y="{y + 1}" width="{cell - 2}" height="{cell - 2}" rx="3"'
                     f' class="{kind}" opacity="{opacity:.2f}">{_title(label)}</rect>'
                 )
-                shapes.append(_text(x + cell / 2, y + 26, str(count), "middle cell"))
+                tone = "cell inside" if i == j else "cell"
+                shapes.append(_text(x + cell / 2, y + 26, str(count), f"middle {tone}"))
     return _svg("Confusion matrix", left + size * cell + 8, top + size * cell + 8, shapes)
 
 

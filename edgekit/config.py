@@ -1,0 +1,324 @@
+"""The project file `edgekit.toml` as frozen dataclasses.
+
+Every key has a default, so an empty file is a project. Unknown sections and keys, values of a wrong
+type and values out of range are errors that name file, section and key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import ConfigError
+
+FILE_NAME = "edgekit.toml"
+STATE_FOLDER = ".edgekit"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSection:
+    """`[project]`: what the model is called and under which terms it may be used.
+
+    Attributes:
+        version: Version of the model; a release has one.
+        license: SPDX expression for the weights; what they were made from has its own.
+    """
+
+    name: str = "project"
+    version: str = "1"
+    license: str = "Apache-2.0"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSection:
+    """`[model]`: the family and, in `[model.sizes]`, what differs from its defaults.
+
+    Attributes:
+        file: A foreign `.tflite` to use instead of training one; relative to the project.
+    """
+
+    family: str = "tinyvit"
+    sizes: dict[str, int] = field(default_factory=dict)
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSection:
+    """`[data]`: what the model learns from.
+
+    Attributes:
+        leave_out: Classes whose training samples are not used.
+    """
+
+    dataset: str = "digits"
+    leave_out: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSection:
+    """`[train]`: see `edgekit.train.jobs.TrainJob`, which has the same fields."""
+
+    seed: int = 1
+    epochs: int = 25
+    batch: int = 32
+    rate: float = 4e-3
+    warmup_epochs: int = 2
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    clip_norm: float = 1.0
+    shift: int = 1
+    noise: float = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSection:
+    """`[export]`: how the `.tflite` becomes a model image.
+
+    Attributes:
+        calibration_samples: Samples of the train part that show the ranges of activations.
+        rounding: "litert" or "tflm": whose requantization the image repeats bit for bit.
+        fuse: Use operators of our own where they replace several standard ones.
+    """
+
+    calibration_samples: int = 300
+    rounding: str = "litert"
+    fuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptSection:
+    """`[accept]`: what a model must reach to be published.
+
+    Attributes:
+        min_accuracy: Of the int8 model on the acceptance part, 0..1.
+        max_worse: Test samples that int8 may lose against float.
+    """
+
+    min_accuracy: float = 0.9
+    max_worse: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSection:
+    """`[board]`: what the model is built for.
+
+    Attributes:
+        name: A file in `devices/boards/`.
+        ops: Kernel set of the firmware.
+    """
+
+    name: str = "mps2_an386"
+    ops: str = "vision"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnSection:
+    """`[learn]`: what a device may go on training.
+
+    Attributes:
+        head: Name of the trainable layer; empty for the last fully-connected one.
+        enabled: Whether the image has a trainable head at all.
+        rate: Step of the plain gradient descent on the device.
+        max_classes: Classes that the head has room for; 0 for as many as it has.
+    """
+
+    enabled: bool = True
+    head: str = ""
+    rate: float = 0.02
+    max_classes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSection:
+    """`[fleet]`: the devices that are managed together.
+
+    Attributes:
+        waves: Share of the fleet that has a release after each wave, ascending, the last 1.0.
+        timeout_s: How long a wave waits for its devices.
+    """
+
+    name: str = "fleet"
+    broker_host: str = "127.0.0.1"
+    broker_port: int = 0
+    gateway_port: int = 0
+    waves: tuple[float, ...] = (0.2, 1.0)
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedSection:
+    """`[federated]`: a run of learning together.
+
+    Attributes:
+        strategy: Name in `edgekit.federated.STRATEGIES`.
+        epochs: Passes of each device over its own samples per round.
+        min_devices: Accepted updates without which a round does not count.
+        deadline_s: When a round closes, whoever is missing.
+    """
+
+    strategy: str = "fedavg"
+    rounds: int = 6
+    epochs: int = 1
+    min_devices: int = 2
+    deadline_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole project file.
+
+    Attributes:
+        root: The project's folder; paths in the file are relative to it.
+    """
+
+    root: Path = Path()
+    project: ProjectSection = field(default_factory=ProjectSection)
+    model: ModelSection = field(default_factory=ModelSection)
+    data: DataSection = field(default_factory=DataSection)
+    train: TrainSection = field(default_factory=TrainSection)
+    export: ExportSection = field(default_factory=ExportSection)
+    accept: AcceptSection = field(default_factory=AcceptSection)
+    board: BoardSection = field(default_factory=BoardSection)
+    learn: LearnSection = field(default_factory=LearnSection)
+    fleet: FleetSection = field(default_factory=FleetSection)
+    federated: FederatedSection = field(default_factory=FederatedSection)
+
+    @property
+    def state(self) -> Path:
+        """Folder of everything that edgekit itself writes."""
+        return self.root / STATE_FOLDER
+
+
+Range = tuple[float, float]
+RANGES: dict[tuple[str, str], Range] = {
+    ("train", "seed"): (0, 2**31 - 1),
+    ("train", "epochs"): (1, 100_000),
+    ("train", "batch"): (1, 65_536),
+    ("train", "rate"): (1e-9, 10.0),
+    ("train", "warmup_epochs"): (0, 100_000),
+    ("train", "weight_decay"): (0.0, 1.0),
+    ("train", "label_smoothing"): (0.0, 0.9),
+    ("train", "clip_norm"): (1e-6, 1e6),
+    ("train", "shift"): (0, 64),
+    ("train", "noise"): (0.0, 1.0),
+    ("export", "calibration_samples"): (1, 100_000),
+    ("accept", "min_accuracy"): (0.0, 1.0),
+    ("accept", "max_worse"): (0, 10**9),
+    ("learn", "rate"): (1e-9, 10.0),
+    ("learn", "max_classes"): (0, 65_535),
+    ("fleet", "broker_port"): (0, 65_535),
+    ("fleet", "gateway_port"): (0, 65_535),
+    ("fleet", "timeout_s"): (0.001, 1e7),
+    ("federated", "rounds"): (1, 100_000),
+    ("federated", "epochs"): (1, 1000),
+    ("federated", "min_devices"): (1, 10**6),
+    ("federated", "deadline_s"): (0.001, 1e7),
+}
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {("export", "rounding"): ("litert", "tflm")}
+
+
+def load_config(path: Path) -> Config:
+    """Read a project file.
+
+    Args:
+        path: The file, or the folder that has it.
+
+    Raises:
+        ConfigError: If it cannot be read or says what it must not.
+    """
+    if path.is_dir():
+        path = path / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}; 'edgekit new NAME' makes a project") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: is not UTF-8 text") from exc
+    return parse_config(text, root=path.parent, where=path.name)
+
+
+def parse_config(text: str, *, root: Path, where: str = FILE_NAME) -> Config:
+    """Turn the text of a project file into a Config.
+
+    Args:
+        text: TOML.
+        root: The project's folder.
+        where: What messages call the file.
+
+    Raises:
+        ConfigError: If it is not TOML or says what it must not.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{where}: is not TOML: {exc}") from exc
+    kinds = {f.name: f for f in dataclasses.fields(Config) if f.name != "root"}
+    sections = {}
+    for name, table in tables.items():
+        if name not in kinds:
+            raise ConfigError(f"{where}: unknown section [{name}]{_suggest(name, kinds)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: '{name}' is {table!r}, must be a section [{name}]")
+        sections[name] = _section(name, table, where)
+    config = Config(root=root, **sections)
+    waves = config.fleet.waves
+    if not waves or waves[-1] != 1.0 or any(a >= b for a, b in itertools.pairwise((0.0, *waves))):
+        raise ConfigError(
+            f"{where}: 'waves' in [fleet] is {list(waves)}, must rise from above 0 to 1.0"
+        )
+    return config
+
+
+def _section(name: str, table: dict[str, Any], where: str) -> Any:
+    kind = typing.get_type_hints(Config)[name]
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in table.items():
+        if key not in hints:
+            raise ConfigError(f"{where}: unknown key '{key}' in [{name}]{_suggest(key, hints)}")
+        place = f"{where}: '{key}' in [{name}]"
+        values[key] = _value(value, hints[key], place)
+        low, high = RANGES.get((name, key), (None, None))
+        if low is not None and high is not None and not low <= values[key] <= high:
+            raise ConfigError(f"{place} is {value!r}, must be {low:g} to {high:g}")
+        choices = CHOICES.get((name, key))
+        if choices is not None and value not in choices:
+            raise ConfigError(f"{place} is {value!r}, must be one of: {', '.join(choices)}")
+    return kind(**values)
+
+
+def _value(value: Any, hint: Any, place: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{place} is {value!r}, must be a list")
+        item = typing.get_args(hint)[0]
+        return tuple(_value(entry, item, f"{place}, entry {i}") for i, entry in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{place} is {value!r}, must be a table")
+        item = typing.get_args(hint)[1]
+        return {key: _value(entry, item, f"{place}, '{key}'") for key, entry in value.items()}
+    # A bool is an int to Python; to a reader of the file it is not.
+    if hint is float and type(value) in (int, float):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{place} is {value!r}, must be {WORDS[hint]}")
+    return value
+
+
+WORDS: types.MappingProxyType[type, str] = types.MappingProxyType(
+    {str: "a text", int: "an integer", float: "a number", bool: "true or false"}
+)
+
+
+def _suggest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
