@@ -92,7 +92,7 @@ def running_broker(root: Path) -> BrokerAddress | None:
 
 
 def reload_running(root: Path, passwords: Mapping[str, str]) -> bool:
-    """Give new passwords to the broker that another process runs; False if none runs."""
+    """Give new passwords to the private broker of a project; False if none runs."""
     folder = root / "broker"
     found = _running(folder)
     if found is None:
@@ -163,16 +163,6 @@ class PrivateBroker:
             raise self._failure
         return self.address
 
-    def add_user(self, user: str, password: str) -> None:
-        """Let a user in; it takes effect at once."""
-        self._passwords[user] = password
-        self._reload()
-
-    def remove_user(self, user: str) -> None:
-        """Shut a user out and end its connection."""
-        self._passwords.pop(user, None)
-        self._reload()
-
     def stop(self) -> None:
         """End the process and remove its files."""
         self._stopping.set()
@@ -194,11 +184,6 @@ class PrivateBroker:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-    def _reload(self) -> None:
-        write_passwords(self._folder, self._passwords)
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGHUP)
 
     def _keep(self) -> None:
         """Start the process and start it again when it ends; it dies with this thread."""

@@ -117,6 +117,11 @@ class _Session:
 class Gateway:
     """One gateway; `start` and `close` run it in a thread, `run` in the caller's.
 
+    Attributes:
+        port: UDP port that it listens on.
+        refused: What was dropped, by reason.
+        failure: What its thread has stopped with, None while all is well.
+
     Raises:
         ToolError: If its UDP port is taken.
         StoreError: If its outbox cannot be opened.
@@ -135,6 +140,7 @@ class Gateway:
         self._wake_reader.setblocking(False)
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self.failure: EdgekitError | None = None
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
@@ -151,7 +157,7 @@ class Gateway:
 
     def start(self) -> None:
         """Run in a thread of its own."""
-        self._thread = threading.Thread(target=self.run, name="edgekit-gateway", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="edgekit-gateway", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -194,6 +200,13 @@ class Gateway:
                 session.connection.close()
         finally:
             self._release()
+
+    def _run(self) -> None:
+        try:
+            self.run()
+        except EdgekitError as exc:
+            self.failure = exc
+            logger.error("gateway stopped: %s", exc)
 
     def _release(self) -> None:
         for closing in (self._selector, self._udp, self._wake_reader, self._wake_writer):

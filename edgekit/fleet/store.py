@@ -26,6 +26,7 @@ from edgekit.link.topics import is_device_id
 
 VERSION = 1
 SERVER_USER = "server"
+CREDENTIALS = "gateway/credentials.json"
 COUNTER_BLOCK = 1_024
 _LOW = 0xFFFFFFFF
 

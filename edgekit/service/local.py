@@ -8,10 +8,10 @@ from typing import Self
 
 from edgekit.fleet.broker import PrivateBroker
 from edgekit.fleet.gateway import Gateway, GatewayConfig
-from edgekit.fleet.store import DeviceRecord, FleetStore, write_credentials
+from edgekit.fleet.members import enrol
+from edgekit.fleet.store import CREDENTIALS, DeviceRecord, FleetStore, write_credentials
 from edgekit.service.server import HEARTBEAT_S, FleetServer
 
-CREDENTIALS = "gateway/credentials.json"
 OUTBOX = "gateway/outbox.db"
 
 
@@ -79,7 +79,17 @@ class LocalFleet:
 
     def add_device(self, device: str, board: str) -> DeviceRecord:
         """Enrol a device while everything runs."""
-        return enrol(self._root, self.store, self.server, self.broker, device, board)
+        return enrol(self._root, self.store, self.server.journal, device, board)
+
+    def check(self) -> None:
+        """Raise what a part has stopped with, if one has.
+
+        Raises:
+            EdgekitError: The failure of broker or gateway.
+        """
+        for failure in (self.broker.failure, self.gateway.failure):
+            if failure is not None:
+                raise failure
 
     def _start(self) -> None:
         self.store = FleetStore.open(self._root, fleet=self._fleet)
@@ -111,20 +121,3 @@ class LocalFleet:
         )
         self.gateway.start()
         self._closing.append(self.gateway)
-
-
-def enrol(
-    root: Path,
-    store: FleetStore,
-    server: FleetServer,
-    broker: PrivateBroker,
-    device: str,
-    board: str,
-) -> DeviceRecord:
-    """Enrol a device: token and password, journal, broker, gateway."""
-    record = store.add_device(device, board)
-    body = {"device": device, "board": board, "fleet": store.fleet}
-    server.journal.append("device.added", device, body)
-    broker.add_user(device, record.password)
-    write_credentials(store, root / CREDENTIALS)
-    return record

@@ -7,6 +7,7 @@ before it is published. So a server that is killed goes on from its files.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import queue
 import threading
@@ -14,13 +15,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
-from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError
+from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError, StoreError
 from edgekit.fleet.devices import (
     DeviceView,
     PresenceReport,
@@ -30,6 +32,7 @@ from edgekit.fleet.devices import (
     task_from_body,
 )
 from edgekit.fleet.identity import answer_claim, claim_response
+from edgekit.fleet.members import dismiss
 from edgekit.fleet.store import SERVER_USER, DeviceRecord, FleetStore
 from edgekit.journal import Journal
 from edgekit.link.chunks import ChunkPull, ChunkStore, object_id, object_id_of_hash
@@ -147,12 +150,12 @@ class FleetServer:
     ) -> None:
         self.fleet = fleet
         self.refused: Counter[str] = Counter()
-        self.journal = Journal.open(root / "journal.db")
-        try:
-            self._store = FleetStore.open(root, fleet=fleet)
-        except BaseException:
-            self.journal.close()
-            raise
+        self._root = root
+        with ExitStack() as opened:
+            opened.enter_context(_lock(root))
+            self.journal = opened.enter_context(Journal.open(root / "journal.db"))
+            self._store = opened.enter_context(FleetStore.open(root, fleet=fleet))
+            self._opened = opened.pop_all()
         self._heartbeat_s = heartbeat_s
         self._devices: dict[str, _Device] = {}
         self._views: dict[str, DeviceView] = {}
@@ -196,8 +199,7 @@ class FleetServer:
             self._queue.put(self._stop)
             self._thread.join()
             self._thread = None
-        self._store.close()
-        self.journal.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -302,12 +304,14 @@ class FleetServer:
         self.call(work)
 
     def revoke(self, device: str, reason: str) -> None:
-        """Take a device's key; its messages are refused from now on."""
+        """Take a device's key and password; its messages are refused from now on.
+
+        Raises:
+            ConfigError: If it is not in the fleet.
+        """
 
         def work() -> None:
-            self._known(device)
-            self.journal.append("device.revoked", device, {"device": device, "reason": reason})
-            self._store.revoke(device)
+            dismiss(self._root, self._store, self.journal, device, reason)
             self._refresh()
 
         self.call(work)
@@ -691,3 +695,19 @@ class FleetServer:
     def _finish(self, key: tuple[str, int], result: bytes | EdgekitError) -> None:
         for done in self._pulls.pop(key).done:
             self._guarded(lambda fn=done: fn(result))  # type: ignore[misc]
+
+
+def _lock(root: Path) -> IO[str]:
+    """Hold a project's folder for one server; the system lets go of it when the process ends."""
+    path = root / "service.lock"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot open: {exc.strerror}") from exc
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        file.close()
+        raise StoreError(f"{root}: another edgekit service works on this folder") from exc
+    return file
