@@ -89,6 +89,8 @@ def build_program(
     """
     from edgekit.ops import kernel_set_hash
 
+    if not ops:
+        raise ConfigError("a firmware needs at least one kernel")
     if board.layout is None or board.core not in TOOLCHAINS:
         raise ConfigError(
             f"board '{board.name}' has support = \"{board.support}\": no firmware can be built"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,11 +24,6 @@ from edgekit.flash.flash_image import FlashImage, encode_samples
 from edgekit.flash.process import ChildProcess
 from edgekit.flash.qemu import Emulator, qemu_command
 
-MISSING = [tool for tool in ("arm-none-eabi-gcc", "qemu-system-arm") if shutil.which(tool) is None]
-emulator = [
-    pytest.mark.emulator,
-    pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} is missing"),
-]
 DONE = 42
 TIMEOUT_S = 60.0
 
@@ -74,9 +68,8 @@ def play(board: Board, elf: Path, folder: Path, case: bytes) -> tuple[int, str]:
         return machine.wait(TIMEOUT_S), (folder / "log").read_text()
 
 
+@pytest.mark.emulator
 class TestPort:
-    pytestmark = emulator
-
     def test_datagrams_come_back_as_sent(self, board: Board, elf: Path, tmp_path: Path) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(("127.0.0.1", 0))

@@ -1,0 +1,339 @@
+"""Measure what kernels cost on an emulated board and write `edgekit/export/costs.toml` anew.
+
+Code sizes come from builds with one kernel each; instructions from models of one node, run in the
+emulator over a sweep of shapes. Prints how far the fitted coefficients are from each measurement.
+
+    python -m tools.calibrate
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.boards import load_board
+from edgekit.export.compile import compile_graph
+from edgekit.export.costs import TABLE, features, run_features
+from edgekit.export.mcu import Firmware, build_firmware
+from edgekit.flash.bench import BoardRun, run_on_board
+from edgekit.formats.image import read_image
+from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
+from edgekit.ops import kernel_set
+
+BOARD = "mps2_an386"
+RAM_BASE = 0x2000_0000
+
+Shape = tuple[int, ...]
+
+
+def single(
+    op: str,
+    inputs: Sequence[Shape],
+    y: Shape,
+    attrs: dict[str, Attr] | None = None,
+    constants: Sequence[Tensor] = (),
+) -> Graph:
+    """Return a model of one source operator; inputs beyond the first are constants of int8."""
+    rng = np.random.default_rng(1)
+    tensors = [Tensor("x", inputs[0], DType.INT8, Quant((0.05,), (3,)))]
+    for index, shape in enumerate(inputs[1:]):
+        data = rng.integers(-127, 128, shape, np.int8)
+        tensors.append(Tensor(f"c{index}", shape, DType.INT8, Quant((0.02,), (0,)), data))
+    tensors += constants
+    tensors.append(Tensor("y", y, DType.INT8, _output_quant(op)))
+    last = len(tensors) - 1
+    node = Node(op.lower(), op, tuple(range(last)), (last,), attrs or {})
+    return Graph(op.lower(), tuple(tensors), (node,), (0,), (last,))
+
+
+def _output_quant(op: str) -> Quant:
+    if op in ("SOFTMAX", "LOGISTIC"):
+        return Quant((1 / 256,), (-128,))
+    same = ("RESHAPE", "TRANSPOSE", "CONCATENATION", "PAD", "STRIDED_SLICE")
+    if op in same or op.endswith("POOL_2D"):
+        return Quant((0.05,), (3,))
+    return Quant((0.11,), (-5,))
+
+
+def _int32(name: str, values: Sequence[int] | npt.NDArray[np.int32]) -> Tensor:
+    data = np.asarray(values, np.int32)
+    return Tensor(name, data.shape, DType.INT32, None, data)
+
+
+def _size(size: int, kernel: int, stride: int, padding: str) -> int:
+    return -(-size // stride) if padding == "SAME" else (size - kernel) // stride + 1
+
+
+def convolutions() -> Iterator[Graph]:
+    """Sweep CONV_2D and DEPTHWISE_CONV_2D."""
+    sweep = [
+        (8, 8, 1, 8, 3, 1, "SAME"),
+        (8, 8, 16, 16, 1, 1, "SAME"),
+        (7, 5, 15, 9, 1, 1, "SAME"),
+        (16, 16, 3, 16, 3, 2, "SAME"),
+        (9, 9, 8, 7, 3, 1, "VALID"),
+        (12, 12, 4, 12, 5, 2, "VALID"),
+        (8, 8, 32, 64, 1, 1, "SAME"),
+        (8, 8, 64, 32, 1, 1, "SAME"),
+        (6, 6, 24, 24, 3, 1, "SAME"),
+        (25, 5, 64, 64, 1, 1, "SAME"),
+        (49, 10, 1, 32, 5, 2, "SAME"),
+        (4, 4, 48, 96, 1, 2, "SAME"),
+    ]
+    for height, width, c, m, k, stride, padding in sweep:
+        attrs: dict[str, Attr] = {
+            "stride_h": stride,
+            "stride_w": stride,
+            "dilation_h": 1,
+            "dilation_w": 1,
+            "padding": padding,
+            "activation": "RELU",
+        }
+        oh, ow = _size(height, k, stride, padding), _size(width, k, stride, padding)
+        x = (1, height, width, c)
+        yield single("CONV_2D", [x, (m, k, k, c)], (1, oh, ow, m), attrs)
+    depthwise = [
+        (8, 8, 8, 1, 3, 1, "SAME"),
+        (16, 16, 16, 1, 3, 1, "SAME"),
+        (16, 16, 16, 1, 3, 2, "SAME"),
+        (9, 9, 7, 1, 3, 1, "VALID"),
+        (25, 5, 64, 1, 3, 1, "SAME"),
+        (12, 12, 33, 1, 5, 1, "SAME"),
+        (4, 4, 48, 1, 3, 1, "SAME"),
+        (20, 12, 1, 8, 5, 2, "SAME"),
+        (49, 40, 1, 8, 8, 2, "SAME"),
+        (10, 10, 4, 3, 3, 1, "VALID"),
+        (10, 10, 2, 5, 3, 1, "SAME"),
+        (30, 30, 4, 1, 7, 1, "VALID"),
+        (6, 6, 96, 1, 3, 1, "SAME"),
+    ]
+    for height, width, c, multiplier, k, stride, padding in depthwise:
+        attrs = {
+            "stride_h": stride,
+            "stride_w": stride,
+            "dilation_h": 1,
+            "dilation_w": 1,
+            "padding": padding,
+            "activation": "NONE",
+            "depth_multiplier": multiplier,
+        }
+        oh, ow = _size(height, k, stride, padding), _size(width, k, stride, padding)
+        m = c * multiplier
+        yield single(
+            "DEPTHWISE_CONV_2D", [(1, height, width, c), (1, k, k, m)], (1, oh, ow, m), attrs
+        )
+
+
+def dense() -> Iterator[Graph]:
+    """Sweep FULLY_CONNECTED and BATCH_MATMUL."""
+    sizes = [(1, 16, 16), (1, 64, 10), (1, 400, 12), (1, 1960, 4), (4, 32, 33), (5, 48, 24)]
+    sizes += [(16, 24, 72), (64, 32, 32), (1, 1, 16), (1, 31, 7), (3, 17, 5), (16, 96, 24)]
+    attrs: dict[str, Attr] = {"activation": "NONE", "weights_format": 0, "keep_num_dims": False}
+    for rows, k, n in sizes:
+        yield single("FULLY_CONNECTED", [(rows, k), (n, k)], (rows, n), attrs)
+    products = [(1, 16, 16, 16), (2, 16, 8, 16), (4, 10, 12, 9), (2, 32, 32, 4), (1, 5, 64, 7)]
+    for adj_x, adj_y in ((False, False), (False, True)):
+        for batch, m, k, n in products:
+            a = (batch, k, m) if adj_x else (batch, m, k)
+            b = (batch, n, k) if adj_y else (batch, k, n)
+            flags: dict[str, Attr] = {"adj_x": adj_x, "adj_y": adj_y}
+            yield single("BATCH_MATMUL", [a, b], (batch, m, n), flags)
+
+
+def elementwise() -> Iterator[Graph]:
+    """Sweep ADD, MUL, LOGISTIC, SOFTMAX, MEAN."""
+    pairs: list[tuple[Shape, Shape]] = [
+        ((1, 8, 8, 16), (1, 8, 8, 16)),
+        ((1, 8, 8, 16), (16,)),
+        ((1, 16, 24), (1, 16, 1)),
+        ((1, 64, 8), (1, 64, 1)),
+        ((1, 500), (1, 500)),
+        ((1, 7, 5, 3), (1, 7, 1, 3)),
+        ((1, 4, 4, 24), (1, 1, 1, 1)),
+    ]
+    for op in ("ADD", "MUL"):
+        for a, b in pairs:
+            yield single(op, [a, b], a, {"activation": "NONE", "pot_scale_int16": False})
+    shapes: list[Shape] = [(1, 10), (1, 256), (4, 16, 16), (16, 100), (1, 64, 4), (2, 3, 12)]
+    for shape in shapes:
+        yield single("LOGISTIC", [shape], shape)
+        yield single("SOFTMAX", [shape], shape, {"beta": 1.0})
+    means: list[tuple[Shape, tuple[int, ...]]] = [
+        ((1, 8, 8, 16), (1, 2)),
+        ((1, 4, 4, 32), (1, 2)),
+        ((1, 16, 24), (2,)),
+        ((1, 16, 24), (1,)),
+        ((1, 64, 32), (2,)),
+        ((1, 49, 10, 8), (1, 2)),
+        ((1, 8, 8, 24), (3,)),
+    ]
+    for x, axes in means:
+        y = tuple(1 if d in axes else n for d, n in enumerate(x))
+        yield single("MEAN", [x], y, {"keep_dims": True}, [_int32("axes", axes)])
+
+
+def windows() -> Iterator[Graph]:
+    """Sweep AVERAGE_POOL_2D and MAX_POOL_2D."""
+    sizes = [
+        (8, 8, 16, 2, 2),
+        (25, 5, 64, 0, 1),
+        (12, 10, 7, 3, 2),
+        (16, 16, 4, 2, 2),
+        (9, 9, 3, 3, 1),
+    ]
+    for op in ("AVERAGE_POOL_2D", "MAX_POOL_2D"):
+        for height, width, c, filter_size, stride in sizes:
+            kh, kw = (filter_size, filter_size) if filter_size else (height, width)
+            attrs: dict[str, Attr] = {
+                "stride_h": stride,
+                "stride_w": stride,
+                "filter_h": kh,
+                "filter_w": kw,
+                "padding": "VALID",
+                "activation": "NONE",
+            }
+            y = (1, _size(height, kh, stride, "VALID"), _size(width, kw, stride, "VALID"), c)
+            yield single(op, [(1, height, width, c)], y, attrs)
+
+
+def layouts() -> Iterator[Graph]:
+    """Sweep what only moves bytes."""
+    shapes: list[Shape] = [(1, 8, 8, 16), (1, 4, 6, 5), (1, 16, 4, 8), (1, 32, 32, 3)]
+    for shape in shapes:
+        yield single("RESHAPE", [shape], (1, int(np.prod(shape))))
+        for perm in ((0, 2, 1, 3), (0, 3, 1, 2), (0, 2, 3, 1)):
+            y = tuple(shape[d] for d in perm)
+            yield single("TRANSPOSE", [shape], y, {}, [_int32("perm", perm)])
+        joined = (*shape[:3], 2 * shape[3])
+        yield single("CONCATENATION", [shape], joined, {"axis": 3, "activation": "NONE"}, [])
+        before = np.array([[0, 0], [1, 1], [1, 2], [0, 0]], np.int32)
+        padded = (1, shape[1] + 2, shape[2] + 3, shape[3])
+        yield single("PAD", [shape], padded, {}, [_int32("widths", before)])
+        cut = (1, shape[1] - 2, shape[2] - 1, shape[3])
+        slices = [_int32("begin", [0, 1, 0, 0]), _int32("end", [1, shape[1] - 1, shape[2] - 1, 0])]
+        masks: dict[str, Attr] = {
+            "begin_mask": 0,
+            "end_mask": 8,
+            "ellipsis_mask": 0,
+            "new_axis_mask": 0,
+            "shrink_axis_mask": 0,
+            "offset": False,
+        }
+        yield single("STRIDED_SLICE", [shape], cut, masks, [*slices, _int32("strides", [1] * 4)])
+
+
+def _twice(graph: Graph) -> Graph:
+    """Let a concatenation read its input twice."""
+    node = graph.nodes[0]
+    doubled = Node(node.name, node.op, (0, 0), node.outputs, node.attrs)
+    return Graph(graph.name, graph.tensors, (doubled,), graph.inputs, graph.outputs)
+
+
+def cases() -> Iterator[Graph]:
+    """Yield every model of the sweep."""
+    for source in (convolutions, dense, elementwise, windows, layouts):
+        for graph in source():
+            yield _twice(graph) if graph.nodes[0].op == "CONCATENATION" else graph
+
+
+def measure(
+    firmware: Firmware, work: Path
+) -> tuple[dict[str, list[tuple[tuple[float, ...], float]]], list[tuple[tuple[float, ...], float]]]:
+    """Run every model; return rows of (features, instructions) by kernel, and of whole runs."""
+    board = load_board(BOARD)
+    rng = np.random.default_rng(2)
+    by_op: dict[str, list[tuple[tuple[float, ...], float]]] = {}
+    runs = []
+    for source in cases():
+        model = compile_graph(source)
+        graph = read_image(model.image).graph
+        inputs = rng.integers(-128, 128, (1, *source.tensors[0].shape[1:]), np.int8)
+        if source.tensors[0].shape[0] != 1:
+            inputs = rng.integers(-128, 128, (1, *source.tensors[0].shape), np.int8)
+        result: BoardRun = run_on_board(board, model.image, inputs, firmware=firmware, work=work)
+        if result.check_loop.measured != result.check_loop.expected:
+            raise SystemExit(f"check loop: {result.check_loop}")
+        for node, count in zip(graph.nodes, result.layers, strict=True):
+            by_op.setdefault(node.op, []).append((features(graph, node), count))
+        rest = float(result.instructions[0]) - sum(result.layers)
+        runs.append((run_features(graph), rest))
+    return by_op, runs
+
+
+def fit(rows: Sequence[tuple[tuple[float, ...], float]]) -> tuple[npt.NDArray[np.float64], float]:
+    """Return coefficients >= 0 of least relative squares, and the largest relative error."""
+    from scipy.optimize import nnls
+
+    matrix = np.array([values for values, _ in rows])
+    counts = np.array([max(count, 1.0) for _, count in rows])
+    coefficients, _ = nnls(matrix / counts[:, None], np.ones(len(counts)))
+    errors = np.abs(matrix @ coefficients / counts - 1)
+    return coefficients, float(errors.max())
+
+
+def flash_symbols(firmware: Firmware) -> dict[str, int]:
+    """Return the bytes of each symbol in flash."""
+    sizes: dict[str, int] = {}
+    for symbol in firmware.sizes.symbols:
+        if symbol.address < RAM_BASE:
+            sizes[symbol.name] = sizes.get(symbol.name, 0) + symbol.bytes
+    return sizes
+
+
+def measure_code(work: Path) -> tuple[int, dict[str, int], dict[str, list[str]]]:
+    """Build with each kernel alone; return the base, bytes of parts, and parts of kernels."""
+    board = load_board(BOARD)
+    builds = {op: build_firmware(board, ops=(op,), out=work) for op in kernel_set("all")}
+    symbols = {op: flash_symbols(firmware) for op, firmware in builds.items()}
+    common = set.intersection(*(set(sizes) for sizes in symbols.values()))
+    parts: dict[str, int] = {}
+    op_parts = {}
+    bases = []
+    for op, firmware in builds.items():
+        own = {name: size for name, size in sorted(symbols[op].items()) if name not in common}
+        parts.update(own)
+        op_parts[op] = list(own)
+        bases.append(firmware.flash_bytes - sum(own.values()))
+    return round(sum(bases) / len(bases)), dict(sorted(parts.items())), op_parts
+
+
+def main() -> int:
+    """Measure, fit, write."""
+    board = load_board(BOARD)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        base, parts, op_parts = measure_code(work / "code")
+        firmware = build_firmware(board, ops=kernel_set("all"), out=work / "all")
+        by_op, runs = measure(firmware, work / "run")
+    lines = [
+        "# What kernels cost on a core. Written by `python -m tools.calibrate`; see costs.py.",
+        f"[{board.core}]",
+        f"base_flash_bytes = {base}",
+        f"static_ram_bytes = {firmware.static_bytes}",
+    ]
+    coefficients, worst = fit(runs)
+    print(f"{'run':<20} {len(runs):>3} measurements, worst {100 * worst:5.1f} %")
+    lines += [f"run = {_numbers(coefficients)}", "", f"[{board.core}.instructions]"]
+    for op in kernel_set("all"):
+        coefficients, worst = fit(by_op[op])
+        print(f"{op:<20} {len(by_op[op]):>3} measurements, worst {100 * worst:5.1f} %")
+        lines.append(f"{op} = {_numbers(coefficients)}")
+    lines += ["", f"[{board.core}.parts]", *(f"{name} = {size}" for name, size in parts.items())]
+    lines += ["", f"[{board.core}.op_parts]"]
+    lines += [f"{op} = {names}".replace("'", '"') for op, names in op_parts.items()]
+    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"wrote {TABLE.name}: firmware {base} bytes + kernels")
+    return 0
+
+
+def _numbers(values: npt.NDArray[np.float64]) -> str:
+    return "[" + ", ".join(f"{value:.3f}" for value in values) + "]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
