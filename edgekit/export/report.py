@@ -267,7 +267,7 @@ def _accuracy(report: Report) -> str:
     notes = "; ".join(
         f"{a.name}: {a.samples} samples"
         + (f", {a.note}" if a.note else "")
-        + (f" (promised {a.minimum:.0%}, the dark line)" if a.minimum is not None else "")
+        + (f" (promised {a.minimum:.0%}, the line)" if a.minimum is not None else "")
         for a in report.accuracies
     )
     return _card("Accuracy", charts.accuracy_bars(bars), notes, wide=False)
