@@ -394,3 +394,7 @@ ek_status ek_image_head(const ek_image *image, ek_head *head) {
     head->bias = head->weights + 4 * (size_t)head->classes * head->features;
     return EK_OK;
 }
+
+/* Twin: edgekit/runtime/host.py, IMAGE_STRUCT_BYTES. */
+enum { EK_IMAGE_STRUCT_LIMIT = 256 };
+_Static_assert(sizeof(ek_image) <= EK_IMAGE_STRUCT_LIMIT, "the host reserves less");

@@ -1,0 +1,390 @@
+"""Compile an int8 `.tflite` into a model image, and put a new head into one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import QuantizationError, RefusedError, UnsupportedError
+from edgekit.formats.image import (
+    Features,
+    Golden,
+    Head,
+    ImageMeta,
+    image_id,
+    read_image,
+    write_image,
+)
+from edgekit.formats.tflite import read_tflite
+from edgekit.graph import Graph, Node, Quant, Tensor
+from edgekit.ops import kernel, ordered
+from edgekit.ops.activation import Table
+from edgekit.ops.conv import fold_offset, weight_scales
+from edgekit.ops.dense import dense_multiplier
+from edgekit.ops.fixed import Rounding
+from edgekit.ops.softmax import exp_table, float_of_bits
+from edgekit.passes.lower import lower, verify_kernels
+from edgekit.passes.plan import Plan, plan_memory
+from edgekit.runtime import Runner
+
+ROUNDINGS = {"litert": Rounding.SINGLE, "tflm": Rounding.DOUBLE}
+HEAD_RATE = 0.05
+GOLDEN_SEED = 20240229
+GOLDEN_COUNT = 4
+KERNEL_FAMILY = "portable"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What one node costs.
+
+    Attributes:
+        name: Of the node.
+        op: Its kernel.
+        macs: Multiply-accumulates.
+        outputs: Elements that it writes.
+        arena_bytes: Bytes of the arena in use while it runs, scratch included.
+    """
+
+    name: str
+    op: str
+    macs: int
+    outputs: int
+    arena_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A model image and what it costs.
+
+    Attributes:
+        image: The bytes.
+        id: BLAKE2b-256 of the bytes.
+        meta: What the image says about itself.
+        arena_bytes: Working memory, exact.
+        flash_bytes: Bytes of the image.
+        macs: Multiply-accumulates of one inference.
+        ops: Kernels that the firmware needs.
+        layers: Cost of each node, in order.
+    """
+
+    image: bytes
+    id: bytes
+    meta: ImageMeta
+    arena_bytes: int
+    flash_bytes: int
+    macs: int
+    ops: tuple[str, ...]
+    layers: tuple[LayerCost, ...]
+
+
+def compile_tflite(
+    source: bytes,
+    *,
+    name: str,
+    version: str = "1",
+    task: str = "",
+    labels: tuple[str, ...] = (),
+    license: str = "",
+    data_license: str = "",
+    features: Features | None = None,
+    head: bool | str = False,
+    raw_golden: NDArray[np.uint8] | None = None,
+    rounding: str = "litert",
+) -> CompiledModel:
+    """Compile an int8 `.tflite`; the outputs equal LiteRT's reference kernels in every byte.
+
+    Args:
+        source: The `.tflite` file.
+        name: Of the model.
+        version: Of the model.
+        task: What it is for.
+        labels: Of the classes.
+        license: Of the model.
+        data_license: Of its training data.
+        features: Preprocessing; None: the raw bytes are the int8 input.
+        head: True to make the last dense layer trainable, or the name of one.
+        raw_golden: uint8 [N, ...], raw inputs for golden vectors; None draws four with a fixed seed. As many are
+            stored as fit in the larger of 8 kB and 5 % of the image, at least one, at most four.
+        rounding: "litert", or "tflm" for dense layers as TensorFlow Lite Micro computes them.
+
+    Raises:
+        FormatError: If the file is malformed.
+        UnsupportedError: If it needs what edgekit does not have.
+    """
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding is {rounding!r}, expected one of {', '.join(ROUNDINGS)}")
+    model = read_tflite(source, name=name)
+    graph = lower(model, rounding=ROUNDINGS[rounding])
+    trainable = None if head is False else _head_of(model, graph, head)
+    graph = _short_names(graph)
+    meta = ImageMeta(
+        name=name,
+        version=version,
+        task=task,
+        labels=tuple(labels),
+        license=license,
+        data_license=data_license,
+        kernel_family=KERNEL_FAMILY,
+        kernel_ops=ordered({node.op for node in graph.nodes}),
+        fused=False,
+    )
+    return _finish(meta, graph, features or Features(), trainable, raw_golden)
+
+
+def _finish(
+    meta: ImageMeta,
+    graph: Graph,
+    features: Features,
+    head: Head | None,
+    raw_golden: NDArray[np.uint8] | None,
+) -> CompiledModel:
+    """Plan, write, run the golden vectors, write again with them."""
+    plan = plan_memory(graph)
+    bare = write_image(meta=meta, graph=graph, plan=plan, features=features, head=head, golden=())
+    golden = _golden(bare, graph, features, raw_golden)
+    image = write_image(
+        meta=meta, graph=graph, plan=plan, features=features, head=head, golden=golden
+    )
+    layers = _layers(graph, plan)
+    return CompiledModel(
+        image=image,
+        id=image_id(image),
+        meta=meta,
+        arena_bytes=plan.arena_bytes,
+        flash_bytes=len(image),
+        macs=sum(layer.macs for layer in layers),
+        ops=meta.kernel_ops,
+        layers=layers,
+    )
+
+
+def _layers(graph: Graph, plan: Plan) -> tuple[LayerCost, ...]:
+    layers = []
+    for position, node in enumerate(graph.nodes):
+        found = kernel(node.op)
+        assert found is not None
+        layers.append(
+            LayerCost(
+                name=node.name,
+                op=node.op,
+                macs=found.macs(graph, node),
+                outputs=sum(graph.tensor(index).elements for index in node.outputs),
+                arena_bytes=plan.live_bytes[position],
+            )
+        )
+    return tuple(layers)
+
+
+def _golden(
+    image: bytes, graph: Graph, features: Features, raw: NDArray[np.uint8] | None
+) -> tuple[Golden, ...]:
+    runner = Runner(image)
+    size = runner.raw_bytes
+    if raw is None:
+        generator = np.random.default_rng(GOLDEN_SEED)
+        raw = generator.integers(0, 256, (GOLDEN_COUNT, size), dtype=np.uint8)
+    if raw.ndim == 0 or len(raw) == 0 or raw.size != len(raw) * size:
+        raise ValueError(f"golden inputs have shape {raw.shape}, expected [N, {size}]")
+    rows = np.ascontiguousarray(raw).view(np.uint8).reshape(len(raw), size)
+    outputs = runner.run_raw(rows)
+    vectors = []
+    for row, output in zip(rows, outputs, strict=True):
+        stored = row.tobytes()
+        if features.kind == "lut_u8":
+            stored = np.frombuffer(features.table, np.uint8)[row].tobytes()
+        vectors.append(Golden(row.tobytes(), stored, output.tobytes()))
+    each = len(vectors[0].raw) * (features.kind != "none")
+    each += len(vectors[0].input) + len(vectors[0].output)
+    room = max(8000, len(image) // 20)
+    return tuple(vectors[: max(1, min(GOLDEN_COUNT, room // each))])
+
+
+def _short_names(graph: Graph) -> Graph:
+    """Name nodes by the last parts of their paths, each once: they are for people."""
+    taken: set[str] = set()
+    nodes = []
+    for position, node in enumerate(graph.nodes):
+        path = [part for part in re.split(r"[/;:]", node.name.split(";")[0]) if part]
+        words = [word for word in path if not re.fullmatch(r"(Stateful)?PartitionedCall.*", word)]
+        short = "/".join((words or path or [node.op])[-2:])[-40:]
+        if short in taken:
+            short = f"{short[:34]}#{position}"
+        taken.add(short)
+        nodes.append(replace(node, name=short))
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _head_of(model: Graph, graph: Graph, wanted: bool | str) -> Head:
+    """Return the head: the last dense layer, or the one of that name, dequantized."""
+    dense = [node for node in model.nodes if node.op == "FULLY_CONNECTED"]
+    if isinstance(wanted, str):
+        dense = [node for node in dense if wanted in {node.name, *re.split(r"[/;:]", node.name)}]
+    if not dense:
+        label = f" '{wanted}'" if isinstance(wanted, str) else ""
+        raise UnsupportedError(f"model '{model.name}' has no fully connected layer{label}")
+    source = dense[-1]
+    position = next(
+        number
+        for number, node in enumerate(graph.nodes)
+        if node.name == source.name and node.op == "fully_connected"
+    )
+    x = model.tensor(source.inputs[0])
+    w = model.tensor(source.inputs[1])
+    assert w.data is not None
+    assert x.quant is not None
+    k, h = w.shape
+    if x.elements != h:
+        raise UnsupportedError(
+            f"node '{source.name}': a head reads {h} features once, its input has {x.elements}",
+            node=source.name,
+            op=source.op,
+        )
+    scales = np.array(weight_scales(source, w, 0), np.float64)
+    bias = np.zeros(k, np.float64)
+    if len(source.inputs) > 2 and source.inputs[2] >= 0:
+        stored = model.tensor(source.inputs[2]).data
+        assert stored is not None
+        bias = stored.reshape(-1).astype(np.float64) * scales * x.quant.scale
+    return Head(
+        classes=k,
+        max_classes=k,
+        features=h,
+        scale=x.quant.scale,
+        zero_point=x.quant.zero_point,
+        weights=(w.data.astype(np.float64) * scales[:, None]).astype(np.float32),
+        bias=bias.astype(np.float32),
+        rate=HEAD_RATE,
+        node=position,
+    )
+
+
+def replace_head(
+    image: bytes,
+    *,
+    version: str,
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    calibration: NDArray[np.int8],
+) -> CompiledModel:
+    """Return the image with a new int8 head made from float32, its golden vectors computed anew.
+
+    Args:
+        image: An image with a head.
+        version: Of the new model.
+        weights: float32 [k, h].
+        bias: float32 [k].
+        calibration: int8 [N, h], features of some inputs; the range of the new logits is taken from them.
+
+    Raises:
+        RefusedError: If the image has no head, shapes differ, a value is not finite, or what follows the head does
+            not allow another output scale.
+        QuantizationError: If bias or weights leave the range of int8 quantization.
+    """
+    old = read_image(image)
+    head = old.head
+    if head is None:
+        raise RefusedError(f"model '{old.meta.name}' has no trainable head")
+    w = np.asarray(weights, np.float64)
+    b = np.asarray(bias, np.float64)
+    if w.shape != (head.classes, head.features) or b.shape != (head.classes,):
+        raise RefusedError(
+            f"new head has weights {w.shape} and bias {b.shape}, "
+            f"model '{old.meta.name}' has [{head.classes}, {head.features}]"
+        )
+    if not np.all(np.isfinite(w)) or not np.all(np.isfinite(b)):
+        raise RefusedError("new head has a value that is not finite")
+    if calibration.ndim != 2 or calibration.shape[1] != head.features or len(calibration) == 0:
+        raise RefusedError(f"calibration has shape {calibration.shape}")
+    real = (calibration.astype(np.float64) - head.zero_point) * head.scale
+    graph = _with_dense(old.graph, head, w, b, real @ w.T + b)
+    meta = replace(old.meta, version=version)
+    fresh = replace(head, weights=w.astype(np.float32), bias=b.astype(np.float32))
+    raw = np.stack([np.frombuffer(vector.raw, np.uint8) for vector in old.golden])
+    return _finish(meta, verify_kernels(graph), old.features, fresh, raw)
+
+
+def _with_dense(
+    graph: Graph,
+    head: Head,
+    w: NDArray[np.float64],
+    b: NDArray[np.float64],
+    logits: NDArray[np.float64],
+) -> Graph:
+    node = graph.nodes[head.node]
+    w_scale = float(np.float32(max(float(np.abs(w).max()), 1e-6) / 127))
+    low, high = min(0.0, float(logits.min())), max(0.0, float(logits.max()))
+    y_scale = float(np.float32(max(high - low, 1e-6) / 255))
+    y_zero = max(-128, min(127, round(-128 - low / y_scale)))
+    stored = np.clip(np.rint(w / w_scale), -127, 127).astype(np.int8)
+    wide = np.rint(b / (head.scale * w_scale))
+    if float(np.abs(wide).max()) >= 2**30:
+        raise QuantizationError(f"head's bias {float(np.abs(b).max())} does not fit int32")
+    sums = stored.astype(np.int64).sum(axis=1)
+    folded = fold_offset(wide.astype(np.int64), sums, head.zero_point)
+    multiplier, shift = dense_multiplier(head.scale, w_scale, y_scale)
+    tensors = list(graph.tensors)
+    nodes = list(graph.nodes)
+
+    def constant(name: str, data: NDArray[np.int32] | Table) -> int:
+        dtype = tensors[node.inputs[1 if data.dtype == np.int8 else 2]].dtype
+        tensors.append(Tensor(name, tuple(data.shape), dtype, None, data))
+        return len(tensors) - 1
+
+    inputs = (
+        node.inputs[0],
+        constant("head", stored),
+        constant("head requant", folded.reshape(-1, 1)),
+    )
+    if (node.attrs["y_min"], node.attrs["y_max"]) != (-128, 127):
+        raise RefusedError(f"node '{node.name}': a head with a fused activation cannot be replaced")
+    attrs = {**node.attrs, "multiplier": multiplier, "shift": shift}
+    nodes[head.node] = replace(node, inputs=inputs, attrs=attrs)
+    changed = {node.outputs[0]}
+    quant = Quant((y_scale,), (y_zero,))
+    for position, reader in enumerate(graph.nodes):
+        if not changed.intersection(reader.inputs):
+            continue
+        if reader.op == "copy":
+            changed.update(reader.outputs)
+        elif reader.op == "softmax":
+            beta = reader.attrs["beta"]
+            assert isinstance(beta, int)
+            table = constant("softmax exp", exp_table(y_scale, float_of_bits(beta)))
+            nodes[position] = replace(reader, inputs=(reader.inputs[0], table))
+        else:
+            raise RefusedError(
+                f"node '{reader.name}' ({reader.op}) reads the head's output; "
+                "only softmax and reshape may follow a head that is replaced"
+            )
+    for index in changed:
+        tensors[index] = replace(tensors[index], quant=quant)
+    return _drop(replace(graph, tensors=tuple(tensors), nodes=tuple(nodes)))
+
+
+def _drop(graph: Graph) -> Graph:
+    """Remove constants that nobody reads; node numbers stay."""
+    used = sorted(
+        {*graph.inputs, *graph.outputs}.union(
+            *({*node.inputs, *node.outputs} for node in graph.nodes)
+        )
+    )
+    number = {old: new for new, old in enumerate(used)}
+
+    def moved(node: Node) -> Node:
+        return replace(
+            node,
+            inputs=tuple(number[index] for index in node.inputs),
+            outputs=tuple(number[index] for index in node.outputs),
+        )
+
+    return Graph(
+        graph.name,
+        tuple(graph.tensors[index] for index in used),
+        tuple(moved(node) for node in graph.nodes),
+        tuple(number[index] for index in graph.inputs),
+        tuple(number[index] for index in graph.outputs),
+    )

@@ -1,0 +1,497 @@
+"""The model image `.ekm`: write it, read it back.
+
+Bytes: firmware/runtime/CONTAINER.md. Twin: firmware/runtime/ek_image.c
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cbor2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import FormatError, GraphError
+from edgekit.formats import container as c
+from edgekit.formats.container import Kind, Section
+from edgekit.graph import MAX_RANK, DType, Graph, Node, Quant, Tensor
+from edgekit.ops import kernel, kernel_by_number
+from edgekit.passes.lower import verify_kernels
+from edgekit.passes.plan import Plan
+
+_DTYPES = {c.TYPE_S8: DType.INT8, c.TYPE_S32: DType.INT32}
+_NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMeta:
+    """What an image says about itself.
+
+    Attributes:
+        name: Of the model.
+        version: Of the model, free text.
+        task: What it is for, as "image classification".
+        labels: Of the classes, in order; may be empty.
+        license: Of the model.
+        data_license: Of the data that it was trained on.
+        kernel_family: For which kernels its weights are packed.
+        kernel_ops: Kernels that it needs.
+        fused: True if it was made with fused operators, whose results differ from LiteRT's.
+    """
+
+    name: str
+    version: str
+    task: str
+    labels: tuple[str, ...]
+    license: str
+    data_license: str
+    kernel_family: str
+    kernel_ops: tuple[str, ...]
+    fused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """One vector that a device must reproduce; `raw` equals `input` where there are no features."""
+
+    raw: bytes
+    input: bytes
+    output: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The layer that is trained on the device.
+
+    Attributes:
+        classes: k.
+        max_classes: How many classes the device may grow to.
+        features: h.
+        scale: Of the int8 features.
+        zero_point: Of the int8 features.
+        weights: float32 [k, h].
+        bias: float32 [k].
+        rate: Default learning rate.
+        node: Number of the node that it replaces.
+    """
+
+    classes: int
+    max_classes: int
+    features: int
+    scale: float
+    zero_point: int
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    rate: float
+    node: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Preprocessing.
+
+    Attributes:
+        kind: "none": the raw bytes are the input. "lut_u8": input byte = table[raw byte].
+        table: 256 int8 values for "lut_u8", else empty.
+    """
+
+    kind: Literal["none", "lut_u8"] = "none"
+    table: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image, read."""
+
+    id: bytes
+    meta: ImageMeta
+    graph: Graph
+    plan: Plan
+    features: Features
+    head: Head | None
+    golden: tuple[Golden, ...]
+
+
+def image_id(data: bytes) -> bytes:
+    """Return the id of an image: BLAKE2b-256 of its bytes."""
+    return hashlib.blake2b(data, digest_size=32).digest()
+
+
+def write_image(
+    *,
+    meta: ImageMeta,
+    graph: Graph,
+    plan: Plan,
+    features: Features,
+    head: Head | None,
+    golden: tuple[Golden, ...],
+) -> bytes:
+    """Return the bytes of an image; equal arguments give equal bytes."""
+    weights, offsets = _weights(graph)
+    sections = [
+        (Section.META, _meta(meta)),
+        (Section.OPS, _ops(graph, plan)),
+        (Section.WEIGHTS, weights),
+        (Section.PLAN, _plan(graph, plan, offsets)),
+    ]
+    if features.kind == "lut_u8":
+        if len(features.table) != 256:
+            raise ValueError(f"table has {len(features.table)} values, expected 256")
+        header = struct.pack("<IIII", c.FEATURES_LUT_U8, 0, 0, 0)
+        sections.append((Section.FEATURES, header + features.table))
+    if head is not None:
+        sections.append((Section.HEAD, _head(head)))
+    if golden:
+        sections.append((Section.GOLDEN, _golden(golden, features)))
+    names = "\n".join(node.name.replace("\n", " ") for node in graph.nodes)
+    sections.append((Section.NAMES, names.encode()))
+    return _join(sections)
+
+
+def _join(sections: list[tuple[Section, bytes]]) -> bytes:
+    offset = c.HEADER_BYTES + c.SECTION_BYTES * len(sections)
+    table, body = b"", b""
+    for kind, data in sections:
+        padding = -(offset + len(body)) % c.SECTION_ALIGN
+        body += bytes(padding)
+        table += struct.pack("<IIII", kind, offset + len(body), len(data), 0)
+        body += data
+    body += bytes(-(offset + len(body)) % c.SECTION_ALIGN)
+    start = c.MAGIC + struct.pack("<II", c.VERSION, offset + len(body))
+    rest = struct.pack("<IIII", len(sections), 0, 0, 0) + table + body
+    crc = zlib.crc32(rest, zlib.crc32(start))
+    return start + struct.pack("<I", crc) + rest
+
+
+def _meta(meta: ImageMeta) -> bytes:
+    return cbor2.dumps(
+        {
+            0: meta.name,
+            1: meta.version,
+            2: meta.task,
+            3: list(meta.labels),
+            4: meta.license,
+            5: meta.data_license,
+            6: meta.kernel_family,
+            7: list(meta.kernel_ops),
+            8: meta.fused,
+        },
+        canonical=True,
+    )
+
+
+def _weights(graph: Graph) -> tuple[bytes, dict[int, int]]:
+    blob = bytearray()
+    offsets: dict[int, int] = {}
+    for index, tensor in enumerate(graph.tensors):
+        if tensor.data is None:
+            continue
+        blob += bytes(-len(blob) % c.SECTION_ALIGN)
+        offsets[index] = len(blob)
+        blob += tensor.data.astype(np.dtype(tensor.dtype.value).newbyteorder("<")).tobytes()
+    return bytes(blob), offsets
+
+
+def _ops(graph: Graph, plan: Plan) -> bytes:
+    nodes, words = b"", b""
+    count = 0
+    for position, node in enumerate(graph.nodes):
+        found = kernel(node.op)
+        if found is None or len(node.inputs) + len(node.outputs) > c.MAX_NODE_TENSORS:
+            raise GraphError(f"node '{node.name}' ({node.op}) does not fit the container")
+        params = found.pack(node.attrs)
+        ids = (*node.inputs, *node.outputs)
+        nodes += struct.pack(
+            "<HBBIII",
+            found.number,
+            len(node.inputs),
+            len(node.outputs),
+            count,
+            len(params),
+            plan.scratch[position],
+        )
+        words += struct.pack(f"<{len(ids)}I{len(params)}i", *ids, *params)
+        count += len(ids) + len(params)
+    return struct.pack("<IIII", len(graph.nodes), count, 0, 0) + nodes + words
+
+
+def _plan(graph: Graph, plan: Plan, weights: dict[int, int]) -> bytes:
+    tensors = b""
+    pool: list[int] = []
+    known: dict[tuple[int, ...], int] = {}
+    for index, tensor in enumerate(graph.tensors):
+        if tensor.shape not in known:
+            known[tensor.shape] = len(pool)
+            pool.extend(tensor.shape)
+        constant = tensor.data is not None
+        scale, zero = (tensor.quant.scale, tensor.quant.zero_point) if tensor.quant else (0.0, 0)
+        tensors += struct.pack(
+            "<BBBbfII",
+            _NUMBERS[tensor.dtype],
+            len(tensor.shape),
+            Kind.WEIGHTS if constant else Kind.ARENA,
+            zero,
+            scale,
+            weights[index] if constant else plan.offsets[index],
+            known[tensor.shape],
+        )
+    header = struct.pack(
+        "<IIIIIIII",
+        plan.arena_bytes,
+        len(graph.tensors),
+        len(pool),
+        graph.inputs[0],
+        graph.outputs[0],
+        0,
+        0,
+        0,
+    )
+    return header + tensors + struct.pack(f"<{len(pool)}I", *pool)
+
+
+def _head(head: Head) -> bytes:
+    header = struct.pack(
+        "<IIIIfifI",
+        head.node,
+        head.classes,
+        head.max_classes,
+        head.features,
+        head.scale,
+        head.zero_point,
+        head.rate,
+        0,
+    )
+    return header + head.weights.astype("<f4").tobytes() + head.bias.astype("<f4").tobytes()
+
+
+def _golden(golden: tuple[Golden, ...], features: Features) -> bytes:
+    with_raw = features.kind != "none"
+    first = golden[0]
+    header = struct.pack(
+        "<IIII", len(golden), len(first.raw) * with_raw, len(first.input), len(first.output)
+    )
+    return header + b"".join(
+        (vector.raw if with_raw else b"") + vector.input + vector.output for vector in golden
+    )
+
+
+class _Reader:
+    """Reads numbers of one section and refuses to leave it."""
+
+    def __init__(self, data: bytes, what: str) -> None:
+        self.data = data
+        self.what = what
+
+    def unpack(self, layout: str, offset: int) -> tuple[Any, ...]:
+        size = struct.calcsize(layout)
+        if offset < 0 or offset + size > len(self.data):
+            raise FormatError(
+                f"{self.what}: {size} bytes at offset {offset} of {len(self.data)} bytes"
+            )
+        return struct.unpack_from(layout, self.data, offset)
+
+    def take(self, offset: int, size: int) -> bytes:
+        if offset < 0 or size < 0 or offset + size > len(self.data):
+            raise FormatError(
+                f"{self.what}: {size} bytes at offset {offset} of {len(self.data)} bytes"
+            )
+        return self.data[offset : offset + size]
+
+
+def read_image(data: bytes) -> Image:
+    """Read an image back: its graph of kernels, with all parameters.
+
+    Tensor names are lost, and so are the scales of weights: multipliers stand for them.
+
+    Raises:
+        FormatError: If the bytes are not a whole and consistent image.
+    """
+    sections = _split(data)
+    meta = _read_meta(sections[Section.META])
+    try:
+        graph, plan = _read_graph(meta.name, sections)
+        verify_kernels(graph)
+    except GraphError as exc:
+        raise FormatError(f"model image: {exc}") from exc
+    features = _read_features(sections.get(Section.FEATURES))
+    return Image(
+        id=image_id(data[: struct.unpack_from("<I", data, 8)[0]]),
+        meta=meta,
+        graph=graph,
+        plan=plan,
+        features=features,
+        head=_read_head(sections.get(Section.HEAD), graph),
+        golden=_read_golden(sections.get(Section.GOLDEN), graph, features),
+    )
+
+
+def _split(data: bytes) -> dict[Section, bytes]:
+    reader = _Reader(data, "model image")
+    magic, version, total, crc, count = reader.unpack("<4sIIII", 0)
+    if magic != c.MAGIC:
+        raise FormatError(f"model image: starts with {magic!r}, expected {c.MAGIC!r}")
+    if version != c.VERSION:
+        raise FormatError(f"model image: version {version}, expected {c.VERSION}")
+    if not c.HEADER_BYTES + c.SECTION_BYTES * count <= total <= len(data):
+        raise FormatError(f"model image: {total} bytes stated, {len(data)} there")
+    found = zlib.crc32(data[16:total], zlib.crc32(data[:12]))
+    if found != crc:
+        raise FormatError(f"model image: checksum {crc:08x} stated, {found:08x} found")
+    sections: dict[Section, bytes] = {}
+    end = c.HEADER_BYTES + c.SECTION_BYTES * count
+    for number in range(count):
+        kind, offset, size, _ = reader.unpack("<IIII", c.HEADER_BYTES + c.SECTION_BYTES * number)
+        if kind not in list(Section) or Section(kind) in sections:
+            raise FormatError(f"model image: section {number} is of kind {kind}")
+        if offset % c.SECTION_ALIGN or offset < end or offset + size > total:
+            raise FormatError(f"model image: section {number} at {offset}, {size} bytes")
+        sections[Section(kind)] = data[offset : offset + size]
+        end = offset + size
+    for needed in (Section.META, Section.OPS, Section.WEIGHTS, Section.PLAN):
+        if needed not in sections:
+            raise FormatError(f"model image: section {needed.name.lower()} is missing")
+    return sections
+
+
+def _read_meta(data: bytes) -> ImageMeta:
+    try:
+        value = cbor2.loads(data)
+        again = cbor2.dumps(value, canonical=True)
+    except (cbor2.CBORError, ValueError, TypeError) as exc:
+        raise FormatError(f"model image: meta: {exc}") from exc
+    if again != data or not isinstance(value, dict) or sorted(value) != list(range(9)):
+        raise FormatError("model image: meta is no deterministic map with keys 0 to 8")
+    texts = [value[key] for key in (0, 1, 2, 4, 5, 6)]
+    lists = [value[3], value[7]]
+    flat = [*texts, *(item for part in lists if isinstance(part, list) for item in part)]
+    if not all(isinstance(part, list) for part in lists) or not isinstance(value[8], bool):
+        raise FormatError("model image: meta has a value of the wrong type")
+    if not all(isinstance(item, str) for item in flat):
+        raise FormatError("model image: meta has a value of the wrong type")
+    return ImageMeta(
+        name=value[0],
+        version=value[1],
+        task=value[2],
+        labels=tuple(value[3]),
+        license=value[4],
+        data_license=value[5],
+        kernel_family=value[6],
+        kernel_ops=tuple(value[7]),
+        fused=value[8],
+    )
+
+
+def _read_graph(name: str, sections: dict[Section, bytes]) -> tuple[Graph, Plan]:
+    reader = _Reader(sections[Section.PLAN], "model image: plan")
+    arena, tensor_count, dim_count, source, target = reader.unpack("<IIIII", 0)
+    pool_at = c.PLAN_HEADER_BYTES + c.TENSOR_BYTES * tensor_count
+    reader.take(pool_at, 4 * dim_count)
+    weights = _Reader(sections[Section.WEIGHTS], "model image: weights")
+    tensors, offsets = [], []
+    for index in range(tensor_count):
+        number, rank, kind, zero, scale, offset, first = reader.unpack(
+            "<BBBbfII", c.PLAN_HEADER_BYTES + c.TENSOR_BYTES * index
+        )
+        if number not in _DTYPES or rank > MAX_RANK or kind > Kind.WEIGHTS:
+            raise FormatError(f"model image: tensor {index} has type {number}, rank {rank}")
+        if first + rank > dim_count:
+            raise FormatError(f"model image: tensor {index} has dimensions beyond {dim_count}")
+        shape = reader.unpack(f"<{rank}I", pool_at + 4 * first)
+        dtype = _DTYPES[number]
+        size = math.prod(shape) * dtype.size
+        if not 0 < size <= c.MAX_BYTES:
+            raise FormatError(f"model image: tensor {index} has shape {list(shape)}")
+        values: NDArray[Any] | None = None
+        if kind == Kind.WEIGHTS:
+            raw = weights.take(offset, size)
+            values = np.frombuffer(raw, np.dtype(dtype.value).newbyteorder("<")).reshape(shape)
+            values = values.astype(dtype.value)
+            offsets.append(-1)
+        else:
+            if offset + size > arena:
+                raise FormatError(f"model image: tensor {index} ends behind the arena")
+            offsets.append(offset)
+        quant = Quant((scale,), (zero,)) if scale else None
+        tensors.append(Tensor(f"t{index}", shape, dtype, quant, values))
+    names = sections.get(Section.NAMES, b"").decode("utf-8", "replace").split("\n")
+    nodes, scratch = _read_nodes(sections[Section.OPS], names)
+    graph = Graph(name, tuple(tensors), nodes, (source,), (target,))
+    return graph, Plan(arena, tuple(offsets), scratch, ())
+
+
+def _read_nodes(data: bytes, names: list[str]) -> tuple[tuple[Node, ...], tuple[int, ...]]:
+    reader = _Reader(data, "model image: ops")
+    node_count, word_count = reader.unpack("<II", 0)
+    words_at = c.OPS_HEADER_BYTES + c.NODE_BYTES * node_count
+    reader.take(words_at, 4 * word_count)
+    nodes, scratches = [], []
+    for position in range(node_count):
+        number, inputs, outputs, first, count, scratch = reader.unpack(
+            "<HBBIII", c.OPS_HEADER_BYTES + c.NODE_BYTES * position
+        )
+        found = kernel_by_number(number)
+        if found is None:
+            raise FormatError(f"model image: node {position} has operator {number}")
+        if first + inputs + outputs + count > word_count:
+            raise FormatError(f"model image: node {position} has words beyond {word_count}")
+        ids = reader.unpack(f"<{inputs + outputs}I", words_at + 4 * first)
+        params = reader.unpack(f"<{count}i", words_at + 4 * (first + inputs + outputs))
+        name = names[position] if len(names) == node_count else f"node {position}"
+        nodes.append(Node(name, found.name, ids[:inputs], ids[inputs:], found.unpack(params)))
+        scratches.append(scratch)
+    return tuple(nodes), tuple(scratches)
+
+
+def _read_features(data: bytes | None) -> Features:
+    if data is None:
+        return Features()
+    reader = _Reader(data, "model image: features")
+    (kind,) = reader.unpack("<I", 0)
+    if kind != c.FEATURES_LUT_U8:
+        raise FormatError(f"model image: features of kind {kind}")
+    return Features("lut_u8", reader.take(c.FEATURES_HEADER_BYTES, 256))
+
+
+def _read_head(data: bytes | None, graph: Graph) -> Head | None:
+    if data is None:
+        return None
+    reader = _Reader(data, "model image: head")
+    node, k, most, h, scale, zero, rate, _ = reader.unpack("<IIIIfifI", 0)
+    if node >= len(graph.nodes) or not 0 < k <= most <= 65535:
+        raise FormatError(f"model image: head of node {node} with {k} of {most} classes")
+    start = c.HEAD_HEADER_BYTES
+    values = np.frombuffer(reader.take(start, 4 * (k * h + k)), "<f4").astype(np.float32)
+    if not np.all(np.isfinite(values)) or not math.isfinite(scale) or not math.isfinite(rate):
+        raise FormatError("model image: head has a value that is not finite")
+    if h != graph.tensor(graph.nodes[node].inputs[0]).elements:
+        raise FormatError(f"model image: head has {h} features")
+    return Head(k, most, h, scale, zero, values[: k * h].reshape(k, h), values[k * h :], rate, node)
+
+
+def _read_golden(data: bytes | None, graph: Graph, features: Features) -> tuple[Golden, ...]:
+    if data is None:
+        return ()
+    reader = _Reader(data, "model image: golden")
+    count, raw_bytes, input_bytes, output_bytes = reader.unpack("<IIII", 0)
+    expected = graph.tensor(graph.inputs[0]).nbytes
+    with_raw = features.kind != "none"
+    if (raw_bytes, input_bytes, output_bytes) != (
+        expected * with_raw,
+        expected,
+        graph.tensor(graph.outputs[0]).nbytes,
+    ) or not 1 <= count <= 4:
+        raise FormatError(f"model image: {count} golden vectors of {input_bytes} bytes")
+    vectors = []
+    offset = c.GOLDEN_HEADER_BYTES
+    for _ in range(count):
+        raw = reader.take(offset, raw_bytes)
+        stored = reader.take(offset + raw_bytes, input_bytes)
+        output = reader.take(offset + raw_bytes + input_bytes, output_bytes)
+        vectors.append(Golden(raw if with_raw else stored, stored, output))
+        offset += raw_bytes + input_bytes + output_bytes
+    return tuple(vectors)

@@ -1,0 +1,100 @@
+"""Build the C runtime as a shared library of this machine, and load it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from edgekit import share
+from edgekit.errors import ToolError
+
+FOLDERS = ("kernels", "runtime", "features")
+FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-ffp-contract=off")
+IMAGE_STRUCT_BYTES = 256
+"""At least sizeof(ek_image). Twin: firmware/runtime/ek_image.c, EK_IMAGE_STRUCT_LIMIT."""
+
+
+def _sources(firmware: Path) -> list[Path]:
+    return sorted(path for folder in FOLDERS for path in (firmware / folder).glob("*.c"))
+
+
+def _includes(firmware: Path) -> list[str]:
+    return [f"-I{firmware / folder}" for folder in ("include", *FOLDERS)]
+
+
+def _source_hash(firmware: Path, compiler: str) -> str:
+    digest = hashlib.blake2b(" ".join((compiler, *FLAGS)).encode(), digest_size=16)
+    for folder in ("include", *FOLDERS):
+        for path in sorted((firmware / folder).glob("*.*")):
+            digest.update(f"{folder}/{path.name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def build_host_library(out: Path) -> Path:
+    """Compile the C runtime into the shared library `out`.
+
+    Raises:
+        ToolError: If there is no C compiler or it fails.
+    """
+    firmware = share.firmware()
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        raise ToolError("no C compiler 'cc'; install one, as with 'apt-get install gcc'")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        fresh = Path(folder) / out.name
+        command = [compiler, *FLAGS, *_includes(firmware), "-o", str(fresh)]
+        command += [str(path) for path in _sources(firmware)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise ToolError(f"the C compiler failed on the runtime: {done.stderr.strip()[:500]}")
+        os.replace(fresh, out)
+    return out
+
+
+@functools.cache
+def host_library() -> ctypes.CDLL:
+    """Return the library: the one of the package, else one built now and kept by the hash of its sources.
+
+    Raises:
+        ToolError: If it cannot be built or loaded.
+    """
+    packaged = Path(share.__file__).resolve().parent / "_share" / "host" / "libedgekit.so"
+    if share.checkout() is None and packaged.is_file():
+        path = packaged
+    else:
+        key = _source_hash(share.firmware(), os.environ.get("CC", "cc"))
+        path = share.cache_dir() / "host" / key / "libedgekit.so"
+        if not path.is_file():
+            build_host_library(path)
+    try:
+        return _declare(ctypes.CDLL(str(path)))
+    except OSError as exc:
+        raise ToolError(f"the C runtime does not load: {exc}") from exc
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    for name, arguments in (
+        ("ek_image_open", (pointer, pointer, size)),
+        ("ek_run", (pointer, pointer, size, pointer, pointer)),
+        ("ek_run_features", (pointer, pointer, size, pointer, pointer)),
+        ("ek_features_apply", (pointer, pointer, pointer)),
+        ("ek_golden_check", (pointer, pointer, size)),
+    ):
+        function = getattr(library, name)
+        function.argtypes = arguments
+        function.restype = ctypes.c_int
+    for name in ("bytes", "arena_bytes", "input_bytes", "output_bytes", "raw_bytes", "node_count"):
+        function = getattr(library, f"ek_image_{name}")
+        function.argtypes = (pointer,)
+        function.restype = size
+    library.ek_status_text.argtypes = (ctypes.c_int,)
+    library.ek_status_text.restype = ctypes.c_char_p
+    return library

@@ -1,0 +1,151 @@
+"""Run a model image on this machine, by the same C that runs on the board."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import FormatError, RefusedError
+from edgekit.formats.image import read_image
+from edgekit.runtime.host import IMAGE_STRUCT_BYTES, host_library
+
+Int8Array = NDArray[np.int8]
+UInt8Array = NDArray[np.uint8]
+
+
+def _aligned(size: int) -> UInt8Array:
+    """Return bytes that start at a multiple of 16."""
+    block = np.zeros(size + 16, np.uint8)
+    start = -block.ctypes.data % 16
+    return block[start : start + size]
+
+
+class Runner:
+    """One opened image with an arena of its own. Not for several threads at once.
+
+    Attributes:
+        image: The image, read.
+        input_shape: Of one input, as the model states it.
+        output_shape: Of one output.
+        raw_bytes: Of one raw input.
+    """
+
+    def __init__(self, image: bytes) -> None:
+        """Open and prove an image.
+
+        Raises:
+            FormatError: If the runtime refuses it.
+        """
+        self._library = host_library()
+        self._bytes = _aligned(len(image))
+        self._bytes[:] = np.frombuffer(image, np.uint8)
+        self._struct = _aligned(IMAGE_STRUCT_BYTES)
+        status = self._library.ek_image_open(
+            self._struct.ctypes.data, self._bytes.ctypes.data, len(image)
+        )
+        if status != 0:
+            raise FormatError(f"model image: {self._text(status)}")
+        self.image = read_image(image)
+        graph = self.image.graph
+        self.input_shape = graph.tensor(graph.inputs[0]).shape
+        self.output_shape = graph.tensor(graph.outputs[0]).shape
+        self._arena = _aligned(self.arena_bytes)
+
+    def _text(self, status: int) -> str:
+        text: bytes = self._library.ek_status_text(status)
+        return text.decode()
+
+    def _check(self, status: int) -> None:
+        if status != 0:
+            raise FormatError(f"model '{self.image.meta.name}': {self._text(status)}")
+
+    @property
+    def arena_bytes(self) -> int:
+        """Working memory of the model in bytes."""
+        return int(self._library.ek_image_arena_bytes(self._struct.ctypes.data))
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of one raw input."""
+        return int(self._library.ek_image_raw_bytes(self._struct.ctypes.data))
+
+    def run(self, x: Int8Array) -> Int8Array:
+        """Run the model on each of N inputs.
+
+        Args:
+            x: int8 [N, ...], each row with as many elements as the model's input.
+
+        Returns:
+            int8 [N, ...] with the shape of the model's output without its leading 1.
+        """
+        rows = self._rows(x, np.int8)
+        shape = self.output_shape[1:] if self.output_shape[:1] == (1,) else self.output_shape
+        out = np.empty((len(rows), *shape), np.int8)
+        each = np.empty(self.output_shape, np.int8)
+        for number, row in enumerate(rows):
+            self._call(self._library.ek_run, row, each)
+            out[number] = each.reshape(shape)
+        return out
+
+    def run_raw(self, raw: UInt8Array) -> Int8Array:
+        """Run the model on each of N raw inputs, through its preprocessing.
+
+        Args:
+            raw: uint8 [N, ...], each row with `raw_bytes` elements.
+        """
+        rows = self._rows(raw, np.uint8)
+        x = np.empty(rows.shape, np.int8)
+        for number, row in enumerate(rows):
+            self._check(
+                self._library.ek_features_apply(
+                    self._struct.ctypes.data, row.ctypes.data, x[number].ctypes.data
+                )
+            )
+        return self.run(x)
+
+    def features(self, x: Int8Array) -> Int8Array:
+        """Return what the head reads, for each of N inputs: int8 [N, h].
+
+        Raises:
+            RefusedError: If the image has no head.
+        """
+        if self.image.head is None:
+            raise RefusedError(f"model '{self.image.meta.name}' has no trainable head")
+        rows = self._rows(x, np.int8)
+        out = np.empty((len(rows), self.image.head.features), np.int8)
+        for number, row in enumerate(rows):
+            self._call(self._library.ek_run_features, row, out[number])
+        return out
+
+    def golden_check(self) -> None:
+        """Run the image's golden vectors.
+
+        Raises:
+            FormatError: If one differs, or there is none.
+        """
+        self._check(
+            self._library.ek_golden_check(
+                self._struct.ctypes.data, self._arena.ctypes.data, self._arena.size
+            )
+        )
+
+    def _rows(self, x: NDArray[np.int8] | NDArray[np.uint8], kind: type) -> NDArray[np.int8]:
+        size = int(np.prod(self.input_shape))
+        if x.dtype != kind:
+            raise TypeError(f"input is {x.dtype}, expected {np.dtype(kind)}")
+        if x.ndim == 0 or x.size != len(x) * size:
+            raise ValueError(f"input has shape {x.shape}, expected [N, {size}]")
+        return np.ascontiguousarray(x.reshape(len(x), size))
+
+    def _call(self, function: ctypes._NamedFuncPointer, row: Int8Array, out: Int8Array) -> None:
+        self._check(
+            function(
+                self._struct.ctypes.data,
+                self._arena.ctypes.data,
+                self._arena.size,
+                row.ctypes.data,
+                out.ctypes.data,
+            )
+        )
