@@ -1,0 +1,169 @@
+"""Write small .tflite files with the schema's own builder, and run LiteRT's reference kernels on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+TYPES = {
+    "int8": schema.TensorType.INT8,
+    "int32": schema.TensorType.INT32,
+    "int64": schema.TensorType.INT64,
+    "float32": schema.TensorType.FLOAT32,
+}
+ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}
+
+
+@dataclass
+class T:
+    """A tensor: activation, or constant if data is there."""
+
+    shape: Sequence[int]
+    scales: Sequence[float] = ()
+    zeros: Sequence[int] = ()
+    axis: int = 0
+    data: np.ndarray | None = None
+    dtype: str = "int8"
+    name: str = ""
+
+
+@dataclass
+class Op:
+    name: str
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    options: Any = None
+    options_type: int = 0
+
+
+@dataclass
+class Model:
+    tensors: list[T] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+
+    def add(self, tensor: T) -> int:
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def op(self, name: str, inputs: Sequence[int], outputs: Sequence[int], **options: Any) -> None:
+        made, kind = make_options(name, options)
+        self.ops.append(Op(name, inputs, outputs, made, kind))
+
+    def to_bytes(self) -> bytes:
+        model = schema.ModelT()
+        model.version = 3
+        model.description = "test"
+        empty = schema.BufferT()
+        model.buffers = [empty]
+        codes: list[str] = []
+        graph = schema.SubGraphT()
+        graph.tensors = []
+        for number, tensor in enumerate(self.tensors):
+            t = schema.TensorT()
+            t.shape = [int(n) for n in tensor.shape]
+            t.type = TYPES[tensor.dtype]
+            t.name = tensor.name or f"t{number}"
+            t.buffer = 0
+            if tensor.data is not None:
+                buffer = schema.BufferT()
+                buffer.data = np.frombuffer(tensor.data.tobytes(), np.uint8)
+                model.buffers.append(buffer)
+                t.buffer = len(model.buffers) - 1
+            if len(tensor.scales):
+                q = schema.QuantizationParametersT()
+                q.scale = [float(s) for s in tensor.scales]
+                q.zeroPoint = [int(z) for z in tensor.zeros]
+                q.quantizedDimension = tensor.axis
+                t.quantization = q
+            graph.tensors.append(t)
+        graph.inputs, graph.outputs = self.inputs, self.outputs
+        graph.operators = []
+        for op in self.ops:
+            if op.name not in codes:
+                codes.append(op.name)
+            o = schema.OperatorT()
+            o.opcodeIndex = codes.index(op.name)
+            o.inputs, o.outputs = list(op.inputs), list(op.outputs)
+            if op.options is not None:
+                o.builtinOptionsType, o.builtinOptions = op.options_type, op.options
+            graph.operators.append(o)
+        model.subgraphs = [graph]
+        model.operatorCodes = []
+        for name in codes:
+            code = schema.OperatorCodeT()
+            number = getattr(schema.BuiltinOperator, name)
+            code.builtinCode, code.deprecatedBuiltinCode = number, min(number, 127)
+            code.version = VERSIONS.get(name, 2)
+            model.operatorCodes.append(code)
+        builder = flatbuffers.Builder(1024)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+
+VERSIONS = {
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 5,
+    "BATCH_MATMUL": 2,
+    "HARD_SWISH": 1,
+    "GELU": 2,
+    "EXPAND_DIMS": 1,
+    "SQUEEZE": 1,
+    "RESHAPE": 1,
+    "LOGISTIC": 2,
+    "QUANTIZE": 1,
+}
+
+OPTION_TABLES = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
+    "ADD": "AddOptions",
+    "SUB": "SubOptions",
+    "MUL": "MulOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+    "SOFTMAX": "SoftmaxOptions",
+    "LEAKY_RELU": "LeakyReluOptions",
+    "GELU": "GeluOptions",
+    "CONCATENATION": "ConcatenationOptions",
+    "STRIDED_SLICE": "StridedSliceOptions",
+    "SPLIT": "SplitOptions",
+}
+
+
+def make_options(name: str, options: dict[str, Any]) -> tuple[Any, int]:
+    if name not in OPTION_TABLES:
+        return None, 0
+    table = OPTION_TABLES[name]
+    made = getattr(schema, f"{table}T")()
+    for key, value in options.items():
+        if not hasattr(made, key):
+            raise AttributeError(f"{table} has no {key}")
+        setattr(made, key, value)
+    return made, getattr(schema.BuiltinOptions, table)
+
+
+def reference(model: bytes, inputs: np.ndarray) -> np.ndarray:
+    """Run LiteRT's reference kernels on each of N inputs."""
+    interpreter = Interpreter(
+        model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
+    )
+    interpreter.allocate_tensors()
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    outputs = []
+    for row in inputs:
+        interpreter.set_tensor(source["index"], row.reshape(source["shape"]))
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(target["index"]).copy())
+    return np.stack(outputs)
