@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from firmware_twin import Twin
+from firmware_twin import HERE, Twin, sources
 
 from edgekit import share
 from edgekit.boards import load_board
 from edgekit.export.mcu import board_header
 
-HERE = Path(__file__).resolve().parent
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FLAGS = (
     "-std=c11",
@@ -47,7 +46,8 @@ def compile_program(tmp_path_factory: pytest.TempPathFactory) -> Compile:
         firmware = share.firmware()
         monocypher = share.third_party()
         program = folder / name
-        include = [folder, firmware / "include", firmware, monocypher, HERE]
+        own = ("include", ".", "kernels", "runtime", "agent")
+        include = [folder, *(firmware / name for name in own), monocypher, HERE]
         common = [*FLAGS, *SANITIZE, *(f"-I{path}" for path in include)]
         other = folder / "monocypher.o"
         if not other.exists():
@@ -61,11 +61,6 @@ def compile_program(tmp_path_factory: pytest.TempPathFactory) -> Compile:
 def _cc(command: Sequence[str | Path]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-
-
-def sources(*folders: str) -> list[Path]:
-    """All C files of these folders of firmware/."""
-    return [path for name in folders for path in sorted((share.firmware() / name).glob("*.c"))]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 
+from edgekit import share
 from edgekit.link.status import Status
+
+HERE = Path(__file__).resolve().parent
 
 
 class Op(IntEnum):
@@ -73,3 +76,8 @@ class Twin:
         status, out = self.run(op, data)
         assert status is Status.OK
         return out
+
+
+def sources(*folders: str) -> list[Path]:
+    """All C files of these folders of firmware/."""
+    return [path for name in folders for path in sorted((share.firmware() / name).glob("*.c"))]
