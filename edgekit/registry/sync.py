@@ -12,7 +12,7 @@ from pathlib import Path
 from edgekit.errors import StoreError
 from edgekit.journal.journal import Event, Journal
 from edgekit.registry.project import Changes, position, project
-from edgekit.registry.store import Store
+from edgekit.registry.store import Store, StoreInUseError
 from edgekit.registry.terms import JOURNAL, JOURNAL_GRAPH, term
 
 STORE_FOLDER = "registry"
@@ -98,22 +98,36 @@ def rebuild(folder: Path, journal: Journal) -> int:
     return count
 
 
+def open_writer(root: Path) -> Store:
+    """Open the store of a project for writing, in step with the journal; make what is missing.
+
+    Args:
+        root: The folder `.edgekit` of the project.
+
+    Raises:
+        StoreError: If another process writes to it: the service, then, is the one to ask.
+    """
+    store = Store.open(root / STORE_FOLDER)
+    with Journal.open(root) as journal:
+        catch_up(store, journal)
+    return store
+
+
 def open_current(root: Path) -> Store:
-    """Open the store of a project for reading, in step with the journal if nobody else writes.
+    """Open the store of a project to read from it.
+
+    If no other process writes to it, it is brought in step with the journal first; else it is as
+    that process has left it on disk.
 
     Args:
         root: The folder `.edgekit` of the project.
     """
-    folder = root / STORE_FOLDER
     if not (root / "journal.db").is_file():
         raise StoreError(f"no journal at {root / 'journal.db'}: nothing was registered yet")
     try:
-        store = Store.open(folder)
-    except StoreError:
-        return Store.read_only(folder)
-    with Journal.open(root) as journal:
-        catch_up(store, journal)
-    return store
+        return open_writer(root)
+    except StoreInUseError:
+        return Store.read_only(root / STORE_FOLDER)
 
 
 def _blob(journal: Journal, event: Event) -> bytes | None:
