@@ -19,7 +19,7 @@ def load_model(path: Path, *, rounding: str = "litert") -> CompiledModel:
         FormatError: If its content is malformed.
         UnsupportedError: If it needs what edgekit does not do; names node and operator.
     """
-    from edgekit.export.compile import compile_tflite, describe_image
+    from edgekit.export.compile import compile_tflite
 
     if path.suffix not in (".tflite", ".ekm"):
         raise ConfigError(f"{path.name}: a model is a .tflite or .ekm file")
@@ -30,3 +30,35 @@ def load_model(path: Path, *, rounding: str = "litert") -> CompiledModel:
     if path.suffix == ".ekm":
         return describe_image(data)
     return compile_tflite(data, name=path.stem, rounding=rounding)
+
+
+def describe_image(image: bytes) -> CompiledModel:
+    """Return an image with its costs, which are read off its graph.
+
+    Raises:
+        FormatError: If it is malformed.
+    """
+    from edgekit.export.compile import CompiledModel, LayerCost
+    from edgekit.formats.image import read_image
+    from edgekit.ops import kernel
+    from edgekit.passes.plan import plan_memory
+
+    parsed = read_image(image)
+    graph = parsed.graph
+    live = plan_memory(graph).live_bytes
+    layers = []
+    for node, arena_bytes in zip(graph.nodes, live, strict=True):
+        found = kernel(node.op)
+        assert found is not None
+        outputs = sum(graph.tensors[index].elements for index in node.outputs)
+        layers.append(LayerCost(node.name, node.op, found.macs(graph, node), outputs, arena_bytes))
+    return CompiledModel(
+        image=image,
+        id=parsed.id,
+        meta=parsed.meta,
+        arena_bytes=parsed.plan.arena_bytes,
+        flash_bytes=len(image),
+        macs=sum(layer.macs for layer in layers),
+        ops=parsed.meta.kernel_ops,
+        layers=tuple(layers),
+    )

@@ -273,6 +273,19 @@ def _rows(graph: Graph, node: Node) -> Features:
     return float(prod(y)), float(prod(y) // y[-1]), float(prod(x) // x[-1]), 1.0
 
 
+def _transpose(graph: Graph, node: Node) -> Features:
+    y = _shapes(graph, node)[-1]
+    perm = node.attrs["perm"]
+    whole = isinstance(perm, tuple) and perm[len(y) - 1] == len(y) - 1
+    return (
+        float(whole) * prod(y),
+        float(not whole) * prod(y),
+        float(whole) * (prod(y) // y[-1]),
+        float(not whole) * (prod(y) // y[-1]),
+        1.0,
+    )
+
+
 FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "conv_2d": _conv_2d,
     "depthwise_conv_2d": _depthwise_conv_2d,
@@ -286,7 +299,7 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "softmax": _softmax,
     "lut": _elements,
     "copy": _elements,
-    "transpose": _rows,
+    "transpose": _transpose,
     "concatenation": _rows,
     "pad": _rows,
     "strided_slice": _rows,
