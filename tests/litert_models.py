@@ -114,6 +114,7 @@ VERSIONS = {
     "FULLY_CONNECTED": 5,
     "BATCH_MATMUL": 2,
     "HARD_SWISH": 1,
+    "RELU_N1_TO_1": 1,
     "GELU": 2,
     "EXPAND_DIMS": 1,
     "SQUEEZE": 1,

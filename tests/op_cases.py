@@ -64,9 +64,7 @@ def _conv(rng: Random, depthwise: bool) -> Model:
     wi = _weights(
         rng, (1, kh, kw, m) if depthwise else (m, kh, kw, c), 3 if depthwise else 0, model
     )
-    inputs = [x, wi]
-    if depthwise or rng.random() < 0.8:
-        inputs.append(_bias(rng, model.tensors[x], model.tensors[wi], m, model))
+    inputs = [x, wi, _bias(rng, model.tensors[x], model.tensors[wi], m, model)]
     terms = kh * kw * (1 if depthwise else c)
     y_scale = model.tensors[x].scales[0] * float(np.mean(model.tensors[wi].scales))
     y_scale *= 30 * math.sqrt(terms) * 2 ** rng.uniform(-2, 3)
@@ -224,9 +222,7 @@ def mean(rng: Random) -> Model:
     model = Model()
     rank = int(rng.integers(2, 5))
     shape = tuple(int(v) for v in rng.integers(1, 9, rank))
-    axes = sorted(
-        int(a) for a in rng.choice(rank, int(rng.integers(1, rank + 1)), replace=False)
-    )
+    axes = sorted(int(a) for a in rng.choice(rank, int(rng.integers(1, rank + 1)), replace=False))
     if rank == 4 and rng.random() < 0.6:
         axes = [1, 2]
     keep = bool(rng.random() < 0.5)
@@ -254,7 +250,9 @@ def softmax(rng: Random) -> Model:
     return model
 
 
-def _unary(rng: Random, op: str, y_quant: tuple[list[float], list[int]], **options: object) -> Model:
+def _unary(
+    rng: Random, op: str, y_quant: tuple[list[float], list[int]], **options: object
+) -> Model:
     model = Model()
     x = model.add(T((1, 256), [scale(rng, -7, 0)], [zero(rng)]))
     if op == "HARD_SWISH":
@@ -287,9 +285,7 @@ def leaky_relu(rng: Random) -> Model:
 
 
 def gelu(rng: Random) -> Model:
-    return _unary(
-        rng, "GELU", ([scale(rng)], [zero(rng)]), approximate=bool(rng.random() < 0.5)
-    )
+    return _unary(rng, "GELU", ([scale(rng)], [zero(rng)]), approximate=bool(rng.random() < 0.5))
 
 
 def quantize(rng: Random) -> Model:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edgekit.errors import FormatError
 from edgekit.graph import Graph, Node
@@ -24,73 +20,20 @@ from edgekit.ops.base import (
     unsupported,
     where,
 )
-from edgekit.ops.fixed import Rounding, multiply, quantize_multiplier
+from edgekit.ops.fixed import quantize_multiplier
 
 MAX_TERMS = 1 << 23
 
 
-def _divide(value: int, count: int) -> int:
-    """Integer division that rounds to zero, as C."""
-    return value // count if value >= 0 else -(-value // count)
+def mean_multiplier(x_scale: float, y_scale: float, count: int) -> tuple[int, int]:
+    """Return multiplier and shift that turn a sum of `count` values into their mean.
 
-
-def mean_function(
-    *, count: int, x: tuple[float, int], y: tuple[float, int], spatial: bool
-) -> Callable[[int], int]:
-    """Return LiteRT's reference mean as a function of the plain sum of `count` stored values.
-
-    Args:
-        count: How many values are averaged.
-        x: Scale and zero point of the input.
-        y: Scale and zero point of the output.
-        spatial: True for rank 4, axes 1 and 2, dimensions kept: LiteRT has a kernel of its own for it.
-
-    Source: tensorflow/lite/kernels/reduce.cc, EvalMeanReferenceOps; reference/integer_ops/mean.h, Mean;
-    reference/reduce.h, Mean and QuantizedMeanOrSum.
+    Source: tensorflow/lite/kernels/internal/reference/reduce.h, QuantizedMeanOrSum; confirmed by
+    experiment with LiteRT 2.3.0.
     """
-    if spatial:
-        multiplier, shift = quantize_multiplier(x[0] / y[0])
-
-        def special(total: int) -> int:
-            acc = multiply(total - count * x[1], multiplier, shift, Rounding.DOUBLE)
-            acc = _divide(acc + count // 2 if acc > 0 else acc - count // 2, count)
-            return max(-128, min(127, acc + y[1]))
-
-        return special
-    if x == y:
-        return lambda total: _divide(total, count)
-    scale = np.float32(x[0]) / np.float32(y[0])
-    bias = np.float32(-x[1]) * scale
-
-    def general(total: int) -> int:
-        mean = np.float32(total) / np.float32(count)
-        value = mean * scale + bias
-        rounded = math.floor(abs(float(value)) + 0.5) * (1 if value >= 0 else -1)
-        return max(-128, min(127, rounded + y[1]))
-
-    return general
-
-
-def steps_of(function: Callable[[int], int], low: int, high: int) -> NDArray[np.int32]:
-    """Return, for each of -127 .. 127, the smallest sum in [low, high] at which the function reaches it.
-
-    The function must not fall. Values that it never reaches get int32's maximum.
-    """
-    steps = np.full(255, 2**31 - 1, np.int32)
-    start = low
-    for index in range(255):
-        target = index - 127
-        if function(high) < target:
-            break
-        first, last = start, high
-        while first < last:
-            middle = (first + last) // 2
-            if function(middle) >= target:
-                last = middle
-            else:
-                first = middle + 1
-        steps[index] = start = first
-    return steps
+    multiplier, shift = quantize_multiplier(x_scale / y_scale)
+    extra = min(count.bit_length() - 1, 32, 31 + shift)
+    return (multiplier << extra) // count, shift - extra
 
 
 def lower_mean(builder: Builder, node: Node) -> None:
@@ -110,31 +53,26 @@ def lower_mean(builder: Builder, node: Node) -> None:
     count = math.prod(x.shape[axis] for axis in axes)
     if x.elements > MAX_TERMS:
         raise unsupported(node, f"{x.elements} elements, at most {MAX_TERMS} fit")
-    function = mean_function(
-        count=count,
-        x=int8_quant(node, x),
-        y=int8_quant(node, y),
-        spatial=keep and rank == 4 and axes == [1, 2] and len(given) == 2,
-    )
+    multiplier, shift = mean_multiplier(int8_quant(node, x)[0], int8_quant(node, y)[0], count)
     builder.emit(
         "mean",
         node,
-        inputs=(
-            node.inputs[0],
-            builder.constant("mean steps", steps_of(function, -128 * count, 127 * count)),
-        ),
+        inputs=node.inputs[:1],
         outputs=node.outputs,
-        attrs={"axes": sum(1 << axis for axis in axes)},
+        attrs={
+            "axes": sum(1 << axis for axis in axes),
+            "multiplier": multiplier,
+            "shift": shift,
+        },
     )
 
 
 def _check(graph: Graph, node: Node) -> None:
-    check_dense(graph, node, 2)
+    check_dense(graph, node, 1)
     x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
     axes = attr_int(node, "axes")
     kept = math.prod(n for d, n in enumerate(x.shape) if not axes >> d & 1)
-    require(graph.tensor(node.inputs[1]).shape == (255,), node, "steps have not 255 values")
     require(y.elements == kept, node, f"output {y.shape} has not {kept} elements")
 
 
-MEAN = Kernel("mean", 9, ("axes",), _check)
+MEAN = Kernel("mean", 9, ("axes", "multiplier", "shift"), _check)

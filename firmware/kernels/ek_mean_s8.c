@@ -1,14 +1,12 @@
-/* y = mean of x over some dimensions. The scaling of LiteRT's reference is a rising step function of the sum; its steps
- * are computed when the model is compiled: y = -128 + number of steps that the sum of x reaches.
- * x any rank, steps int32 [255] rising, y: the dimensions of x that stay, in order (ones may be left out).
- * Params: bit mask of the dimensions that are reduced. Scratch: none.
- * Source: tensorflow/lite/kernels/reduce.cc, EvalMeanReferenceOps.
+/* y = mean of x over some dimensions; the division is part of the multiplier.
+ * x any rank, y: the dimensions of x that stay, in order (ones may be left out).
+ * Params: bit mask of the dimensions that are reduced, multiplier, shift. Scratch: none.
+ * Source: tensorflow/lite/kernels/internal/reference/reduce.h, QuantizedMeanOrSum.
  * Twin: edgekit/ops/reduce.py, MEAN. */
+#include "ek_fixed.h"
 #include "ek_kernel.h"
 
-enum { AXES, PARAMS };
-
-enum { STEPS = 255 };
+enum { AXES, MULTIPLIER, SHIFT, PARAMS };
 
 /* Joins neighbouring dimensions that are both kept or both reduced; returns how many are left. */
 static uint32_t join(const ek_call *call, uint32_t *dims, uint32_t *reduced) {
@@ -33,11 +31,12 @@ static uint32_t join(const ek_call *call, uint32_t *dims, uint32_t *reduced) {
 
 ek_status ek_mean_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     const ek_tensor *x = &call->tensors[0];
-    const ek_tensor *steps = &call->tensors[1];
-    const ek_tensor *y = &call->tensors[2];
-    if (!ek_call_is(call, 2, 1, PARAMS) || steps->type != EK_S32 || steps->constant == 0 ||
-        steps->count != STEPS || x->count > (1u << 23) || !ek_params_in(call, AXES, 1, 0, 63)) {
+    const ek_tensor *y = &call->tensors[1];
+    if (!ek_call_is(call, 1, 1, PARAMS) || x->count > (1u << 23)) {
         return EK_ERR_SHAPE;
+    }
+    if (!ek_params_in(call, AXES, 1, 0, 63) || !ek_scale_ok(call, MULTIPLIER)) {
+        return EK_ERR_RANGE;
     }
     uint32_t kept = 1;
     for (uint32_t i = 0; i < x->rank; i++) {
@@ -52,27 +51,15 @@ ek_status ek_mean_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     return EK_OK;
 }
 
-static int8_t scale(const uint8_t *steps, int32_t sum) {
-    uint32_t low = 0;
-    uint32_t high = STEPS;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (sum >= ek_get_i32(steps + 4 * (size_t)middle)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return (int8_t)((int32_t)low - 128);
-}
-
 void ek_mean_s8(const ek_call *call) {
     const ek_tensor *x = &call->tensors[0];
-    const ek_tensor *y = &call->tensors[2];
+    const ek_tensor *y = &call->tensors[1];
     uint32_t dims[EK_MAX_RANK];
     uint32_t reduced[EK_MAX_RANK];
     uint32_t counters[EK_MAX_RANK] = {0};
     const uint32_t rank = join(call, dims, reduced);
+    const int32_t multiplier = ek_param(call, MULTIPLIER);
+    const int32_t shift = ek_param(call, SHIFT);
     int8_t *out = (int8_t *)y->write;
     for (uint32_t n = 0; n < y->count; n++) {
         /* Where this output starts in x. */
@@ -97,7 +84,7 @@ void ek_mean_s8(const ek_call *call) {
             inner--;
         }
         const uint32_t run = inner == 0 ? 1 : dims[inner - 1];
-        int32_t sum = 0;
+        int32_t sum = -x->zero_point * (int32_t)terms;
         size_t offset = start;
         for (uint32_t rows = terms / run; rows != 0; rows--) {
             const int8_t *p = (const int8_t *)x->data + offset;
@@ -119,6 +106,7 @@ void ek_mean_s8(const ek_call *call) {
                 size *= dims[i - 2];
             }
         }
-        *out++ = scale(call->tensors[1].data, sum);
+        int32_t value = ek_multiply_double(sum, multiplier, shift);
+        *out++ = ek_clamp_s8(ek_add_wrap(value, y->zero_point), -128, 127);
     }
 }
