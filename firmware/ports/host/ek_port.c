@@ -225,7 +225,7 @@ const uint8_t *ek_port_flash_base(void) {
 
 ek_status ek_port_flash_erase(size_t offset, size_t bytes) {
     if (offset % EK_FLASH_PAGE_BYTES != 0U || bytes % EK_FLASH_PAGE_BYTES != 0U ||
-        offset > FLASH_BYTES || bytes > FLASH_BYTES - offset) {
+        offset > flash.n || bytes > flash.n - offset) {
         return EK_ERR_FLASH;
     }
     memset(flash.bytes + offset, 0xff, bytes);
@@ -233,7 +233,7 @@ ek_status ek_port_flash_erase(size_t offset, size_t bytes) {
 }
 
 ek_status ek_port_flash_write(size_t offset, const uint8_t *bytes, size_t n) {
-    if (offset > FLASH_BYTES || n > FLASH_BYTES - offset) {
+    if (offset > flash.n || n > flash.n - offset) {
         return EK_ERR_FLASH;
     }
     for (size_t i = 0; i < n; i++) {

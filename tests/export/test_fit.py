@@ -1,0 +1,113 @@
+"""Whether a model fits is said before anything is built, in sentences with numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from edgekit.boards import load_board
+from edgekit.cli.model import describe_image
+from edgekit.errors import CapacityError
+from edgekit.export.compile import CompiledModel
+from edgekit.export.costs import FEATURES, load_costs
+from edgekit.export.fit import check_fit, require_fit
+from edgekit.export.mcu import build_firmware
+from edgekit.ops import KERNEL_SETS, OPS, kernel_set
+from tools.calibrate import cases, image_of, single
+
+BOARD = load_board("mps2_an386")
+FLASH_TOLERANCE = 0.02
+
+
+def dense(k: int, n: int) -> CompiledModel:
+    attrs = {"activation": "NONE", "weights_format": 0, "keep_num_dims": False}
+    return describe_image(image_of(single("FULLY_CONNECTED", [(1, k), (n, k)], (1, n), attrs)))
+
+
+def test_small_model_fits_the_emulated_board() -> None:
+    fit = check_fit(dense(64, 10), BOARD)
+    assert fit.fits
+    assert fit.reasons == fit.remedies == fit.unsupported == ()
+    assert fit.ram_bytes == 262_144
+    assert fit.flash_needed == fit.firmware_bytes + fit.image_bytes
+    assert fit.instructions is not None
+    assert fit.instructions > 64 * 10
+
+
+def test_microbit_does_not_fit_a_100_kb_model_and_says_why() -> None:
+    model = dense(1000, 100)
+    assert len(model.image) > 100_000
+    fit = check_fit(model, load_board("microbit_v1"))
+    assert not fit.fits
+    assert f"{fit.ram_needed:,} bytes of RAM" in fit.reasons[0]
+    assert fit.reasons[0].endswith("board 'microbit_v1' has 16,384")
+    assert "take a board with more than" in fit.remedies[0]
+    assert fit.instructions is None
+
+
+def test_microbit_flash_is_counted_with_the_firmware() -> None:
+    fit = check_fit(dense(1000, 220), load_board("microbit_v1"))
+    assert any("bytes of flash" in reason for reason in fit.reasons)
+    assert any("use fewer weights" in remedy for remedy in fit.remedies)
+
+
+def test_image_larger_than_a_slot_does_not_fit() -> None:
+    fit = check_fit(dense(1000, 400), BOARD)
+    assert fit.reasons == (
+        f"its image has {fit.image_bytes:,} bytes, a model slot of board 'mps2_an386' has 393,216",
+    )
+    assert "from" in fit.remedies[0]
+
+
+def test_arena_larger_than_set_aside_names_the_layer() -> None:
+    shape = (1, 64, 64, 40)
+    flags = {"activation": "NONE", "pot_scale_int16": False}
+    model = describe_image(image_of(single("ADD", [shape, (40,)], shape, flags)))
+    assert model.arena_bytes == 163_840
+    assert check_fit(model, BOARD).fits
+    tight = dataclasses.replace(BOARD, arena_bytes=163_824)
+    fit = check_fit(model, tight)
+    assert "sets 163,824 aside" in fit.reasons[0]
+    assert "layer 'add'" in fit.remedies[0]
+
+
+def test_kernel_that_the_firmware_lacks_is_named() -> None:
+    fit = check_fit(dense(8, 8), BOARD, ("softmax",))
+    assert fit.unsupported == ("fully_connected",)
+    assert "no kernel for fully_connected" in fit.reasons[0]
+
+
+def test_require_fit_raises_with_the_numbers() -> None:
+    with pytest.raises(CapacityError, match="does not fit board 'microbit_v1'") as caught:
+        require_fit(dense(8, 8), load_board("microbit_v1"))
+    assert caught.value.free_bytes == 16_384
+    assert caught.value.needed_bytes > 16_384
+
+
+def test_every_kernel_has_costs() -> None:
+    costs = load_costs()["cortex-m4"]
+    names = {kernel.name for kernel in OPS}
+    assert set(costs.ops) == set(costs.op_parts) == set(FEATURES) == names
+
+
+@pytest.mark.parametrize("index", range(0, len(list(cases())), 7))
+def test_coefficients_match_features(index: int) -> None:
+    model = describe_image(image_of(list(cases())[index]))
+    fit = check_fit(model, BOARD)
+    assert fit.instructions is not None
+    assert np.isfinite(fit.instructions)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("name", sorted(KERNEL_SETS))
+def test_flash_and_ram_of_a_real_build_are_predicted(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    firmware = build_firmware(BOARD, ops=kernel_set(name), out=tmp_path_factory.mktemp("fit"))
+    costs = load_costs()["cortex-m4"]
+    assert costs.firmware_bytes(firmware.ops) == pytest.approx(
+        firmware.flash_bytes, rel=FLASH_TOLERANCE
+    )
+    assert costs.static_ram_bytes == pytest.approx(firmware.static_bytes, rel=FLASH_TOLERANCE)
