@@ -52,6 +52,7 @@ class RunPlan:
         decay: L2 decay on the devices.
         deadline_s: A round closes this long after it was opened, whoever is missing.
         target: A round closes when this many updates are accepted; 0 waits for all.
+        min_updates: With fewer accepted updates a round leaves the head as it is.
         max_samples: Largest number of samples a device may claim.
     """
 
@@ -65,6 +66,7 @@ class RunPlan:
     decay: float = 0.0
     deadline_s: float
     target: int = 0
+    min_updates: int = 1
     max_samples: int = MAX_SAMPLES
 
     def __post_init__(self) -> None:
@@ -76,8 +78,13 @@ class RunPlan:
             raise ValueError(f"run {self.run} needs devices, each once, got {self.devices}")
         if not 0 < self.run < 2**64:
             raise ValueError(f"run {self.run} is outside 1 .. 2**64-1")
-        if self.rounds < 1 or self.epochs < 1 or self.deadline_s <= 0 or self.target < 0:
-            raise ValueError(f"run {self.run} needs rounds, epochs and a deadline above 0")
+        if min(self.rounds, self.epochs, self.min_updates) < 1 or self.deadline_s <= 0:
+            raise ValueError(f"run {self.run} needs rounds, epochs, updates and a deadline above 0")
+        if self.min_updates > len(self.devices) or not 0 <= self.target <= len(self.devices):
+            raise ValueError(
+                f"run {self.run} has {len(self.devices)} devices, too few for"
+                f" {max(self.min_updates, self.target)} updates"
+            )
 
 
 class Phase(Enum):
@@ -123,7 +130,7 @@ class RunState:
         answers: First answer of each device in the current round.
         rejected: Device and reason, in order, of the current round.
         settled: Devices and rounds that have their judgement.
-        empty: Closed rounds in a row without an accepted update.
+        empty: Closed rounds in a row with too few accepted updates.
     """
 
     plan: RunPlan
@@ -180,6 +187,7 @@ def open_run(plan: RunPlan, head: HeadWeights) -> Fact:
         "decay": plan.decay,
         "deadline_s": plan.deadline_s,
         "target": plan.target,
+        "min_updates": plan.min_updates,
         "max_samples": plan.max_samples,
     }
     return Fact(OPENED, body, head.encode())
@@ -229,7 +237,8 @@ def advance(state: RunState, now_s: float) -> Fact | None:
     if state.collecting:
         return _close(state) if due(state, now_s) else None
     if state.empty >= MAX_EMPTY_ROUNDS:
-        return finish(state, f"no update was accepted in {state.empty} rounds in a row")
+        least = state.plan.min_updates
+        return finish(state, f"{state.empty} rounds in a row with fewer than {least} updates")
     if state.round == state.plan.rounds:
         return finish(state, "all rounds done")
     body = {
@@ -261,6 +270,16 @@ def finish(state: RunState, reason: str) -> Fact:
     return Fact(FINISHED, body)
 
 
+def follows(state: RunState | None, kind: str) -> bool:
+    """Say whether a fact can follow on a state.
+
+    The end of a run may be ordered from elsewhere and overtake other facts; these change nothing.
+    """
+    if state is None or kind == OPENED:
+        return state is None and kind == OPENED
+    return state.phase is not Phase.FINISHED
+
+
 def apply(
     state: RunState | None, kind: str, body: Mapping[str, Any], *, time_s: float, blob: bytes | None
 ) -> RunState:
@@ -269,12 +288,14 @@ def apply(
     Raises:
         ValueError: If the fact cannot follow on this state.
     """
-    if kind == OPENED:
-        if state is not None or blob is None:
-            raise ValueError(f"{kind} of run {body['run']} twice, or without a head")
-        return RunState(_plan(body), decode_head(blob))
-    if state is None or body["run"] != state.plan.run or state.phase is Phase.FINISHED:
+    if not follows(state, kind):
         raise ValueError(f"{kind} of run {body['run']} does not follow on its state")
+    if state is None:
+        if blob is None:
+            raise ValueError(f"{kind} of run {body['run']} has no head")
+        return RunState(_plan(body), decode_head(blob))
+    if body["run"] != state.plan.run:
+        raise ValueError(f"{kind} is of run {body['run']}, not {state.plan.run}")
     if kind == ROUND_OPENED:
         if state.collecting or body["round"] != state.round + 1:
             raise ValueError(f"round {body['round']} opened, {state.round} is {state.phase.value}")
@@ -295,7 +316,7 @@ def apply(
             state,
             phase=Phase.CLOSED,
             head=decode_head(blob),
-            empty=0 if body["accepted"] else state.empty + 1,
+            empty=0 if body["accepted"] >= state.plan.min_updates else state.empty + 1,
             table=(*state.table, _row(state, body, time_s)),
         )
     if kind == FINISHED:
@@ -314,7 +335,7 @@ def replay(facts: Iterable[tuple[Fact, float]]) -> RunState | None:
 def _close(state: RunState) -> Fact:
     accepted = state.accepted
     head = state.head
-    if accepted:
+    if len(accepted) >= state.plan.min_updates:
         try:
             head = fold(state.plan.strategy, state.head, accepted)
         except RefusedError as exc:
@@ -386,6 +407,7 @@ def _plan(body: Mapping[str, Any]) -> RunPlan:
         decay=float(body["decay"]),
         deadline_s=float(body["deadline_s"]),
         target=int(body["target"]),
+        min_updates=int(body["min_updates"]),
         max_samples=int(body["max_samples"]),
     )
 

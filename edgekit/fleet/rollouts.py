@@ -325,6 +325,22 @@ def wanted(state: RolloutState) -> dict[str, bool]:
     }
 
 
+def follows(state: RolloutState | None, kind: str) -> bool:
+    """Say whether a fact can follow on a state.
+
+    Orders come from elsewhere and may be overtaken, as a pause by the end; then nothing changes.
+    """
+    if state is None or kind == STARTED:
+        return state is None and kind == STARTED
+    if kind == DEVICE:
+        return state.phase is not Phase.FINISHED
+    if kind == RESUMED:
+        return state.phase is Phase.PAUSED
+    if kind in (WAVE, PAUSED, FINISHED):
+        return state.phase is Phase.RUNNING
+    return state.active
+
+
 def apply(
     state: RolloutState | None, kind: str, body: Mapping[str, Any], *, time_s: float
 ) -> RolloutState:
@@ -333,13 +349,12 @@ def apply(
     Raises:
         ValueError: If the fact cannot follow on this state.
     """
-    if kind == STARTED:
-        if state is not None:
-            raise ValueError(f"{kind} of {body['rollout']} twice")
-        return RolloutState(_plan(body))
-    open_for = (Phase.RUNNING, Phase.PAUSED, *((Phase.HALTED,) if kind == DEVICE else ()))
-    if state is None or body["rollout"] != state.plan.rollout or state.phase not in open_for:
+    if not follows(state, kind):
         raise ValueError(f"{kind} of rollout {body['rollout']} does not follow on its state")
+    if state is None:
+        return RolloutState(_plan(body))
+    if body["rollout"] != state.plan.rollout:
+        raise ValueError(f"{kind} is of rollout {body['rollout']}, not {state.plan.rollout}")
     if kind == WAVE:
         offered = {device: DeviceState(Result.OFFERED, time_s) for device in body["devices"]}
         devices = {**state.devices, **offered}

@@ -124,7 +124,7 @@ _LIST = [
     _kind(
         "federated.opened",
         "run:any base_image:hex strategy:text rounds:int devices:texts epochs:int rate:number"
-        " decay:number? deadline_s:number? target:int? max_samples:int?",
+        " decay:number? deadline_s:number? target:int? min_updates:int? max_samples:int?",
         Blob.OPTIONAL,
     ),
     _kind(

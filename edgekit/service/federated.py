@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgekit.errors import DeviceError, EdgekitError, RefusedError
+from edgekit.errors import DeviceError, EdgekitError
 from edgekit.federated.codecs import HeadWeights, decode_head, update_bytes
+from edgekit.federated.orders import abort, begin, take_event, unknown_run
 from edgekit.federated.rounds import (
     FINISHED,
     KINDS,
-    OPENED,
     ROUND_CLOSED,
     ROUND_OPENED,
     Fact,
@@ -27,15 +27,12 @@ from edgekit.federated.rounds import (
     RunPlan,
     RunState,
     advance,
-    apply,
-    finish,
-    open_run,
     receive,
     refused_by_device,
     reject,
 )
 from edgekit.fleet.devices import DeviceView
-from edgekit.journal import Journal
+from edgekit.journal import Event
 from edgekit.link.messages import FederatedReport, FederatedState, FederatedTask
 from edgekit.service.server import KEEP, FleetServer
 
@@ -74,6 +71,8 @@ class FederatedDriver:
     def __init__(self, server: FleetServer, *, evaluate: Evaluate | None = None) -> None:
         self._server = server
         self._evaluate = evaluate
+        self._evaluates: dict[int, Evaluate] = {}  # of runs that are about to start
+        self._seq = 0  # last event taken in
         self._lives: dict[int, _Live] = {}
         self._changed = threading.Condition()
         server.call(self._load)
@@ -106,13 +105,15 @@ class FederatedDriver:
         self._server.call(lambda: self._start(plan, head, evaluate or self._evaluate))
 
     def abort(self, run: int, reason: str = "by hand") -> None:
-        """End a run; its head is that of the last closed round."""
+        """End a run; its head is that of the last closed round.
+
+        Raises:
+            RefusedError: If there is none of that number, or it has finished.
+        """
 
         def order() -> None:
             live = self._live(run)
-            if live.state.phase is Phase.FINISHED:
-                raise RefusedError(f"run {run} has finished: {live.state.reason}")
-            self._enter(live, finish(live.state, f"aborted: {reason}"))
+            self._enter(live, abort(live.state, reason))
 
         self._server.call(order)
 
@@ -147,29 +148,52 @@ class FederatedDriver:
     # What follows runs on the server's thread.
 
     def _load(self) -> None:
-        for run, state in run_states(self._server.journal).items():
-            self._lives[run] = _Live(state, self._evaluate)
-            if state.phase is not Phase.FINISHED:
-                if state.collecting:
-                    self._tell_devices(self._lives[run])
-                self._advance(self._lives[run])
+        for event in self._server.journal.events(kinds=KINDS):
+            self._take(event)
+        for live in self._lives.values():
+            if live.state.collecting:
+                self._tell_devices(live)
+
+    def _tail(self) -> None:
+        """Take in what has entered the journal, by this driver or by an order from elsewhere."""
+        for event in self._server.journal.events(self._seq, KINDS):
+            live = self._take(event)
+            if live is None:
+                continue
+            if event.kind == ROUND_OPENED:
+                self._tell_devices(live)
+            elif event.kind == FINISHED:
+                for device in live.state.plan.devices:
+                    self._wish(live, device, None)
+            log.info("%s: %s", event.kind, event.body)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _take(self, event: Event) -> _Live | None:
+        self._seq = event.seq
+        run = int(event.body["run"])
+        live = self._lives.get(run)
+        state = take_event(None if live is None else live.state, self._server.journal, event)
+        if state is None:
+            return None
+        if live is None:
+            live = self._lives[run] = _Live(state, self._evaluates.pop(run, self._evaluate))
+        live.state = state
+        return live
 
     def _start(self, plan: RunPlan, head: HeadWeights, evaluate: Evaluate | None) -> None:
-        if plan.run in self._lives:
-            raise RefusedError(f"run {plan.run} exists already, expected a new number")
-        views = self._server.devices()
-        for device in plan.devices:
-            view = views.get(device)
-            if view is None or not view.claimed or view.revoked:
-                raise RefusedError(f"device '{device}' is not a claimed device of the fleet")
-            for run, live in self._lives.items():
-                if live.state.phase is not Phase.FINISHED and device in live.state.plan.devices:
-                    raise RefusedError(f"device '{device}' is in run {run}")
-        fact = open_run(plan, head)
-        event = self._server.journal.append(fact.kind, str(plan.run), fact.body, blob=fact.blob)
-        state = apply(None, fact.kind, fact.body, time_s=event.time_ms / 1000, blob=fact.blob)
-        self._lives[plan.run] = _Live(state, evaluate)
-        self._advance(self._lives[plan.run])
+        claimed = {
+            name
+            for name, view in self._server.devices().items()
+            if view.claimed and not view.revoked
+        }
+        states = {run: live.state for run, live in self._lives.items()}
+        fact = begin(plan, head, claimed=claimed, states=states)
+        if evaluate is not None:
+            self._evaluates[plan.run] = evaluate
+        self._server.journal.append(fact.kind, str(plan.run), fact.body, blob=fact.blob)
+        self._tail()
+        self._advance(self._live(plan.run))
 
     def _on_device(self, device: str, view: DeviceView) -> None:
         report = None if view.reported is None else view.reported.federated
@@ -187,7 +211,8 @@ class FederatedDriver:
 
     def _on_tick(self, now_s: float) -> None:
         views = self._server.devices()
-        for live in self._lives.values():
+        self._tail()
+        for live in list(self._lives.values()):
             if live.state.phase is Phase.FINISHED:
                 continue
             for device in live.state.missing:
@@ -247,19 +272,9 @@ class FederatedDriver:
             self._enter(live, fact)
 
     def _enter(self, live: _Live, fact: Fact) -> None:
-        plan = live.state.plan
-        event = self._server.journal.append(fact.kind, str(plan.run), fact.body, blob=fact.blob)
-        live.state = apply(
-            live.state, fact.kind, fact.body, time_s=event.time_ms / 1000, blob=fact.blob
-        )
-        log.info("%s: %s", fact.kind, fact.body)
-        if fact.kind == ROUND_OPENED:
-            self._tell_devices(live)
-        elif fact.kind == FINISHED:
-            for device in plan.devices:
-                self._wish(live, device, None)
-        with self._changed:
-            self._changed.notify_all()
+        run = str(live.state.plan.run)
+        self._server.journal.append(fact.kind, run, fact.body, blob=fact.blob)
+        self._tail()
 
     def _tell_devices(self, live: _Live) -> None:
         """Give the task of the current round to all that have not answered."""
@@ -289,61 +304,5 @@ class FederatedDriver:
 
     def _live(self, run: int) -> _Live:
         if run not in self._lives:
-            raise RefusedError(f"run {run} is unknown, known are {sorted(self._lives)}")
+            raise unknown_run(run, self._lives)
         return self._lives[run]
-
-
-def head_of_image(image: bytes) -> HeadWeights:
-    """Return the trainable head of a model image, where a run starts.
-
-    Raises:
-        RefusedError: If it has none.
-    """
-    from edgekit.formats.image import read_image
-
-    content = read_image(image)
-    if content.head is None:
-        raise RefusedError(f"image '{content.meta.name}' has no trainable head")
-    return HeadWeights(content.head.weights, content.head.bias)
-
-
-def run_states(journal: Journal) -> dict[int, RunState]:
-    """Replay the runs of a journal, by number, oldest first."""
-    states: dict[int, RunState] = {}
-    for event in journal.events(kinds=KINDS):
-        run = int(event.body["run"])
-        before = None if event.kind == OPENED else states[run]
-        blob = None if event.blob is None else journal.blob(event.blob)
-        states[run] = apply(before, event.kind, event.body, time_s=event.time_ms / 1000, blob=blob)
-    return states
-
-
-def run_body(state: RunState) -> dict[str, object]:
-    """Return a run as JSON can say it."""
-    plan = state.plan
-    return {
-        "run": plan.run,
-        "base_image": plan.base_image,
-        "strategy": plan.strategy,
-        "phase": state.phase.value,
-        "reason": state.reason,
-        "round": state.round,
-        "rounds": plan.rounds,
-        "devices": list(plan.devices),
-        "head_hash": state.head.hash.hex(),
-        "missing": list(state.missing) if state.collecting else [],
-        "table": [
-            {
-                "round": row.round,
-                "accepted": row.accepted,
-                "rejected": [{"device": d, "reason": reason} for d, reason in row.rejected],
-                "silent": list(row.silent),
-                "accuracy": row.accuracy,
-                "loss_first": row.loss_first,
-                "loss_last": row.loss_last,
-                "seconds": round(row.seconds, 3),
-                "head_hash": row.head_hash,
-            }
-            for row in state.table
-        ],
-    }

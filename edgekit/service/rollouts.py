@@ -10,14 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
-from edgekit.errors import DeviceError, EdgekitError, RefusedError
+from edgekit.errors import DeviceError, EdgekitError
 from edgekit.fleet.devices import DeviceView
 from edgekit.fleet.manifests import block_list
-from edgekit.fleet.releases import Release, releases
+from edgekit.fleet.orders import Live, begin, find_rollout, member_of, order, take_event
+from edgekit.fleet.releases import Release
 from edgekit.fleet.rollouts import (
     DEFAULT_WAVES,
+    DEVICE,
+    HALTED,
     KINDS,
     STARTED,
     WAVE,
@@ -25,19 +27,15 @@ from edgekit.fleet.rollouts import (
     Limits,
     Observation,
     Phase,
-    Result,
     RolloutState,
     abort,
-    apply,
-    make_plan,
     observe,
     pause,
     resume,
-    start,
     step,
     wanted,
 )
-from edgekit.journal import Journal
+from edgekit.journal import Event
 from edgekit.link.messages import SignedManifest
 from edgekit.service.server import FleetServer
 
@@ -46,25 +44,13 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 
 
-@dataclass(slots=True)
-class _Live:
-    """A rollout with what its state does not say.
-
-    Attributes:
-        seq: Number of the event that started it.
-    """
-
-    state: RolloutState
-    release: Release
-    seq: int
-
-
 class RolloutDriver:
     """Runs the rollouts of one server; takes up those that its journal holds."""
 
     def __init__(self, server: FleetServer) -> None:
         self._server = server
-        self._lives: dict[str, _Live] = {}
+        self._seq = 0  # last event taken in
+        self._lives: dict[str, Live] = {}
         self._owners: dict[str, str] = {}  # device -> the rollout that reached it last
         self._desired: dict[str, tuple[int, SignedManifest | None]] = {}
         self._changed = threading.Condition()
@@ -135,13 +121,37 @@ class RolloutDriver:
     # What follows runs on the server's thread.
 
     def _load(self) -> None:
-        self._lives = load_rollouts(self._server.journal)
-        for name in sorted(self._lives, key=lambda name: self._lives[name].seq):
-            self._owners |= dict.fromkeys(self._lives[name].state.devices, name)
+        for event in self._server.journal.events(kinds=KINDS):
+            self._take(event)
         for live in self._lives.values():
             if live.state.phase is not Phase.FINISHED:
                 self._offer(live.release)
                 self._reconcile(live, live.state.devices)
+
+    def _tail(self) -> None:
+        """Take in what has entered the journal, by this driver or by an order from elsewhere."""
+        for event in self._server.journal.events(self._seq, KINDS):
+            live = self._take(event)
+            if live is None:
+                continue
+            if event.kind == STARTED:
+                self._offer(live.release)
+            elif event.kind == WAVE:
+                self._reconcile(live, event.body["devices"])
+            elif event.kind == HALTED:
+                self._reconcile(live, live.state.devices)
+            elif event.kind == DEVICE and live.state.phase is Phase.HALTED:
+                self._reconcile(live, (event.body["device"],))
+            log.info("%s: %s", event.kind, event.body)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _take(self, event: Event) -> Live | None:
+        self._seq = event.seq
+        live = take_event(self._lives, self._server.journal, event)
+        if live is not None and event.kind == WAVE:
+            self._owners |= dict.fromkeys(event.body["devices"], event.subject)
+        return live
 
     def _start(
         self,
@@ -150,65 +160,20 @@ class RolloutDriver:
         waves: tuple[int | float, ...],
         limits: Limits,
     ) -> str:
-        views = self._server.devices()
-        manifest = release.manifest
-        if devices is None:
-            devices = tuple(
-                name
-                for name, view in views.items()
-                if view.claimed and not view.revoked and view.board == manifest.device_class
-            )
-        if not devices:
-            raise RefusedError(f"fleet has no device of class '{manifest.device_class}'")
-        for live in self._lives.values():
-            plan = live.state.plan
-            same = plan.image_id == release.image_id and plan.counter == manifest.counter
-            if live.state.active and same and set(plan.devices) == set(devices):
-                return plan.rollout
-        for device in devices:
-            self._check_device(device, views.get(device), release)
-        name = f"{manifest.device_class}-{manifest.counter}"
-        again = sum(other == name or other.startswith(f"{name}.") for other in self._lives)
-        plan = make_plan(
-            rollout=f"{name}.{again + 1}" if again else name,
-            image_id=release.image_id,
-            counter=manifest.counter,
-            devices=devices,
-            waves=waves,
-            limits=limits,
+        members = {name: member_of(view) for name, view in self._server.devices().items()}
+        name, fact = begin(
+            release, devices, members=members, lives=self._lives, waves=waves, limits=limits
         )
-        self._offer(release)
-        fact = start(plan)
-        event = self._server.journal.append(fact.kind, plan.rollout, fact.body)
-        state = apply(None, fact.kind, fact.body, time_s=event.time_ms / 1000)
-        self._lives[plan.rollout] = _Live(state, release, event.seq)
-        self._advance(self._lives[plan.rollout])
-        return plan.rollout
-
-    def _check_device(self, device: str, view: DeviceView | None, release: Release) -> None:
-        if view is None or view.revoked:
-            raise RefusedError(f"device '{device}' is not in the fleet")
-        expected = release.manifest.device_class
-        if view.board != expected:
-            raise RefusedError(f"device '{device}' is a '{view.board}', release for '{expected}'")
-        kernels = release.manifest.kernel_set_hash
-        if view.reported is not None and view.reported.kernel_set_hash != kernels:
-            raise RefusedError(
-                f"device '{device}' has kernel set {view.reported.kernel_set_hash.hex()},"
-                f" release needs {kernels.hex()}"
-            )
-        for live in self._lives.values():
-            if live.state.active and device in live.state.plan.devices:
-                raise RefusedError(f"device '{device}' is in rollout {live.state.plan.rollout}")
+        if fact is not None:
+            self._server.journal.append(fact.kind, name, fact.body)
+            self._tail()
+            self._advance(self._live(name))
+        return name
 
     def _order(self, rollout: str, make: Callable[[RolloutState, str], Fact], reason: str) -> None:
-        live = self._live(rollout)
-        try:
-            fact = make(live.state, reason)
-        except ValueError as exc:
-            raise RefusedError(str(exc)) from exc
-        self._enter(live, fact)
-        self._follow(live, live.state.devices)
+        fact = order(self._live(rollout).state, make, reason)
+        self._server.journal.append(fact.kind, rollout, fact.body)
+        self._tail()
 
     def _on_device(self, device: str, view: DeviceView) -> None:
         name = self._owners.get(device)
@@ -216,42 +181,32 @@ class RolloutDriver:
             self._advance(self._lives[name], {device: observe(view.reported)})
 
     def _on_tick(self, now_s: float) -> None:
-        for live in self._lives.values():
+        self._tail()
+        for live in list(self._lives.values()):
             if live.state.phase is Phase.RUNNING:
                 self._advance(live)
 
-    def _advance(self, live: _Live, seen: Mapping[str, Observation] | None = None) -> None:
+    def _advance(self, live: Live, seen: Mapping[str, Observation] | None = None) -> None:
         observations = seen or {}
         while True:
             _, facts = step(live.state, observations, time.time())
             if not facts:
                 return
+            name = live.state.plan.rollout
             for fact in facts:
-                self._enter(live, fact)
-            reached = [d for fact in facts if fact.kind == WAVE for d in fact.body["devices"]]
-            self._owners |= dict.fromkeys(reached, live.state.plan.rollout)
-            halted = live.state.phase is Phase.HALTED
-            self._follow(live, live.state.devices if halted else reached)
+                self._server.journal.append(fact.kind, name, fact.body)
+            self._tail()
             # Devices of a new wave may run the image already.
-            observations = self._reports(reached)
-
-    def _enter(self, live: _Live, fact: Fact) -> None:
-        name = live.state.plan.rollout
-        event = self._server.journal.append(fact.kind, name, fact.body)
-        live.state = apply(live.state, fact.kind, fact.body, time_s=event.time_ms / 1000)
-        log.info("%s: %s", fact.kind, fact.body)
+            observations = self._reports(
+                device for fact in facts if fact.kind == WAVE for device in fact.body["devices"]
+            )
 
     def _reports(self, devices: Iterable[str]) -> dict[str, Observation]:
         views = self._server.devices()
         known = {device: views[device].reported for device in devices if device in views}
         return {device: observe(r) for device, r in known.items() if r is not None}
 
-    def _follow(self, live: _Live, devices: Iterable[str]) -> None:
-        self._reconcile(live, devices)
-        with self._changed:
-            self._changed.notify_all()
-
-    def _reconcile(self, live: _Live, devices: Iterable[str]) -> None:
+    def _reconcile(self, live: Live, devices: Iterable[str]) -> None:
         """Wish of devices what the state says; nothing is sent where that is so already."""
         name = live.state.plan.rollout
         wishes = wanted(live.state)
@@ -298,51 +253,8 @@ class RolloutDriver:
         self._server.offer(image)
         self._server.offer(block_list(image))
 
-    def _live(self, rollout: str) -> _Live:
-        if rollout not in self._lives:
-            raise RefusedError(f"rollout {rollout} is unknown, known are {sorted(self._lives)}")
-        return self._lives[rollout]
-
-
-def load_rollouts(journal: Journal) -> dict[str, _Live]:
-    """Replay all rollouts of a journal."""
-    known = {(r.image_id, r.manifest.counter): r for r in releases(journal)}
-    lives: dict[str, _Live] = {}
-    for event in journal.events(kinds=KINDS):
-        time_s = event.time_ms / 1000
-        if event.kind == STARTED:
-            release = known[event.body["image_id"], event.body["counter"]]
-            state = apply(None, event.kind, event.body, time_s=time_s)
-            lives[event.subject] = _Live(state, release, event.seq)
-        else:
-            live = lives[event.subject]
-            live.state = apply(live.state, event.kind, event.body, time_s=time_s)
-    return lives
-
-
-def rollout_states(journal: Journal) -> dict[str, RolloutState]:
-    """Return the state of each rollout of a journal, by id, oldest first."""
-    return {name: live.state for name, live in load_rollouts(journal).items()}
-
-
-def state_body(state: RolloutState) -> dict[str, object]:
-    """Return a rollout as JSON can say it."""
-    plan = state.plan
-    return {
-        "rollout": plan.rollout,
-        "image_id": plan.image_id,
-        "counter": plan.counter,
-        "phase": state.phase.value,
-        "reason": state.reason,
-        "wave": state.wave + 1,
-        "waves": list(plan.waves),
-        "counts": {result.value: state.count(result) for result in Result},
-        "devices": {
-            device: {"result": known.result.value, "status": int(known.status)}
-            for device, known in state.devices.items()
-        },
-        "waiting": [device for device in plan.devices if device not in state.devices],
-    }
+    def _live(self, rollout: str) -> Live:
+        return find_rollout(self._lives, rollout)
 
 
 def _signed(body: Mapping[str, object]) -> SignedManifest | None:

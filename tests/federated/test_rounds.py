@@ -163,7 +163,7 @@ def test_run_gives_up_after_two_empty_rounds_and_keeps_its_head() -> None:
     book.now += 60
     book.run()
     assert book.state.phase is Phase.FINISHED
-    assert "no update was accepted in 2 rounds" in book.state.reason
+    assert "2 rounds in a row with fewer than 1 updates" in book.state.reason
     assert book.state.head.encode() == start_head().encode()
 
 

@@ -13,13 +13,14 @@ from service.scripted import ScriptedDevice, Verdict, accept, all_of, replace_se
 
 from edgekit.errors import DeviceError, RefusedError
 from edgekit.fleet.manifests import ReleaseKey, build_manifest, release_key, sign_manifest
+from edgekit.fleet.orders import load_rollouts, state_body
 from edgekit.fleet.releases import Release, find_release
 from edgekit.fleet.rollouts import Limits, Phase, Result
 from edgekit.journal import Journal
 from edgekit.link.messages import Manifest
 from edgekit.link.status import Status
 from edgekit.service.local import LocalFleet
-from edgekit.service.rollouts import RolloutDriver, rollout_states, state_body
+from edgekit.service.rollouts import RolloutDriver
 
 pytestmark = pytest.mark.broker
 
@@ -96,7 +97,7 @@ def test_release_reaches_every_device_in_waves(fleet: LocalFleet, key: ReleaseKe
         assert [device.installs for device in made] == [[1]] * 4
     waves = fleet.server.journal.events(kinds=("rollout.wave",))
     assert [len(event.body["devices"]) for event in waves] == [1, 1, 2]
-    assert rollout_states(fleet.server.journal)[name] == state
+    assert load_rollouts(fleet.server.journal)[name].state == state
     assert state_body(state)["counts"] == {
         "offered": 0,
         "installed": 4,
@@ -181,7 +182,7 @@ def test_pause_and_resume_hold_the_next_wave(fleet: LocalFleet, key: ReleaseKey)
 def test_strangers_are_refused(fleet: LocalFleet, key: ReleaseKey) -> None:
     driver = RolloutDriver(fleet.server)
     release = put(fleet.server.journal, key, GOOD, 1)
-    with pytest.raises(RefusedError, match="no device of class 'host'"):
+    with pytest.raises(RefusedError, match="no claimed device of class 'host'"):
         driver.start(release)
     with pytest.raises(RefusedError, match="'nobody' is not in the fleet"):
         driver.start(release, ["nobody"])

@@ -1,0 +1,132 @@
+"""Federated runs as the journal tells them, and the orders that start and end them.
+
+An order is a fact in the journal like any other; the driver of a running server takes it up from
+there, and a server that is started later does too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+
+from edgekit.errors import RefusedError
+from edgekit.federated.codecs import HeadWeights
+from edgekit.federated.rounds import (
+    KINDS,
+    Fact,
+    Phase,
+    RunPlan,
+    RunState,
+    apply,
+    finish,
+    follows,
+    open_run,
+)
+from edgekit.journal import Event, Journal
+
+log = logging.getLogger(__name__)
+
+
+def begin(
+    plan: RunPlan,
+    head: HeadWeights,
+    *,
+    claimed: Collection[str],
+    states: Mapping[int, RunState],
+) -> Fact:
+    """Return the fact that starts a run.
+
+    Raises:
+        RefusedError: If the number was used, or a device is not claimed or in another run.
+    """
+    if plan.run in states:
+        raise RefusedError(f"run {plan.run} exists already, expected a new number")
+    for device in plan.devices:
+        if device not in claimed:
+            raise RefusedError(f"device '{device}' is not a claimed device of the fleet")
+        for run, state in states.items():
+            if state.phase is not Phase.FINISHED and device in state.plan.devices:
+                raise RefusedError(f"device '{device}' is in run {run}")
+    return open_run(plan, head)
+
+
+def abort(state: RunState, reason: str) -> Fact:
+    """Return the fact that somebody ended a run.
+
+    Raises:
+        RefusedError: If it has finished.
+    """
+    if state.phase is Phase.FINISHED:
+        raise RefusedError(f"run {state.plan.run} has finished: {state.reason}")
+    return finish(state, f"aborted: {reason}")
+
+
+def unknown_run(run: int, known: Iterable[int]) -> RefusedError:
+    """Make the error for a run that is not there."""
+    names = ", ".join(str(other) for other in sorted(known))
+    return RefusedError(f"run {run} is unknown, known are {names or 'none'}")
+
+
+def take_event(state: RunState | None, journal: Journal, event: Event) -> RunState | None:
+    """Fold one event into a run; None if it came too late to change anything."""
+    if not follows(state, event.kind):
+        log.info("event %d, %s of run %s, comes too late", event.seq, event.kind, event.subject)
+        return None
+    blob = None if event.blob is None else journal.blob(event.blob)
+    return apply(state, event.kind, event.body, time_s=event.time_ms / 1000, blob=blob)
+
+
+def head_of_image(image: bytes) -> HeadWeights:
+    """Return the trainable head of a model image, where a run starts.
+
+    Raises:
+        RefusedError: If it has none.
+    """
+    from edgekit.formats.image import read_image
+
+    content = read_image(image)
+    if content.head is None:
+        raise RefusedError(f"image '{content.meta.name}' has no trainable head")
+    return HeadWeights(content.head.weights, content.head.bias)
+
+
+def run_states(journal: Journal) -> dict[int, RunState]:
+    """Replay the runs of a journal, by number, oldest first."""
+    states: dict[int, RunState] = {}
+    for event in journal.events(kinds=KINDS):
+        run = int(event.body["run"])
+        state = take_event(states.get(run), journal, event)
+        if state is not None:
+            states[run] = state
+    return states
+
+
+def run_body(state: RunState) -> dict[str, object]:
+    """Return a run as JSON can say it."""
+    plan = state.plan
+    return {
+        "run": plan.run,
+        "base_image": plan.base_image,
+        "strategy": plan.strategy,
+        "phase": state.phase.value,
+        "reason": state.reason,
+        "round": state.round,
+        "rounds": plan.rounds,
+        "devices": list(plan.devices),
+        "head_hash": state.head.hash.hex(),
+        "missing": list(state.missing) if state.collecting else [],
+        "table": [
+            {
+                "round": row.round,
+                "accepted": row.accepted,
+                "rejected": [{"device": d, "reason": reason} for d, reason in row.rejected],
+                "silent": list(row.silent),
+                "accuracy": row.accuracy,
+                "loss_first": row.loss_first,
+                "loss_last": row.loss_last,
+                "seconds": round(row.seconds, 3),
+                "head_hash": row.head_hash,
+            }
+            for row in state.table
+        ],
+    }
