@@ -29,7 +29,7 @@ _WORDS: dict[str, str] = {
     "support": "board is {found}, expected {needed}",
     "ram": "needs {needed} bytes of RAM with firmware and margin, board has {found}",
     "arena": "needs {needed} bytes of arena, board offers {found}",
-    "ram_free": "needs {needed} bytes of RAM with margin, device has {found} free",
+    "ram_free": "needs {needed} bytes of arena, device has {found} for the next model",
     "slot": "image has {needed} bytes, a model slot {found}",
     "slot_free": "image has {needed} bytes, the free slot {found}",
     "flash": "needs {needed} bytes of flash, board has {found}",
@@ -42,10 +42,6 @@ _ORDER = {code: number for number, code in enumerate(_WORDS)}
 
 _BOARD_VALUES: dict[str, Term] = {
     "overhead": ox.Literal(FIRMWARE_RAM_BYTES),
-    "margin_least": ox.Literal(MARGIN_LEAST_BYTES),
-    "margin_divisor": ox.Literal(MARGIN_DIVISOR),
-}
-_DEVICE_VALUES: dict[str, Term] = {
     "margin_least": ox.Literal(MARGIN_LEAST_BYTES),
     "margin_divisor": ox.Literal(MARGIN_DIVISOR),
 }
@@ -115,7 +111,7 @@ def models_for_device(store: Store, device: str, *, task: str | None = None) -> 
         store.named("board_reasons", _BOARD_VALUES | {"board": _node(row, "board")}), "model"
     )
     own: list[Reason] = []
-    for found in store.named("device_reasons", _DEVICE_VALUES | {"device": node}):
+    for found in store.named("device_reasons", {"device": node}):
         if found["model"] is None:
             own.append(_reason(found))
         else:
@@ -188,7 +184,7 @@ def devices_for_model(store: Store, model: str) -> tuple[Match, ...]:
     node = find(store, model, "model")
     values: dict[str, Term] = {"model": node}
     boards = _reasons(store.named("board_reasons", _BOARD_VALUES | values), "board")
-    own = _reasons(store.named("device_reasons", _DEVICE_VALUES | values), "device")
+    own = _reasons(store.named("device_reasons", values), "device")
     found = [
         Match(
             iri=_node(row, "device").value,

@@ -36,8 +36,9 @@ Body = Mapping[str, Any]
 Value = ox.NamedNode | ox.Literal | str | int | float | None
 Facts = Mapping[str, Value | Sequence[Value]]
 
-# What a model that names no device class, or one of these, may run on: every board.
-PORTABLE = frozenset({"", "any", "portable"})
+# The device class of what runs on every board, and other ways to say so.
+PORTABLE = "portable"
+_PORTABLE_WORDS = frozenset({None, "", "any", PORTABLE})
 _SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _FLOAT_BYTES = 4
 
@@ -170,6 +171,8 @@ def _registered(event: Event, blob: bytes | None) -> Changes:
         head = _FLOAT_BYTES * body["head_classes"] * (body["head_features"] + 1)
     accuracy = body.get("accuracy")
     device_class = body.get("device_class")
+    if device_class in _PORTABLE_WORDS:
+        device_class = PORTABLE
     facts: Facts = {
         "schema:name": body["name"],
         "dcat:version": body["version"],
@@ -189,14 +192,20 @@ def _registered(event: Event, blob: bytes | None) -> Changes:
         "ek:trainable": body["trainable"],
         "ek:headInputDim": body.get("head_features"),
         "ek:headOutputDim": body.get("head_classes"),
-        "ek:deviceClass": None if device_class in PORTABLE else device_class,
         "dcterms:license": _licence(body["license"]),
         "ek:dataLicense": _licence(body["data_license"]),
         "prov:wasDerivedFrom": _model(body.get("derived_from")),
         "prov:wasGeneratedBy": None if not body.get("run") else thing("run", body["run"]),
     }
-    subject = model_iri(body["image_id"])
-    return _one(graph("model", body["image_id"]), subject, "ek:ModelVersion", facts)
+    image = body["image_id"]
+    subject = model_iri(image)
+    # One image may be registered for several device classes, by an event each.
+    return _one(graph("model", image), subject, "ek:ModelVersion", facts) | _one(
+        graph("model", image, "class", device_class),
+        subject,
+        None,
+        {"ek:deviceClass": device_class},
+    )
 
 
 def _device(aspect: str, facts: Callable[[Event], Facts]) -> Rule:
@@ -258,7 +267,7 @@ def _desired(event: Event) -> Facts:
 
 def _published(event: Event, blob: bytes | None) -> Changes:
     body = event.body
-    names = (body["image_id"], body["counter"])
+    names = (body["image_id"], body["device_class"], body["counter"])
     facts: Facts = {
         "ek:releasedModel": model_iri(body["image_id"]),
         "schema:name": body["name"],
@@ -282,7 +291,7 @@ def _rollout_started(event: Event, blob: bytes | None) -> Changes:
     rollout = body["rollout"]
     facts: Facts = {
         "ek:targetModel": model_iri(body["image_id"]),
-        "ek:release": thing("release", body["image_id"], body["counter"]),
+        "ek:releaseCounter": body["counter"],
         "ek:targetDevice": _devices(body["devices"]),
         "ek:waveCount": len(body["waves"]),
         "prov:startedAtTime": moment(event.time_ms),

@@ -154,6 +154,7 @@ def story() -> Story:
             DIGITS_2,
             "digits",
             "2",
+            arena_bytes=28_000,
             accuracy={"float": 0.98, "int8": 0.975},
             derived_from=DIGITS_1,
             run=7,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from edgekit.errors import StoreError
 from edgekit.registry import match
 from edgekit.registry.match import FIRMWARE_RAM_BYTES, Match, Reason
 from edgekit.registry.store import Store
-from edgekit.registry.sync import apply
+from edgekit.registry.sync import apply, projected
 
 
 def codes(matches: tuple[Match, ...], name: str) -> list[str]:
@@ -65,6 +66,24 @@ def test_data_board_says_why(fleet: Store) -> None:
     assert codes(match.models_for_board(fleet, "tiny"), "digits 1") == ["support", "ram"]
 
 
+def test_image_registered_for_two_classes_fits_both_boards(fleet: Store) -> None:
+    for seq, device_class in enumerate(("cam", "imu"), projected(fleet) + 1):
+        body = model(DIGITS_1, "digits", device_class=device_class)
+        (event, _), *_ = plain_events([("model.registered", DIGITS_1, body, None)])
+        apply(fleet, replace(event, seq=seq))
+    # It was portable before: that stays true, the image is the same.
+    assert codes(match.models_for_board(fleet, "mic"), "digits 1") == ["operator"]
+    body = model(KEYWORDS, "keywords", device_class="imu", sensors=["microphone"])
+    (event, _), *_ = plain_events([("model.registered", KEYWORDS, body, None)])
+    apply(fleet, replace(event, seq=projected(fleet) + 1))
+    assert codes(match.models_for_board(fleet, "imu"), "keywords 1") == ["sensor"]
+    found = next(m for m in match.models_for_board(fleet, "cam") if m.name == "keywords 1")
+    assert [str(reason) for reason in found.reasons if reason.code == "device_class"] == [
+        "made for imu, found cam",
+        "made for mic, found cam",
+    ]
+
+
 def test_trainable_head_counts_in_ram(fleet: Store) -> None:
     rows = {m.iri: m.size_bytes for m in match.models_for_board(fleet, "cam")}
     assert rows[f"https://w3id.org/edgekit/id/model/{DIGITS_1}"] == 18_432 + 4 * 10 * 33
@@ -72,7 +91,12 @@ def test_trainable_head_counts_in_ram(fleet: Store) -> None:
 
 def test_models_for_device_uses_what_it_reported(fleet: Store) -> None:
     assert match.models_for_device(fleet, "d1")[0].name == "digits 2"
-    assert codes(match.models_for_device(fleet, "d3"), "digits 2") == ["ram_free"]
+    # d3 has 9,000 bytes beside the 18,432 of its active model, which leaves them to the next one.
+    (reason,) = next(
+        m.reasons for m in match.models_for_device(fleet, "d3") if m.name == "digits 2"
+    )
+    assert reason == Reason("ram_free", 28_000, 27_432)
+    assert codes(match.models_for_device(fleet, "d3"), "digits 1") == []
     assert codes(match.models_for_device(fleet, "d4"), "digits 1") == ["kernel_set"]
     assert codes(match.models_for_device(fleet, "d5"), "digits 2") == ["revoked"]
 
