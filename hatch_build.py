@@ -33,8 +33,8 @@ class ShareHook(BuildHookInterface[Any]):
                 raise SystemExit(f"{root / source} is missing; run 'make setup' first")
             build_data["force_include"][str(root / source)] = target
         self.scratch = tempfile.TemporaryDirectory(prefix="edgekit-wheel-")
-        library = self._build_library(Path(self.scratch.name))
-        build_data["force_include"][str(library)] = f"edgekit/_share/lib/{library.name}"
+        library = self._build_library(Path(self.scratch.name) / "libedgekit.so")
+        build_data["force_include"][str(library)] = f"edgekit/_share/host/{library.name}"
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
         build_data["pure_python"] = False

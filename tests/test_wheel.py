@@ -9,7 +9,10 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from litert_models import reference
+from op_cases import conv_2d
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,9 +97,9 @@ def test_wheel_holds_what_is_shared(wheel: Path) -> None:
         "edgekit/_share/ontologies/edgekit.ttl",
         "edgekit/_share/third_party/monocypher/monocypher.c",
         "edgekit/_share/third_party/monocypher/LICENSE.txt",
+        "edgekit/_share/host/libedgekit.so",
     ):
         assert wanted in names
-    assert any(name.startswith("edgekit/_share/lib/") for name in names)
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
 
 
@@ -114,5 +117,35 @@ def test_build_works_outside_the_checkout(outside: Outside) -> None:
     assert list((outside.folder / "firmware").glob("*.elf"))
 
 
-def test_registry_validate_works_outside_the_checkout(outside: Outside) -> None:
-    outside.edgekit("registry", "validate")
+def test_run_works_outside_the_checkout(outside: Outside) -> None:
+    rng = np.random.default_rng(3)
+    made = conv_2d(rng)
+    model = made.to_bytes()
+    shape = tuple(made.tensors[made.inputs[0]].shape)
+    single = shape[1:] if shape[0] == 1 else shape
+    inputs = rng.integers(-128, 128, (4, *single), np.int8)
+    (outside.folder / "model.tflite").write_bytes(model)
+    np.save(outside.folder / "x.npy", inputs)
+    outside.edgekit(
+        *("run", "model.tflite", "--on", "host", "--input", "x.npy", "--output", "y.npy")
+    )
+    outputs = np.load(outside.folder / "y.npy")
+    expected = reference(model, inputs)
+    assert outputs.tobytes() == expected.tobytes()
+    # The packaged library was used, none was compiled.
+    assert not list((outside.folder / "cache").rglob("*.so"))
+
+
+def test_registry_validate_works_outside_the_checkout(outside: Outside, python: Path) -> None:
+    code = "from edgekit import share; print(share.ontologies())"
+    examples = Path(outside.run(str(python), "-c", code).strip()) / "examples"
+    outside.edgekit("registry", "validate", str(examples / "board-valid.ttl"))
+    result = subprocess.run(
+        [python.with_name("edgekit"), "registry", "validate", examples / "board-invalid.ttl"],
+        capture_output=True,
+        text=True,
+        cwd=outside.folder,
+        env=outside.environment,
+        check=False,
+    )
+    assert result.returncode == 1, result.stdout + result.stderr

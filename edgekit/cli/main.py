@@ -43,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("build", "build", "build", "Build the firmware of a board."),
     Command("run", "run", "run", "Run a model on the host or on a board."),
     Command("profile", "profile", "profile", "Count the instructions of a model, layer by layer."),
+    Command("registry", "registry", "registry_app", "Ask what models, boards and devices are."),
     Command("fleet", "fleet", "fleet_app", "Start a fleet, add devices, see their state."),
 )
 
