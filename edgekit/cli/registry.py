@@ -63,32 +63,13 @@ def query(
 
     Example: edgekit registry query "SELECT ?d { ?d a ek:Device }" --csv
     """
-    import pyoxigraph as ox
-
-    from edgekit.registry.terms import shorten
+    from edgekit.registry import render
 
     if text.endswith(".rq"):
         text = _read(Path(text)).decode("utf-8", "replace")
+    write = render.as_json if as_json else render.as_csv if as_csv else render.as_table
     with _open(project) as store:
-        results = store.query(text)
-        if isinstance(results, ox.QueryTriples):
-            turtle = ox.serialize(results, format=ox.RdfFormat.TURTLE) or b""
-            print(turtle.decode(), end="")
-        elif as_json or as_csv:
-            chosen = ox.QueryResultsFormat.CSV if as_csv else ox.QueryResultsFormat.JSON
-            if as_csv and isinstance(results, ox.QueryBoolean):
-                print(str(bool(results)).lower())
-                return
-            print((results.serialize(format=chosen) or b"").decode(), end="" if as_csv else "\n")
-        elif isinstance(results, ox.QueryBoolean):
-            print(str(bool(results)).lower())
-        else:
-            names = [variable.value for variable in results.variables]
-            rows = [
-                ["" if term is None else shorten(getattr(term, "value", str(term))) for term in row]
-                for row in results
-            ]
-            _table(names, rows)
+        print(write(store.query(text)))
 
 
 @registry_app.command()
@@ -107,6 +88,7 @@ def match(
     import json
 
     from edgekit.registry import match as matching
+    from edgekit.registry.render import table
 
     if sum(map(bool, (board, device, model))) != 1:
         raise typer.BadParameter("expected one of --board, --device and --model")
@@ -129,7 +111,7 @@ def match(
             accuracy = "" if found.accuracy is None else f"{found.accuracy:.1%}"
             why = "; ".join(str(reason) for reason in found.reasons)
             rows.append([found.name, "yes" if found.fits else "no", accuracy, why])
-        _table([key.removesuffix("s"), "fits", "accuracy", "why not"], rows)
+        print(table([key.removesuffix("s"), "fits", "accuracy", "why not"], rows))
 
 
 @registry_app.command()
@@ -184,14 +166,12 @@ def validate(
     """
     import json
 
-    import pyoxigraph as ox
-
     from edgekit.registry.documents import media_type_of, read_document
     from edgekit.registry.load import document_graph
     from edgekit.registry.shacl import check
 
     data = _read(file)
-    graph: ox.NamedNode = document_graph(file.stem)
+    graph = document_graph(file.stem)
     report = check(read_document(data, media_type_of(file), graph=graph), shapes=shapes)
     if as_json:
         violations = [
@@ -260,15 +240,3 @@ def _match_facts(found: Match) -> dict[str, object]:
             for r in found.reasons
         ],
     }
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns; an image id or another long word is cut, the last column never is."""
-    cut = [[*(_cut(cell) for cell in row[:-1]), row[-1]] for row in rows if row]
-    widths = [max(map(len, column)) for column in zip(names, *cut, strict=True)]
-    for row in [list(names), *cut]:
-        print("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
-
-
-def _cut(text: str, most: int = 48) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,61 @@
+"""Query results as text: a table to read, or SPARQL's own JSON and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyoxigraph as ox
+
+from edgekit.registry.store import Results
+from edgekit.registry.terms import shorten
+
+_MAX_CELL = 48
+
+
+def as_json(results: Results) -> str:
+    """Write rows or a truth value as SPARQL 1.1 results JSON, triples as Turtle."""
+    return _serialize(results, ox.QueryResultsFormat.JSON)
+
+
+def as_csv(results: Results) -> str:
+    """Write rows as SPARQL 1.1 results CSV, a truth value as a word, triples as Turtle."""
+    if isinstance(results, ox.QueryBoolean):
+        return str(bool(results)).lower()
+    return _serialize(results, ox.QueryResultsFormat.CSV)
+
+
+def as_table(results: Results) -> str:
+    """Write rows as columns with prefixed names, a truth value as a word, triples as Turtle."""
+    if isinstance(results, ox.QueryTriples):
+        return as_csv(results)
+    if isinstance(results, ox.QueryBoolean):
+        return str(bool(results)).lower()
+    names = [variable.value for variable in results.variables]
+    rows = [
+        ["" if term is None else shorten(getattr(term, "value", str(term))) for term in row]
+        for row in results
+    ]
+    return table(names, rows)
+
+
+def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out columns; a long cell is cut, one of the last column never is."""
+    cut = [[*(_cut(cell) for cell in row[:-1]), row[-1]] for row in rows if row]
+    lines = [list(names), *cut]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _serialize(results: Results, form: ox.QueryResultsFormat) -> str:
+    if isinstance(results, ox.QueryTriples):
+        data = ox.serialize(results, format=ox.RdfFormat.TURTLE)
+    else:
+        data = results.serialize(format=form)
+    return (data or b"").decode().rstrip("\r\n")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"
