@@ -58,7 +58,7 @@ ek_status ek_release_check(const ek_state *state, const ek_manifest *manifest, u
     if (manifest->counter <= state->highest) {
         return EK_ERR_COUNTER;
     }
-    if (manifest->expiry_s < time_s) {
+    if (manifest->expiry_s <= time_s) {
         return EK_ERR_EXPIRED;
     }
     if (manifest->image_bytes == 0U || manifest->image_bytes > ek_slot_capacity(slot) ||

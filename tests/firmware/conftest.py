@@ -1,34 +1,27 @@
-"""C programs of these tests: compiled once per run, with sanitizers and warnings as errors."""
+"""C programs of these tests: compiled with sanitizers and warnings as errors, objects kept between runs."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from firmware_twin import HERE, Twin, sources
+from firmware_twin import HERE, KERNEL_SET_HASH, Twin, sources
 
 from edgekit import share
 from edgekit.boards import load_board
 from edgekit.export.mcu import board_header
+from edgekit.export.toolchain import WARNINGS, Toolchain, Unit, compile_and_link
 
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-FLAGS = (
-    "-std=c11",
-    "-O1",
-    "-g",
-    "-ffp-contract=off",
-    "-D_GNU_SOURCE",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Wshadow",
-    "-Wstrict-prototypes",
-    "-Werror",
+TOOLCHAIN = Toolchain(
+    compiler="cc",
+    package="gcc libc6-dev",
+    core_flags=("-D_GNU_SOURCE",),
+    link_flags=(*SANITIZE, "-lm"),
 )
-KERNEL_SET_HASH = bytes(range(1, 9))
+FLAGS = ("-std=c11", "-O1", "-g", "-ffp-contract=off", *SANITIZE)
+FOLDERS = ("include", ".", "kernels", "runtime", "features", "link", "boot", "learn", "agent")
 
 Compile = Callable[[str, Sequence[Path]], Path]
 
@@ -39,28 +32,21 @@ def compile_program(tmp_path_factory: pytest.TempPathFactory) -> Compile:
     folder = tmp_path_factory.mktemp("firmware")
     header = board_header(load_board("host"), ["none"], KERNEL_SET_HASH)
     (folder / "board.h").write_text(header)
-    compiler = shutil.which("cc")
-    assert compiler is not None
 
-    def compile_(name: str, sources: Sequence[Path]) -> Path:
-        firmware = share.firmware()
-        monocypher = share.third_party()
+    def compile_(name: str, files: Sequence[Path]) -> Path:
+        firmware, monocypher = share.firmware(), share.third_party()
         program = folder / name
-        own = ("include", ".", "kernels", "runtime", "agent")
-        include = [folder, *(firmware / name for name in own), monocypher, HERE]
-        common = [*FLAGS, *SANITIZE, *(f"-I{path}" for path in include)]
-        other = folder / "monocypher.o"
-        if not other.exists():
-            _cc([compiler, *common, "-w", "-c", monocypher / "monocypher.c", "-o", other])
-        _cc([compiler, *common, *sources, other, "-o", program])
+        compile_and_link(
+            TOOLCHAIN,
+            [*(Unit(path, WARNINGS) for path in files), Unit(monocypher / "monocypher.c")],
+            include=[folder, *(firmware / name for name in FOLDERS), monocypher, HERE],
+            flags=FLAGS,
+            link_script=None,
+            elf=program,
+        )
         return program
 
     return compile_
-
-
-def _cc(command: Sequence[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +54,5 @@ def twin(compile_program: Compile) -> Twin:
     """The program that runs the C side of every twin."""
     learn = [path for path in sources("learn") if path.name != "ek_learn.c"]
     boot = share.firmware() / "boot" / "ek_provision.c"
-    return Twin(
-        compile_program("twin", [HERE / "twin.c", *sources("link", "crypto"), *learn, boot])
-    )
+    files = [HERE / "twin.c", *sources("link", "crypto"), *learn, boot]
+    return Twin(compile_program("twin", files))
