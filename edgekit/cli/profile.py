@@ -20,21 +20,23 @@ def profile(
     from edgekit.boards import load_board
     from edgekit.cli.model import load_model
     from edgekit.cli.run import read_inputs
-    from edgekit.export.fit import check_fit, require_fit
+    from edgekit.errors import ConfigError
+    from edgekit.export.fit import require_fit
     from edgekit.flash.bench import cached_firmware, run_on_board
 
     target = load_board(board)
     compiled = load_model(model)
-    require_fit(compiled, target)
-    firmware = cached_firmware(target)
+    if target.emulator is None:
+        raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
+    predicted = require_fit(compiled, target).instructions
+    firmware = cached_firmware(target, compiled.ops)
     result = run_on_board(
         target, compiled.image, read_inputs(compiled, None, 1, seed), firmware=firmware
     )
-    instructions = round(float(result.instructions[0])) if result.instructions.size else None
-    predicted = check_fit(compiled, target).instructions
+    instructions = round(float(result.instructions[0]))
     rows = [
         {"name": layer.name, "op": layer.op, "macs": layer.macs, "instructions": round(count)}
-        for layer, count in zip(compiled.layers, result.layers, strict=False)
+        for layer, count in zip(compiled.layers, result.layers, strict=True)
     ]
     if as_json:
         import json
@@ -57,7 +59,7 @@ def profile(
     for row, count in zip(rows, result.layers, strict=True):
         share_of = 100 * count / total
         print(f"{round(count):>12,}  {share_of:5.1f} %  {row['op']:<18} {row['name']}")
-    print(f"{instructions or 0:>12,}  instructions per inference (predicted {predicted or 0:,})")
+    print(f"{instructions:>12,}  instructions per inference (predicted {predicted or 0:,})")
     print(f"{compiled.arena_bytes:>12,}  bytes of arena")
     print(f"{result.stack_bytes:>12,}  bytes of stack")
     print(f"{firmware.flash_bytes + len(compiled.image):>12,}  bytes of flash")

@@ -92,14 +92,15 @@ def read_inputs(
     if path is None:
         return np.random.default_rng(seed).integers(-128, 128, (count, *single), np.int8)
     try:
-        inputs = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as exc:
-        raise ConfigError(f"{path}: not a .npy file ({exc})") from exc
-    if not isinstance(inputs, np.ndarray) or inputs.dtype != np.int8:
-        kind = getattr(inputs, "dtype", "an archive")
+        loaded = np.load(path, allow_pickle=False)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}") from exc
+    except (ValueError, EOFError) as exc:
+        raise ConfigError(f"{path}: not a .npy file of numbers") from exc
+    if not isinstance(loaded, np.ndarray) or loaded.dtype != np.int8:
+        kind = getattr(loaded, "dtype", "an archive")
         raise ConfigError(f"{path}: holds {kind}, expected int8")
-    if inputs.shape == single:
-        inputs = inputs[None]
+    inputs: npt.NDArray[np.int8] = loaded[None] if loaded.shape == single else loaded
     if inputs.shape[1:] != single or inputs.shape[0] == 0:
         raise ConfigError(
             f"{path}: has shape {list(inputs.shape)}, expected [N, {', '.join(map(str, single))}]"

@@ -9,6 +9,7 @@ Twin: firmware/agent/ek_bench.h
 
 from __future__ import annotations
 
+import math
 import struct
 import tempfile
 import time
@@ -56,7 +57,7 @@ class BoardRun:
     """What a board computed.
 
     Attributes:
-        outputs: int8 [N, ...], as many elements per row as the model's output.
+        outputs: int8 [N, ...], the shape of the model's output without its leading 1.
         instructions: Per inference [N], float64 since a tick may be several; empty if the board
             does not count them.
         layers: Instructions per node, in the order of the image; empty if not counted.
@@ -105,13 +106,13 @@ def run_on_board(
         raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, expected int8 [N >= 1, ...]")
     program = firmware if firmware is not None else cached_firmware(board)
     graph = read_image(image).graph
-    output_shape = graph.tensors[graph.outputs[0]].shape
-    output_bytes = int(np.prod(output_shape))
+    shape = graph.tensors[graph.outputs[0]].shape
+    row = shape[1:] if shape[:1] == (1,) else shape  # as Runner.run
     if work is not None:
         work.mkdir(parents=True, exist_ok=True)
-        return _run(board, program, image, inputs, output_bytes, work, timeout_s)
+        return _run(board, program, image, inputs, row, work, timeout_s)
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder:
-        return _run(board, program, image, inputs, output_bytes, Path(folder), timeout_s)
+        return _run(board, program, image, inputs, row, Path(folder), timeout_s)
 
 
 def cached_firmware(board: Board, ops: tuple[str, ...] | None = None) -> Firmware:
@@ -138,10 +139,11 @@ def _run(
     program: Firmware,
     image: bytes,
     inputs: npt.NDArray[np.int8],
-    output_bytes: int,
+    row: tuple[int, ...],
     work: Path,
     timeout_s: float,
 ) -> BoardRun:
+    output_bytes = math.prod(row)
     flash = FlashImage(work / "flash.bin", board)
     log = work / "board.log"
     log.unlink(missing_ok=True)
@@ -161,7 +163,7 @@ def _run(
         lines = child.log_tail(3).replace("\n", "; ")
         raise DeviceError(f"board '{board.name}' ended with status {status}: {lines or 'no word'}")
     outputs = flash.read("bench", outputs_at, inputs.shape[0] * output_bytes)
-    array = np.frombuffer(outputs, np.int8).reshape(inputs.shape[0], output_bytes)
+    array = np.frombuffer(outputs, np.int8).reshape(inputs.shape[0], *row)
     return _read_result(board, flash, result_at, array, _stack_bytes(child), seconds)
 
 

@@ -41,7 +41,7 @@ def draw(image: bytes, count: int, seed: int = 0) -> npt.NDArray[np.int8]:
 
 
 def on_host(image: bytes, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    return Runner(image).run(inputs).reshape(inputs.shape[0], -1)
+    return Runner(image).run(inputs)
 
 
 def litert_outputs(path: Path, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
@@ -56,7 +56,7 @@ def litert_outputs(path: Path, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.i
     for row in inputs:
         interpreter.set_tensor(x["index"], row.reshape(x["shape"]))
         interpreter.invoke()
-        rows.append(interpreter.get_tensor(y["index"]).reshape(-1).copy())
+        rows.append(interpreter.get_tensor(y["index"])[0].copy())
     return np.stack(rows)
 
 
