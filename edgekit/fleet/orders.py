@@ -87,8 +87,7 @@ def begin(
         raise RefusedError(f"fleet has no claimed device of class '{manifest.device_class}'")
     for live in lives.values():
         plan = live.state.plan
-        same = plan.image_id == release.image_id and plan.counter == manifest.counter
-        if live.state.active and same and set(plan.devices) == set(chosen):
+        if live.state.active and live.release == release and set(plan.devices) == set(chosen):
             return plan.rollout, None
     for device in chosen:
         _check_device(device, members.get(device), release, lives)
@@ -98,6 +97,7 @@ def begin(
         rollout=f"{name}.{again + 1}" if again else name,
         image_id=release.image_id,
         counter=manifest.counter,
+        device_class=manifest.device_class,
         devices=chosen,
         waves=waves,
         limits=limits,
@@ -152,7 +152,7 @@ def take_event(lives: dict[str, Live], journal: Journal, event: Event) -> Live |
 
 def _release_of(journal: Journal, state: RolloutState) -> Release:
     plan = state.plan
-    for release in releases(journal):
+    for release in releases(journal, plan.device_class):
         if (release.image_id, release.manifest.counter) == (plan.image_id, plan.counter):
             return release
     raise StoreError(f"rollout {plan.rollout}: journal has no release of {plan.image_id[:16]}")
@@ -183,6 +183,7 @@ def state_body(state: RolloutState) -> dict[str, object]:
         "rollout": plan.rollout,
         "image_id": plan.image_id,
         "counter": plan.counter,
+        "device_class": plan.device_class,
         "phase": state.phase.value,
         "reason": state.reason,
         "wave": state.wave + 1,

@@ -70,7 +70,7 @@ class RolloutPlan:
 
     Attributes:
         image_id: In hex.
-        counter: Release counter.
+        counter: Release counter; counts within the device class.
         devices: In the order of their buckets.
         waves: Number of devices reached after each wave, rising, the last one all.
     """
@@ -78,6 +78,7 @@ class RolloutPlan:
     rollout: str
     image_id: str
     counter: int
+    device_class: str
     devices: tuple[str, ...]
     waves: tuple[int, ...]
     limits: Limits
@@ -174,6 +175,7 @@ def make_plan(
     rollout: str,
     image_id: str,
     counter: int,
+    device_class: str,
     devices: Iterable[str],
     waves: Iterable[int | float] = DEFAULT_WAVES,
     limits: Limits | None = None,
@@ -198,6 +200,7 @@ def make_plan(
         rollout=rollout,
         image_id=image_id,
         counter=counter,
+        device_class=device_class,
         devices=order,
         waves=tuple(counts),
         limits=limits or Limits(),
@@ -222,6 +225,7 @@ def start(plan: RolloutPlan) -> Fact:
         "rollout": plan.rollout,
         "image_id": plan.image_id,
         "counter": plan.counter,
+        "device_class": plan.device_class,
         "waves": list(plan.waves),
         "devices": list(plan.devices),
         "limits": {
@@ -443,6 +447,7 @@ def _plan(body: Mapping[str, Any]) -> RolloutPlan:
         rollout=str(body["rollout"]),
         image_id=str(body["image_id"]),
         counter=int(body["counter"]),
+        device_class=str(body["device_class"]),
         devices=tuple(body["devices"]),
         waves=tuple(int(wave) for wave in body["waves"]),
         limits=Limits(**body["limits"]),

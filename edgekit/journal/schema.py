@@ -113,7 +113,8 @@ _LIST = [
     ),
     _kind(
         "rollout.started",
-        "rollout:text image_id:hex counter:int waves:list devices:texts limits:object?",
+        "rollout:text image_id:hex counter:int waves:list devices:texts"
+        " device_class:text? limits:object?",
     ),
     _kind("rollout.wave", "rollout:text wave:int devices:texts"),
     _kind("rollout.device", "rollout:text device:text result:text status:int"),

@@ -47,6 +47,7 @@ def plan_of(count: int = 10, **changes: object) -> RolloutPlan:
         "rollout": "r1",
         "image_id": IMAGE,
         "counter": 2,
+        "device_class": "host",
         "devices": names(count),
         "waves": (1, 0.5, 1.0),
         "limits": LIMITS,
