@@ -1,5 +1,6 @@
-/* The model runtime: open a model image where it lies, prove it, run it in memory that the caller owns.
- * Bytes: firmware/runtime/CONTAINER.md. Writer: edgekit/formats/image.py. No heap, no state, no recursion. */
+/* The model runtime: open a model image where it lies, prove it, run it in memory that the caller
+ * owns. Bytes: firmware/runtime/CONTAINER.md. Writer: edgekit/formats/image.py. No heap, no state,
+ * no recursion. */
 #ifndef EK_H
 #define EK_H
 
@@ -8,7 +9,8 @@
 
 #include "ek_status.h"
 
-/* Views into the bytes of an image, made by ek_image_open; the bytes must stay where they are. Fields are private. */
+/* Views into the bytes of an image, made by ek_image_open; the bytes must stay where they are.
+ * Fields are private. */
 typedef struct ek_image {
     const uint8_t *bytes;
     const uint8_t *meta;
@@ -33,11 +35,11 @@ typedef struct ek_image {
     uint32_t golden_count;
 } ek_image;
 
-/* Proves an image whole, once: checksum, every offset, size, tensor, operator, parameter and shape. After EK_OK, ek_run
- * reads and writes only the image, the arena, the input and the output.
- * bytes: 16-byte aligned. length: bytes that may be read; the image may be shorter (a flash slot).
- * Statuses: EK_ERR_ARGUMENT (alignment), EK_ERR_TRUNCATED, EK_ERR_MAGIC, EK_ERR_VERSION, EK_ERR_CRC, EK_ERR_RANGE,
- * EK_ERR_OP, EK_ERR_SHAPE, EK_ERR_NOT_FINITE. */
+/* Proves an image whole, once: checksum, every offset, size, tensor, operator, parameter and shape.
+ * After EK_OK, ek_run reads and writes only the image, the arena, the input and the output. bytes:
+ * 16-byte aligned. length: bytes that may be read; the image may be shorter (a flash slot).
+ * Statuses: EK_ERR_ARGUMENT (alignment), EK_ERR_TRUNCATED, EK_ERR_MAGIC, EK_ERR_VERSION,
+ * EK_ERR_CRC, EK_ERR_RANGE, EK_ERR_OP, EK_ERR_SHAPE, EK_ERR_NOT_FINITE. */
 ek_status ek_image_open(ek_image *image, const uint8_t *bytes, size_t length);
 
 size_t ek_image_bytes(const ek_image *image);        /* of the image itself */
@@ -50,8 +52,8 @@ size_t ek_image_node_count(const ek_image *image);
 /* CBOR map of the image: name, version, labels and so on; bytes receives its length. */
 const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes);
 
-/* Runs the model once. arena: 16-byte aligned, at least ek_image_arena_bytes; its content does not matter before and is
- * undefined after. Statuses: EK_ERR_ARENA. */
+/* Runs the model once. arena: 16-byte aligned, at least ek_image_arena_bytes; its content does not
+ * matter before and is undefined after. Statuses: EK_ERR_ARENA. */
 ek_status ek_run(const ek_image *image, uint8_t *arena, size_t arena_bytes, const int8_t *input,
                  int8_t *output);
 
@@ -65,11 +67,13 @@ ek_status ek_run_hooked(const ek_image *image, uint8_t *arena, size_t arena_byte
 /* Turns raw bytes (ek_image_raw_bytes) into the model's input (ek_image_input_bytes). */
 ek_status ek_features_apply(const ek_image *image, const uint8_t *raw, int8_t *input);
 
-/* Runs every golden vector of the image: raw -> input and input -> output must be equal in each byte.
- * arena: as for ek_run. Statuses: EK_ERR_GOLDEN, EK_ERR_ARENA, EK_ERR_STATE if there is none. */
+/* Runs every golden vector of the image: raw -> input and input -> output must be equal in each
+ * byte. arena: as for ek_run. Statuses: EK_ERR_GOLDEN, EK_ERR_ARENA, EK_ERR_STATE if there is none.
+ */
 ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_bytes);
 
-/* The layer that is trained on the device: classes x features, float32, little-endian, 4-byte aligned. */
+/* The layer that is trained on the device: classes x features, float32, little-endian, 4-byte
+ * aligned. */
 typedef struct {
     uint32_t classes;       /* k */
     uint32_t max_classes;   /* K_max >= k */

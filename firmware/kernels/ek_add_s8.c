@@ -1,13 +1,23 @@
 /* y = a + sign * b with broadcasting; each on its own scale. Also subtraction.
- * Params: a multiplier, a shift, b multiplier, b shift, y multiplier, y shift, sign (1 or -1), y_min, y_max.
- * Scratch: none.
- * Source: tensorflow/lite/kernels/internal/reference/add.h, AddElementwise, left shift 20.
- * Twin: edgekit/ops/elementwise.py, ADD and SUB. */
+ * Params: a multiplier, a shift, b multiplier, b shift, y multiplier, y shift, sign (1 or -1),
+ * y_min, y_max. Scratch: none. Source: tensorflow/lite/kernels/internal/reference/add.h,
+ * AddElementwise, left shift 20. Twin: edgekit/ops/elementwise.py, ADD and SUB. */
 #include "ek_broadcast.h"
 #include "ek_fixed.h"
 #include "ek_kernel.h"
 
-enum { A_MULTIPLIER, A_SHIFT, B_MULTIPLIER, B_SHIFT, Y_MULTIPLIER, Y_SHIFT, SIGN, Y_MIN, Y_MAX, PARAMS };
+enum {
+    A_MULTIPLIER,
+    A_SHIFT,
+    B_MULTIPLIER,
+    B_SHIFT,
+    Y_MULTIPLIER,
+    Y_SHIFT,
+    SIGN,
+    Y_MIN,
+    Y_MAX,
+    PARAMS
+};
 
 ek_status ek_add_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (!ek_call_is(call, 2, 1, PARAMS) ||
@@ -51,9 +61,9 @@ void ek_add_s8(const ek_call *call) {
         const int8_t *b = (const int8_t *)tb->data + b_offset;
         for (uint32_t i = row; i != 0; i--) {
             int32_t left = ek_multiply_double((*a - ta->zero_point) * a_one, a_multiplier, a_shift);
-            int32_t right = ek_multiply_double((*b - tb->zero_point) * b_one, b_multiplier, b_shift);
-            int32_t value =
-                ek_multiply_double(ek_add_wrap(left, right), y_multiplier, y_shift);
+            int32_t right =
+                ek_multiply_double((*b - tb->zero_point) * b_one, b_multiplier, b_shift);
+            int32_t value = ek_multiply_double(ek_add_wrap(left, right), y_multiplier, y_shift);
             *y++ = ek_clamp_s8(ek_add_wrap(value, ty->zero_point), y_min, y_max);
             a += a_step;
             b += b_step;

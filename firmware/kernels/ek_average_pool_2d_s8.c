@@ -77,8 +77,7 @@ void ek_average_pool_2d_s8(const ek_call *call) {
                 if (rows == 0 || columns == 0) {
                     memset(out, x->zero_point, channels);
                 } else {
-                    const int8_t *start =
-                        image + ((size_t)iy * x->dims[2] + (size_t)ix) * channels;
+                    const int8_t *start = image + ((size_t)iy * x->dims[2] + (size_t)ix) * channels;
                     pixel(call, start, rows, columns, out);
                 }
                 out += channels;

@@ -1,8 +1,8 @@
-/* a [.., M, K] (adj_x: [.., K, M]), b [.., K, N] (adj_y: [.., N, K]), y [.., M, N]; batch dimensions broadcast.
- * Params: adj_x, adj_y, multiplier, shift, y_min, y_max, rounding.
- * Scratch: one column of b, its zero point taken off: int16 [K].
- * Source: tensorflow/lite/kernels/internal/reference/batch_matmul.h, BatchMatMul.
- * Twin: edgekit/ops/dense.py, BATCH_MATMUL. */
+/* a [.., M, K] (adj_x: [.., K, M]), b [.., K, N] (adj_y: [.., N, K]), y [.., M, N]; batch
+ * dimensions broadcast. Params: adj_x, adj_y, multiplier, shift, y_min, y_max, rounding. Scratch:
+ * one column of b, its zero point taken off: int16 [K]. Source:
+ * tensorflow/lite/kernels/internal/reference/batch_matmul.h, BatchMatMul. Twin:
+ * edgekit/ops/dense.py, BATCH_MATMUL. */
 #include "ek_fixed.h"
 #include "ek_kernel.h"
 
@@ -77,8 +77,9 @@ static void multiply(const ek_call *call, const int8_t *a, const int8_t *b, int8
                 sum += *p * *q++;
                 p += a_step;
             }
-            int32_t value = rounding == EK_ROUND_SINGLE ? ek_multiply_single(sum, multiplier, shift)
-                                                        : ek_multiply_double(sum, multiplier, shift);
+            int32_t value = rounding == EK_ROUND_SINGLE
+                                ? ek_multiply_single(sum, multiplier, shift)
+                                : ek_multiply_double(sum, multiplier, shift);
             *out = ek_clamp_s8(ek_add_wrap(value, ty->zero_point), y_min, y_max);
             out += columns;
         }

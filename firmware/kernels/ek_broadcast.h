@@ -1,4 +1,5 @@
-/* Walking two int8 tensors that broadcast to a third: dimensions that run together are joined first. */
+/* Walking two int8 tensors that broadcast to a third: dimensions that run together are joined
+ * first. */
 #ifndef EK_BROADCAST_H
 #define EK_BROADCAST_H
 

@@ -7,7 +7,18 @@
 #include "ek_kernel.h"
 #include "ek_matmul_s8.h"
 
-enum { STRIDE_H, STRIDE_W, DILATION_H, DILATION_W, PAD_TOP, PAD_LEFT, Y_MIN, Y_MAX, ROUNDING, PARAMS };
+enum {
+    STRIDE_H,
+    STRIDE_W,
+    DILATION_H,
+    DILATION_W,
+    PAD_TOP,
+    PAD_LEFT,
+    Y_MIN,
+    Y_MAX,
+    ROUNDING,
+    PARAMS
+};
 
 static int is_pointwise(const ek_call *call) {
     const ek_tensor *x = &call->tensors[0];
@@ -27,7 +38,8 @@ ek_status ek_conv_2d_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     }
     if (x->rank != 4 || w->rank != 4 || y->rank != 4 || w->dims[3] != x->dims[3] ||
         y->dims[3] != w->dims[0] || y->dims[0] != x->dims[0] ||
-        w->count / w->dims[0] > EK_MAX_TERMS || x->count > EK_MAX_INDEX || y->count > EK_MAX_INDEX) {
+        w->count / w->dims[0] > EK_MAX_TERMS || x->count > EK_MAX_INDEX ||
+        y->count > EK_MAX_INDEX) {
         return EK_ERR_SHAPE;
     }
     if (!ek_params_in(call, STRIDE_H, 4, 1, 4096) || !ek_params_in(call, PAD_TOP, 2, 0, 65536) ||

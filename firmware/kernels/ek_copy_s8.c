@@ -1,5 +1,5 @@
-/* y = x in another shape. The planner lays y on x where it can; then nothing moves. Params: none. Scratch: none.
- * Twin: edgekit/ops/layout.py, RESHAPE. */
+/* y = x in another shape. The planner lays y on x where it can; then nothing moves. Params: none.
+ * Scratch: none. Twin: edgekit/ops/layout.py, RESHAPE. */
 #include "ek_kernel.h"
 
 ek_status ek_copy_s8_check(const ek_call *call, uint32_t *scratch_bytes) {

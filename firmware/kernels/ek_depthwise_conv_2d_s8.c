@@ -1,13 +1,24 @@
-/* x [N, H, W, C], w [1, KH, KW, C * D], requant int32 [C * D, 3], y [N, OH, OW, C * D]; output channel c * D + d reads
- * input channel c.
- * Params: stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, y_min, y_max, rounding.
- * Scratch: one gathered patch of KH * KW * C bytes, if a window crosses the border.
- * Source: tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h, DepthwiseConvPerChannel.
+/* x [N, H, W, C], w [1, KH, KW, C * D], requant int32 [C * D, 3], y [N, OH, OW, C * D]; output
+ * channel c * D + d reads input channel c. Params: stride_h, stride_w, dilation_h, dilation_w,
+ * pad_top, pad_left, y_min, y_max, rounding. Scratch: one gathered patch of KH * KW * C bytes, if a
+ * window crosses the border. Source:
+ * tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h, DepthwiseConvPerChannel.
  * Twin: edgekit/ops/conv.py, DEPTHWISE_CONV_2D. */
 #include "ek_fixed.h"
 #include "ek_kernel.h"
 
-enum { STRIDE_H, STRIDE_W, DILATION_H, DILATION_W, PAD_TOP, PAD_LEFT, Y_MIN, Y_MAX, ROUNDING, PARAMS };
+enum {
+    STRIDE_H,
+    STRIDE_W,
+    DILATION_H,
+    DILATION_W,
+    PAD_TOP,
+    PAD_LEFT,
+    Y_MIN,
+    Y_MAX,
+    ROUNDING,
+    PARAMS
+};
 
 /* One window: where it starts and how far its rows and columns lie apart, in elements. */
 typedef struct window {
@@ -40,7 +51,8 @@ ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, uint32_t *scratch_b
     }
     if (x->rank != 4 || w->rank != 4 || y->rank != 4 || w->dims[0] != 1 ||
         w->dims[3] % x->dims[3] != 0 || y->dims[3] != w->dims[3] || y->dims[0] != x->dims[0] ||
-        w->count / w->dims[3] > EK_MAX_TERMS || x->count > EK_MAX_INDEX || y->count > EK_MAX_INDEX) {
+        w->count / w->dims[3] > EK_MAX_TERMS || x->count > EK_MAX_INDEX ||
+        y->count > EK_MAX_INDEX) {
         return EK_ERR_SHAPE;
     }
     if (!ek_params_in(call, STRIDE_H, 4, 1, 4096) || !ek_params_in(call, PAD_TOP, 2, 0, 65536) ||

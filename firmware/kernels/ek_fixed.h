@@ -1,4 +1,5 @@
-/* Fixed-point arithmetic of LiteRT's reference kernels: scaling of 32-bit accumulators to 8 bits. */
+/* Fixed-point arithmetic of LiteRT's reference kernels: scaling of 32-bit accumulators to 8 bits.
+ */
 #ifndef EK_FIXED_H
 #define EK_FIXED_H
 
@@ -9,10 +10,10 @@ enum {
     EK_ROUND_SINGLE = 1  /* LiteRT's dense kernels: one rounding */
 };
 
-/* round(a * multiplier * 2^(shift - 31)), rounded at bit 31 and again at the shift, ties away from zero at the second.
- * multiplier: [0, 2^31). shift: [-31, 30], positive shifts left; bits lost on the left wrap.
- * Source: gemmlowp, fixedpoint.h, SaturatingRoundingDoublingHighMul and RoundingDivideByPOT.
- * Twin: edgekit/ops/fixed.py, multiply. */
+/* round(a * multiplier * 2^(shift - 31)), rounded at bit 31 and again at the shift, ties away from
+ * zero at the second. multiplier: [0, 2^31). shift: [-31, 30], positive shifts left; bits lost on
+ * the left wrap. Source: gemmlowp, fixedpoint.h, SaturatingRoundingDoublingHighMul and
+ * RoundingDivideByPOT. Twin: edgekit/ops/fixed.py, multiply. */
 static inline int32_t ek_multiply_double(int32_t a, int32_t multiplier, int32_t shift) {
     if (shift >= 0) {
         int64_t product = (int64_t)(int32_t)((uint32_t)a << shift) * multiplier;
@@ -25,8 +26,8 @@ static inline int32_t ek_multiply_double(int32_t a, int32_t multiplier, int32_t 
 }
 
 /* round(a * multiplier * 2^(shift - 31)), rounded once, ties up. Same ranges.
- * Source: tensorflow/lite/kernels/internal/common.cc, MultiplyByQuantizedMultiplier with TFLITE_SINGLE_ROUNDING.
- * Twin: edgekit/ops/fixed.py, multiply. */
+ * Source: tensorflow/lite/kernels/internal/common.cc, MultiplyByQuantizedMultiplier with
+ * TFLITE_SINGLE_ROUNDING. Twin: edgekit/ops/fixed.py, multiply. */
 static inline int32_t ek_multiply_single(int32_t a, int32_t multiplier, int32_t shift) {
     int32_t total = 31 - shift;
     return (int32_t)(((int64_t)a * multiplier + (INT64_C(1) << (total - 1))) >> total);

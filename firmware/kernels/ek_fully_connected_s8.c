@@ -1,7 +1,7 @@
-/* x [.., K] seen as [rows, K], w [M, K], requant int32 [M, 3] (bias, multiplier, shift) or [M, 1] (bias), y [rows, M].
- * Params: multiplier, shift (for [M, 1]), y_min, y_max, rounding. Scratch: none.
- * Source: tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h.
- * Twin: edgekit/ops/dense.py, FULLY_CONNECTED. */
+/* x [.., K] seen as [rows, K], w [M, K], requant int32 [M, 3] (bias, multiplier, shift) or [M, 1]
+ * (bias), y [rows, M]. Params: multiplier, shift (for [M, 1]), y_min, y_max, rounding. Scratch:
+ * none. Source: tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. Twin:
+ * edgekit/ops/dense.py, FULLY_CONNECTED. */
 #include "ek_fixed.h"
 #include "ek_kernel.h"
 #include "ek_matmul_s8.h"

@@ -20,8 +20,8 @@
 enum { EK_S8 = 1, EK_S32 = 2 };
 
 typedef struct ek_tensor {
-    const uint8_t *data; /* NULL while an image is proven, unless it is a constant */
-    uint8_t *write;      /* NULL for constants */
+    const uint8_t *data;        /* NULL while an image is proven, unless it is a constant */
+    uint8_t *write;             /* NULL for constants */
     uint32_t dims[EK_MAX_RANK]; /* beyond rank: 1 */
     uint32_t rank;
     uint32_t count; /* elements */
@@ -39,7 +39,8 @@ typedef struct ek_call {
     uint32_t param_count;
 } ek_call;
 
-/* Proves that the kernel stays inside its tensors and scratch_bytes of scratch for any content. Constants can be read. */
+/* Proves that the kernel stays inside its tensors and scratch_bytes of scratch for any content.
+ * Constants can be read. */
 typedef ek_status (*ek_check_fn)(const ek_call *call, uint32_t *scratch_bytes);
 typedef void (*ek_run_fn)(const ek_call *call);
 
@@ -93,7 +94,8 @@ static inline int ek_call_is(const ek_call *call, uint32_t inputs, uint32_t outp
     return inputs == 0 || call->tensors[0].type == EK_S8;
 }
 
-/* True if q is a constant int32 [n, 3] of bias, multiplier, shift, with each multiplier and shift in range. */
+/* True if q is a constant int32 [n, 3] of bias, multiplier, shift, with each multiplier and shift
+ * in range. */
 static inline int ek_requant_rows_ok(const ek_tensor *q, uint32_t n) {
     if (q->type != EK_S32 || q->constant == 0 || q->rank != 2 || q->dims[0] != n ||
         q->dims[1] != 3) {
@@ -108,8 +110,9 @@ static inline int ek_requant_rows_ok(const ek_tensor *q, uint32_t n) {
     return 1;
 }
 
-/* True if the coordinates of a sliding window over y [N, OH, OW, C] fit 31 bits. Params from stride: stride_h, stride_w,
- * dilation_h, dilation_w (each 1 .. 4,096); from pad: pad_top, pad_left. */
+/* True if the coordinates of a sliding window over y [N, OH, OW, C] fit 31 bits. Params from
+ * stride: stride_h, stride_w, dilation_h, dilation_w (each 1 .. 4,096); from pad: pad_top,
+ * pad_left. */
 static inline int ek_window_ok(const ek_call *call, const ek_tensor *y, uint32_t kernel_h,
                                uint32_t kernel_w, uint32_t stride, uint32_t pad) {
     const uint32_t kernel[2] = {kernel_h, kernel_w};
@@ -123,8 +126,8 @@ static inline int ek_window_ok(const ek_call *call, const ek_tensor *y, uint32_t
     return 1;
 }
 
-#define X(id, number, name, in_place)                                                              \
-    ek_status ek_##name##_s8_check(const ek_call *call, uint32_t *scratch_bytes);                  \
+#define X(id, number, name, in_place)                                             \
+    ek_status ek_##name##_s8_check(const ek_call *call, uint32_t *scratch_bytes); \
     void ek_##name##_s8(const ek_call *call);
 #include "ek_ops.def"
 #undef X

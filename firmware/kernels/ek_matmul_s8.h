@@ -18,7 +18,8 @@ typedef struct ek_matmul {
     int32_t rounding; /* EK_ROUND_DOUBLE or EK_ROUND_SINGLE */
 } ek_matmul;
 
-/* x: [rows, k], y: [rows, n]. Biases contain the input offset: bias - x_zero_point * sum(weights). */
+/* x: [rows, k], y: [rows, n]. Biases contain the input offset: bias - x_zero_point * sum(weights).
+ */
 void ek_matmul_s8(const ek_matmul *m, const int8_t *x, uint32_t rows, int8_t *y);
 
 #endif

@@ -1,6 +1,6 @@
 /* y[i0, i1, ..] = x[begin + i * stride, ..]; x and y have the same rank.
- * Params: begin, 6 values, then stride, 6 values, not 0, of which the first rank count. Scratch: none.
- * Twin: edgekit/ops/layout.py, STRIDED_SLICE. */
+ * Params: begin, 6 values, then stride, 6 values, not 0, of which the first rank count. Scratch:
+ * none. Twin: edgekit/ops/layout.py, STRIDED_SLICE. */
 #include "ek_kernel.h"
 
 enum { BEGIN, STRIDE = EK_MAX_RANK, PARAMS = 2 * EK_MAX_RANK };

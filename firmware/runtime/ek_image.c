@@ -90,8 +90,8 @@ static ek_status prove_tensors(ek_image *image, section plan) {
     image->input = ek_get_u32(plan.data + 12);
     image->output = ek_get_u32(plan.data + 16);
     const uint32_t dim_count = ek_get_u32(plan.data + 8);
-    const uint64_t needed = EK_PLAN_HEADER_BYTES +
-                            (uint64_t)EK_TENSOR_BYTES * image->tensor_count + 4 * (uint64_t)dim_count;
+    const uint64_t needed = EK_PLAN_HEADER_BYTES + (uint64_t)EK_TENSOR_BYTES * image->tensor_count +
+                            4 * (uint64_t)dim_count;
     if (needed > plan.bytes) {
         return EK_ERR_TRUNCATED;
     }
@@ -131,7 +131,8 @@ static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
     return a < b + b_bytes && b < a + a_bytes;
 }
 
-/* Outputs and scratch may lie on nothing else, except an output exactly on an input where the kernel allows it. */
+/* Outputs and scratch may lie on nothing else, except an output exactly on an input where the
+ * kernel allows it. */
 static ek_status prove_places(const ek_image *image, uint32_t node, const ek_call *call,
                               const ek_op *op, uint32_t scratch_bytes) {
     const uint32_t scratch = ek_node_scratch(image, node);

@@ -18,7 +18,8 @@ static const uint8_t *word_entry(const ek_image *image, uint32_t word) {
 
 void ek_tensor_resolve(const ek_image *image, uint32_t id, uint8_t *arena, ek_tensor *tensor) {
     const uint8_t *entry = tensor_entry(image, id);
-    const uint8_t *dims = tensor_entry(image, image->tensor_count) + 4 * (size_t)ek_get_u32(entry + 12);
+    const uint8_t *dims =
+        tensor_entry(image, image->tensor_count) + 4 * (size_t)ek_get_u32(entry + 12);
     const uint32_t offset = ek_get_u32(entry + 8);
     tensor->type = entry[0];
     tensor->rank = entry[1];

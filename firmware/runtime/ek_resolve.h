@@ -6,8 +6,8 @@
 #include "ek_kernel.h"
 #include "ek_op_table.h"
 
-/* One entry of the tensor table; ids and dimensions must be proven, as ek_image_open does before it calls this.
- * arena: NULL leaves activations without address. */
+/* One entry of the tensor table; ids and dimensions must be proven, as ek_image_open does before it
+ * calls this. arena: NULL leaves activations without address. */
 void ek_tensor_resolve(const ek_image *image, uint32_t id, uint8_t *arena, ek_tensor *tensor);
 
 /* Offset of a tensor in the arena or in the weights. */

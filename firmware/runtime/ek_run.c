@@ -70,8 +70,8 @@ ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_by
                 }
             }
         }
-        ek_status status = run_nodes(image, arena, arena_bytes, (const int8_t *)p,
-                                     image->node_count, NULL, NULL);
+        ek_status status =
+            run_nodes(image, arena, arena_bytes, (const int8_t *)p, image->node_count, NULL, NULL);
         if (status != EK_OK) {
             return status;
         }

@@ -2,8 +2,8 @@
 
 const char *ek_status_text(ek_status status) {
     switch (status) {
-#define X(name, value, text)                                                                       \
-    case name:                                                                                     \
+#define X(name, value, text) \
+    case name:               \
         return text;
 #include "ek_status.def"
 #undef X
