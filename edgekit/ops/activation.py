@@ -1,4 +1,4 @@
-"""Functions of one int8: each becomes a table of 256 values, computed as LiteRT's reference computes it."""
+"""Functions of one int8: each becomes a table of 256 values, as LiteRT's reference has them."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def float_table(x: Quantized, y: Quantized, function: Callable[[float], float]) 
     return _table(value)
 
 
-def _rescale(x: Quantized, y: Quantized, low: int, high: int) -> Table:
-    """X on the scale of y, clamped to [low, high]."""
-    multiplier, shift = quantize_multiplier(x[0] / y[0])
+def _rescale(x: Quantized, y: Quantized, ratio: float, low: int, high: int) -> Table:
+    """Return the table of x times ratio, clamped to [low, high]."""
+    multiplier, shift = quantize_multiplier(ratio)
 
     def value(stored: int) -> int:
         scaled = y[1] + multiply(stored - x[1], multiplier, shift, Rounding.DOUBLE)
@@ -104,7 +104,7 @@ def _high_mul_16(a: int, b: int) -> int:
 
 
 def _hard_swish(x: Quantized, y: Quantized) -> Table:
-    """Source: tensorflow/lite/kernels/internal/reference/hard_swish.h and activations.cc, HardSwishPrepare."""
+    """Source: tensorflow/lite/kernels/internal/reference/hard_swish.h, HardSwishPrepare."""
     hires = np.float32(np.float32(1 / 128) * np.float32(x[0]))
     relu_scale = np.float32(np.float32(3) / np.float32(32768))
     y_multiplier, y_shift = quantize_multiplier(float(hires / np.float32(y[0])))
@@ -134,9 +134,10 @@ def _hard_swish(x: Quantized, y: Quantized) -> Table:
 
 
 def _leaky_relu(x: Quantized, y: Quantized, alpha: float) -> Table:
-    """Source: tensorflow/lite/kernels/internal/reference/leaky_relu.h, QuantizeLeakyRelu."""
-    identity = quantize_multiplier(x[0] / y[0])
-    sloped = quantize_multiplier(x[0] * abs(alpha) / y[0])
+    """Source: tensorflow/lite/kernels/internal/reference/leaky_relu.h, LeakyReluPrepare."""
+    x_scale, y_scale = np.float32(x[0]), np.float32(y[0])
+    identity = quantize_multiplier(float(x_scale / y_scale))
+    sloped = quantize_multiplier(float(x_scale * np.float32(abs(alpha)) / y_scale))
     sign = -1 if alpha < 0 else 1
 
     def value(stored: int) -> int:
@@ -151,7 +152,8 @@ def _leaky_relu(x: Quantized, y: Quantized, alpha: float) -> Table:
 def gelu(value: float, approximate: bool) -> float:
     """Gaussian error linear unit of one float32.
 
-    Source: tensorflow/lite/kernels/internal/reference/gelu.h, GeluTransform and GeluTransformApproximate.
+    Source: tensorflow/lite/kernels/internal/reference/gelu.h, GeluTransform and
+    GeluTransformApproximate.
     """
     if approximate:
         x = np.float32(value)
@@ -167,9 +169,12 @@ def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
     if node.op == "TANH":
         return _saturating(x, fixed.tanh, 7, 0)
     if node.op in ("RELU", "RELU6", "RELU_N1_TO_1"):
-        return _rescale(x, y, *activation_range(node, node.op, *y))
+        # Source: tensorflow/lite/kernels/activations.cc, ReluPrepare: in float32.
+        ratio = float(np.float32(x[0]) / np.float32(y[0]))
+        return _rescale(x, y, ratio, *activation_range(node, node.op, *y))
     if node.op == "QUANTIZE":
-        return _rescale(x, y, -128, 127)
+        # Source: tensorflow/lite/kernels/quantize.cc, Prepare: in float64.
+        return _rescale(x, y, x[0] / y[0], -128, 127)
     if node.op == "HARD_SWISH":
         return _hard_swish(x, y)
     if node.op == "LEAKY_RELU":

@@ -23,7 +23,7 @@ class Kernel:
         name: Name of the operator; the C file is `firmware/kernels/ek_<name>_s8.c`.
         number: Id in the container.
         revision: Raised when the meaning of its parameters changes.
-        params: Names of its int32 parameters in the order of the container; (name, n) is a tuple of n.
+        params: Names of its int32 parameters in the order of the container; (name, n): n of them.
         in_place: True if the output may lie exactly on an input.
         check: Raises GraphError unless the shapes of a node fit.
         macs: Multiply-accumulates of a node.

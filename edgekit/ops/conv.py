@@ -86,7 +86,7 @@ def bias_of(builder: Builder, node: Node, channels: int) -> NDArray[np.int64]:
 def fold_offset(
     bias: NDArray[np.int64], weight_sums: NDArray[np.int64], zero: int
 ) -> NDArray[np.int32]:
-    """Return bias - zero * sum of weights, wrapped to int32: the kernels then multiply x as it is stored."""
+    """Return bias - zero * sum of weights, wrapped to int32: kernels multiply x as it is stored."""
     folded = (bias - zero * weight_sums + 2**31) % 2**32 - 2**31
     return folded.astype(np.int32)
 

@@ -75,7 +75,7 @@ def lower_add(builder: Builder, node: Node) -> None:
 
 
 def lower_sub(builder: Builder, node: Node) -> None:
-    """SUB: ADD with the second operand negated; all its roundings are symmetric or of the same product."""
+    """SUB: ADD with the second operand negated; its roundings are symmetric or of one product."""
     _lower_sum(builder, node, -1)
 
 
@@ -83,7 +83,9 @@ def lower_mul(builder: Builder, node: Node) -> None:
     """MUL."""
     a, b, y, inputs = _operands(builder, node)
     y_scale, y_zero = int8_quant(node, y)
-    real = float(int8_quant(node, a)[0]) * int8_quant(node, b)[0] / y_scale
+    # Source: tensorflow/lite/kernels/mul.cc, Prepare: in float32.
+    product = np.float32(int8_quant(node, a)[0]) * np.float32(int8_quant(node, b)[0])
+    real = float(product / np.float32(y_scale))
     multiplier, shift = quantize_multiplier(real)
     low, high = activation_range(node, str(node.attrs["activation"]), y_scale, y_zero)
     builder.emit(

@@ -22,7 +22,7 @@ class Rounding(IntEnum):
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """Split a factor into a mantissa in [2**30, 2**31 - 1] and a power of two; 0 where it is too small.
+    """Split a factor into a mantissa in [2**30, 2**31 - 1] and a power of two; 0 if too small.
 
     Raises:
         QuantizationError: If the factor is negative, not finite or at least 2**31.

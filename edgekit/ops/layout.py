@@ -1,4 +1,4 @@
-"""Operators that only move bytes: RESHAPE and its like, TRANSPOSE, CONCATENATION, PAD, STRIDED_SLICE, SLICE, SPLIT."""
+"""Operators that only move bytes: RESHAPE and its like, TRANSPOSE, CONCATENATION, PAD, slices."""
 
 from __future__ import annotations
 
@@ -147,7 +147,8 @@ def _emit_slice(
 def lower_strided_slice(builder: Builder, node: Node) -> None:
     """STRIDED_SLICE without ellipsis and new axes.
 
-    Source: tensorflow/lite/kernels/internal/strided_slice_logic.h, StridedSliceStartForAxis and EndForAxis.
+    Source: tensorflow/lite/kernels/internal/strided_slice_logic.h,
+    StridedSliceStartForAxis and StridedSliceEndForAxis.
     """
     x = operand(builder, node, 0)
     begins, ends, strides = (indices(node, operand(builder, node, i)) for i in (1, 2, 3))
