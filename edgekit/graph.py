@@ -1,8 +1,9 @@
 """Graph: the one representation of a model, from the reader to the device.
 
-A graph is frozen; a pass is a function `Graph -> Graph`, and `verify` runs after each. Two vocabularies of operators use
-it: the source operators of `.tflite` (upper case, `CONV_2D`) and the kernels that the C runtime executes (lower case,
-`conv_2d`). `edgekit.ops` lowers the first to the second.
+A graph is frozen; a pass is a function `Graph -> Graph`, and `verify` runs after each. Two
+vocabularies of operators use it: the source operators of `.tflite` (upper case, `CONV_2D`) and the
+kernels that the C runtime executes (lower case, `conv_2d`). `edgekit.ops` lowers the first to
+the second.
 """
 
 from __future__ import annotations
@@ -135,8 +136,9 @@ class Graph:
 def verify(graph: Graph) -> Graph:
     """Check the rules of a graph and return it.
 
-    Ids are in range, every tensor is written once and before it is read, constants and inputs are not written, data has
-    the shape and type that its tensor states, quantization has as many scales as it needs.
+    Ids are in range, every tensor is written once and before it is read, constants and inputs are
+    not written, data has the shape and type that its tensor states, quantization has as many
+    scales as it needs.
 
     Raises:
         GraphError: If a rule is broken; the text names the node or tensor.

@@ -1,4 +1,4 @@
-"""Write small .tflite files with the schema's own builder, and run LiteRT's reference kernels on them."""
+"""Write small .tflite files with the schema's own builder, and run LiteRT's kernels on them."""
 
 from __future__ import annotations
 

@@ -342,7 +342,7 @@ def concatenation(rng: Random) -> Model:
 def pad(rng: Random) -> Model:
     model, x, shape, quant = _shaped(rng, int(rng.integers(1, 5)))
     widths = rng.integers(0, 4, (len(shape), 2), dtype=np.int32)
-    y = model.add(T(tuple(int(n + a + b) for n, (a, b) in zip(shape, widths)), *quant))
+    y = model.add(T(tuple(int(n + a + b) for n, (a, b) in zip(shape, widths, strict=True)), *quant))
     table = model.add(T(widths.shape, data=widths, dtype="int32"))
     model.op("PAD", [x, table], [y])
     model.inputs, model.outputs = [x], [y]
@@ -352,9 +352,9 @@ def pad(rng: Random) -> Model:
 def slice_(rng: Random) -> Model:
     model, x, shape, quant = _shaped(rng, int(rng.integers(1, 5)))
     begin = [int(rng.integers(0, n)) for n in shape]
-    size = [int(rng.integers(1, n - b + 1)) for n, b in zip(shape, begin)]
+    size = [int(rng.integers(1, n - b + 1)) for n, b in zip(shape, begin, strict=True)]
     y = model.add(T(tuple(size), *quant))
-    given = [-1 if b + s == n else s for n, b, s in zip(shape, begin, size)]
+    given = [-1 if b + s == n else s for n, b, s in zip(shape, begin, size, strict=True)]
     model.op("SLICE", [x, _constant(model, begin), _constant(model, given)], [y])
     model.inputs, model.outputs = [x], [y]
     return model

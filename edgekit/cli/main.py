@@ -45,6 +45,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("profile", "profile", "profile", "Count the instructions of a model, layer by layer."),
     Command("registry", "registry", "registry_app", "Ask what models, boards and devices are."),
     Command("fleet", "fleet", "fleet_app", "Start a fleet, add devices, see their state."),
+    Command("demo", "demo", "demo", "Run the whole loop on this machine."),
 )
 
 

@@ -107,7 +107,8 @@ def compile_tflite(
         data_license: Of its training data.
         features: Preprocessing; None: the raw bytes are the int8 input.
         head: True to make the last dense layer trainable, or the name of one.
-        raw_golden: uint8 [N, ...], raw inputs for golden vectors; None draws four with a fixed seed. As many are
+        raw_golden: uint8 [N, ...], raw inputs for golden vectors; None draws four with a fixed
+            seed. As many are
             stored as fit in the larger of 8 kB and 5 % of the image, at least one, at most four.
         rounding: "litert", or "tflm" for dense layers as TensorFlow Lite Micro computes them.
 
@@ -277,11 +278,12 @@ def replace_head(
         version: Of the new model.
         weights: float32 [k, h].
         bias: float32 [k].
-        calibration: int8 [N, h], features of some inputs; the range of the new logits is taken from them.
+        calibration: int8 [N, h], features of some inputs; the range of the new logits is
+            taken from them.
 
     Raises:
-        RefusedError: If the image has no head, shapes differ, a value is not finite, or what follows the head does
-            not allow another output scale.
+        RefusedError: If the image has no head, shapes differ, a value is not finite, or what
+            follows the head does not allow another output scale.
         QuantizationError: If bias or weights leave the range of int8 quantization.
     """
     old = read_image(image)

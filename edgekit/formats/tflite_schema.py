@@ -1,4 +1,4 @@
-"""What of the `.tflite` schema edgekit reads: numbers of types and operators, and the options of operators.
+"""What edgekit reads of the `.tflite` schema: numbers of types, operators and their options.
 
 Source: tensorflow/compiler/mlir/lite/schema/schema.fbs, version 3a.
 """
@@ -43,7 +43,7 @@ DILATE STABLEHLO_RNG_BIT_GENERATOR REDUCE_WINDOW STABLEHLO_COMPOSITE STABLEHLO_S
 STABLEHLO_CBRT STABLEHLO_CASE
 """.split()
 )
-"""Names of `BuiltinOperator`, in order from 0; CUSTOM is 32 and PLACEHOLDER_FOR_GREATER_OP_CODES 127."""
+"""Names of `BuiltinOperator`, from 0; CUSTOM is 32, PLACEHOLDER_FOR_GREATER_OP_CODES 127."""
 
 TYPES: dict[int, DType] = {
     0: DType.FLOAT32,

@@ -63,8 +63,8 @@ def scratch_bytes(graph: Graph, node: Node) -> int:
 def _share(graph: Graph) -> tuple[list[_Buffer], list[int]]:
     """Return the buffers of the activations, and the buffer of each tensor (-1 for constants).
 
-    A copy always shares the buffer of its input: both only read from then on. Another kernel that works in place shares
-    it if nobody reads the buffer later.
+    A copy always shares the buffer of its input: both only read from then on. Another
+    kernel that works in place shares it if nobody reads the buffer later.
     """
     last_read = [-1] * len(graph.tensors)
     for position, node in enumerate(graph.nodes):
@@ -132,9 +132,10 @@ _ORDERS: tuple[Callable[[_Buffer], tuple[int, ...]], ...] = (
 
 
 def plan_memory(graph: Graph) -> Plan:
-    """Place activations and scratch greedily, largest first and in three other orders; the smallest arena wins.
+    """Place activations and scratch greedily, in four orders; the smallest arena wins.
 
-    Source: Pisarchyk, Lee: Efficient memory management for deep neural net inference, arXiv 2001.03288, section 4.
+    Source: Pisarchyk, Lee: Efficient memory management for deep neural net inference, arXiv
+    2001.03288, section 4.
     """
     buffers, group = _share(graph)
     scratch_of: list[_Buffer | None] = []

@@ -60,7 +60,7 @@ def build_host_library(out: Path) -> Path:
 
 @functools.cache
 def host_library() -> ctypes.CDLL:
-    """Return the library: the one of the package, else one built now and kept by the hash of its sources.
+    """Return the library: the one of the package, else one built now and kept by source hash.
 
     Raises:
         ToolError: If it cannot be built or loaded.
