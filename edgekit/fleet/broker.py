@@ -166,11 +166,12 @@ class PrivateBroker:
     def stop(self) -> None:
         """End the process and remove its files."""
         self._stopping.set()
-        process = self._process
-        if process is not None:
-            stop(process)
-        if self._keeper.is_alive():
-            self._keeper.join()
+        while True:  # the keeper may just be starting another one
+            if (process := self._process) is not None:
+                stop(process)
+            if not self._keeper.is_alive():
+                break
+            self._keeper.join(0.05)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -23,7 +23,7 @@ _GUARD = (
 
 
 def start_guarded(command: Sequence[str], *, parent: int, log: Path) -> subprocess.Popen[bytes]:
-    """Start a program that dies with the thread that calls this.
+    """Start a program that dies with the thread that calls this, but not from its Ctrl-C.
 
     Args:
         command: Path of the program and its arguments.
@@ -36,6 +36,7 @@ def start_guarded(command: Sequence[str], *, parent: int, log: Path) -> subproce
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 
