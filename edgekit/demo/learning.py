@@ -12,10 +12,10 @@ from edgekit.data.dataset import Part
 from edgekit.demo.console import Step
 from edgekit.demo.world import World
 from edgekit.federated.codecs import HeadWeights
+from edgekit.federated.orders import head_of_image
 from edgekit.federated.rounds import Phase, RunPlan, RunState
 from edgekit.formats.image import read_image
 from edgekit.runtime import Runner
-from edgekit.service.federated import head_of_image
 
 ROUNDS = 8
 EPOCHS = 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgekit.demo.console import Step
@@ -33,12 +33,14 @@ class DemoModel:
 
 def demo_jobs(folder: Path) -> tuple[TrainJob, ...]:
     """Say what is trained: version 1, a longer version 2, one on shuffled labels, and the base."""
-    return (
-        TrainJob(name=V1, run=folder / V1, epochs=25),
-        TrainJob(name=V2, run=folder / V2, epochs=40),
-        TrainJob(name=SHUFFLED, run=folder / SHUFFLED, epochs=4, shuffle_labels=True),
-        TrainJob(name=BASE, run=folder / BASE, epochs=25, leave_out=UNSEEN),
+    jobs = (
+        TrainJob(name=V1, run=folder, epochs=25),
+        TrainJob(name=V2, run=folder, epochs=50),
+        TrainJob(name=SHUFFLED, run=folder, epochs=12, shuffle_labels=True),
+        TrainJob(name=BASE, run=folder, epochs=25, leave_out=UNSEEN),
     )
+    # The hash keeps runs of another edgekit apart, so that they are neither resumed nor in the way.
+    return tuple(replace(job, run=folder / f"{job.name}-{job.hash()[:8]}") for job in jobs)
 
 
 def train_models(folder: Path, step: Step) -> dict[str, TrainResult]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgekit import share
 from edgekit.boards import load_board
 from edgekit.data.dataset import Dataset
 from edgekit.demo.board import Proof
@@ -30,8 +29,6 @@ from edgekit.formats.image import read_image
 from edgekit.journal import Event
 from edgekit.link.status import Status
 
-__all__ = ["make_report"]
-
 TARGET_FEDERATED = 0.85
 
 
@@ -51,7 +48,10 @@ def make_report(
         title="edgekit demo",
         subtitle=f"handwritten digits, a vision transformer of {model.trained.parameters:,}"
         f" parameters on {BOARD}",
-        summary=tuple(SummaryRow(name, found, asked, ok=True) for name, found, asked in summary),
+        summary=tuple(
+            SummaryRow(name, found, asked, ok=True if asked else None)
+            for name, found, asked in summary
+        ),
         accuracies=_accuracies(model, proof, len(data.test)),
         confusion=Confusion(
             labels=data.label_names,
@@ -167,8 +167,3 @@ def _tell(event: Event) -> tuple[str, str, bool | None] | None:
             return "server", f"round {body['round']}: {body['accepted']} updates", True
         case _:
             return None
-
-
-def report_path() -> str:
-    """Where the demo leaves its page, relative to where it was started."""
-    return str(share.cache_dir() / "demo" / "report.html")
