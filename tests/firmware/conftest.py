@@ -1,4 +1,4 @@
-"""C programs of these tests: compiled with sanitizers and warnings as errors, objects kept between runs."""
+"""C programs of these tests, compiled with sanitizers and with warnings as errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway and server in one, for one agent: it answers in the test's own thread, and can be unkind."""
+"""A gateway and server in one, for one agent: runs in the test's thread and can be unkind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent as a process: claiming, updates, refusals, power cuts, federated rounds, hostile frames."""
+"""The agent as a process: claims, updates, refusals, cuts, federated rounds, hostile frames."""
 
 from __future__ import annotations
 
@@ -401,7 +401,7 @@ def _task(server: LoneServer, head: HeadWeights, round_: int, **changes: object)
 
 @pytest.mark.parametrize("count", [1, 250, 1_100], ids=["one", "cached", "larger than the cache"])
 def test_federated_rounds_equal_the_host(agent: Agent, server: LoneServer, count: int) -> None:
-    """Two rounds: the update's bytes are those of the same training on the host, losses included."""
+    """Two rounds: the update is byte for byte what the host trains, losses included."""
     image = tiny_image()
     raw, labels = labelled_samples(count, seed=3)
     agent.put_image(image)

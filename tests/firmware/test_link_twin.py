@@ -115,7 +115,7 @@ def test_seal_from_device_opens_on_server(twin: Twin) -> None:
 
 
 def test_seal_from_server_opens_on_device_once(twin: Twin) -> None:
-    """The right counter opens; an old one, another boot, a flipped bit and a mirrored frame do not."""
+    """The right counter opens; an old one, another boot, a flip and a mirrored frame do not."""
     counter = (9 << 32) + 42
     kind = FrameType.CHUNK
 

@@ -1,4 +1,4 @@
-"""No power cut bricks: each flash operation is cut before, after and in its middle, then once more."""
+"""No power cut bricks: every flash operation is cut before, after and inside, then once more."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def _source(seed: int) -> tuple[Graph, np.ndarray, np.ndarray]:
     for number, (columns, rows, activation) in enumerate(sizes):
         weights = generator.integers(-127, 128, (rows, columns)).astype(np.int8)
         bias = generator.integers(-500, 500, rows).astype(np.int32)
-        scale = 0.01
+        scale = 0.002
         source = len(tensors) - 1 if number else 0
         x_scale = tensors[source].quant.scale  # type: ignore[union-attr]
         y_scale = x_scale * scale * 73 * float(np.sqrt(columns)) / 2
