@@ -41,7 +41,8 @@ class LoneServer:
         requests: Every chunk request heard.
     """
 
-    def __init__(self, *, seed: int = 1) -> None:
+    def __init__(self, *, seed: int = 1, gateway_host: str = "127.0.0.1") -> None:
+        self._gateway_host = gateway_host
         self.token: Token = new_token()
         self.claim: Claim | None = None
         self.claims = 0
@@ -73,7 +74,7 @@ class LoneServer:
         """The page of the agent."""
         return Provision(
             device=DEVICE,
-            gateway_host="127.0.0.1",
+            gateway_host=self._gateway_host,
             gateway_port=self._socket.getsockname()[1],
             token_id=self.token.id,
             token_secret=self.token.secret,
