@@ -45,6 +45,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("profile", "profile", "profile", "Count the instructions of a model, layer by layer."),
     Command("registry", "registry", "registry_app", "Ask what models, boards and devices are."),
     Command("fleet", "fleet", "fleet_app", "Start a fleet, add devices, see their state."),
+    Command("update", "update", "update_app", "Check, sign and publish models."),
+    Command("rollout", "rollout", "rollout_app", "Bring a release to the fleet in waves."),
+    Command("federate", "federate", "federate_app", "Learn together without moving samples."),
     Command("demo", "demo", "demo", "Run the whole loop on this machine."),
 )
 

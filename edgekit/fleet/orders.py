@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from edgekit.errors import RefusedError, StoreError
+from edgekit.errors import ConfigError, RefusedError, StoreError
 from edgekit.fleet.devices import DeviceView
 from edgekit.fleet.releases import Release, releases
 from edgekit.fleet.rollouts import (
@@ -24,7 +25,9 @@ from edgekit.fleet.rollouts import (
     make_plan,
     start,
 )
+from edgekit.fleet.store import FleetStore
 from edgekit.journal import Event, Journal
+from edgekit.link.messages import Reported
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,35 @@ def member_of(view: DeviceView) -> Member:
     """Take from a device's view what a rollout asks."""
     kernels = None if view.reported is None else view.reported.kernel_set_hash
     return Member(view.board, view.claimed, view.revoked, kernels)
+
+
+def members_of(store: FleetStore) -> dict[str, Member]:
+    """Take from a fleet's store what a rollout asks of each device."""
+    found: dict[str, Member] = {}
+    for record in store.devices():
+        said = None if record.reported is None else Reported.decode(record.reported)
+        found[record.device] = Member(
+            board=record.board,
+            claimed=record.claim is not None,
+            revoked=record.revoked,
+            kernel_set_hash=None if said is None else said.kernel_set_hash,
+        )
+    return found
+
+
+def open_journal(root: Path) -> Journal:
+    """Open the journal of a project that has one.
+
+    Args:
+        root: The project's `.edgekit` folder.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    path = root / "journal.db"
+    if not path.exists():
+        raise ConfigError(f"{path} is not there; 'edgekit fleet up' makes it")
+    return Journal.open(path)
 
 
 def begin(

@@ -128,6 +128,12 @@ def publish(
             gate.refuse(f"golden vectors do not hold on this host: {exc}", cause=exc)
     reached: float | None = None
     if acceptance is not None:
+        given = acceptance.raw[0].size
+        if given != runner.raw_bytes:
+            gate.refuse(
+                f"samples of the acceptance set have {given} bytes, the model reads"
+                f" {runner.raw_bytes}"
+            )
         reached = accuracy(runner, acceptance.raw, acceptance.labels)
         if reached < acceptance.min_accuracy:
             hits = round(reached * len(acceptance.labels))

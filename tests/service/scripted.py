@@ -75,7 +75,9 @@ class ScriptedDevice:
         release_key: bytes,
         judge: Verdict = accept,
         learn: Learn | None = None,
+        kernels: bytes = b"\x11" * 8,
     ) -> None:
+        self.kernels = kernels
         self.peer, self.judge, self.learn = peer, judge, learn
         self.release_key = release_key
         self.image: bytes | None = None
@@ -98,7 +100,7 @@ class ScriptedDevice:
     def report(self) -> None:
         active = None if self.image is None else hashlib.blake2b(self.image, digest_size=32)
         self.peer.report(
-            kernel_set_hash=b"\x11" * 8,
+            kernel_set_hash=self.kernels,
             active_image=None if active is None else active.digest(),
             counter=self.counter,
             update=self.update,

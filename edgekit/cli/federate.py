@@ -1,0 +1,202 @@
+"""`edgekit federate`: let the devices of a fleet train the head of their model together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from edgekit.federated.rounds import RoundRow, RunState
+    from edgekit.journal import Journal
+
+federate_app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Learn together without moving samples."
+)
+
+_PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
+_JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+
+
+@federate_app.command("run")
+def run(
+    image: str = typer.Argument(..., help="Image id, or its beginning, of a published release."),
+    devices: list[str] = typer.Option(
+        [], "--device", help="Only this device; may be repeated. Default: all that run the image."
+    ),
+    strategy: str = typer.Option("fedavg", "--strategy", help="fedavg, median or trimmed_mean."),
+    rounds: int = typer.Option(5, "--rounds", min=1),
+    epochs: int = typer.Option(1, "--epochs", min=1, help="Of each device per round."),
+    rate: float = typer.Option(0.02, "--rate", min=0, help="Learning rate on the devices."),
+    decay: float = typer.Option(0.0, "--decay", min=0, help="L2 decay on the devices."),
+    deadline_s: float = typer.Option(120.0, "--deadline-s", help="When a round closes."),
+    min_updates: int = typer.Option(1, "--min-updates", min=1, help="Fewer change nothing."),
+    out: Path | None = typer.Option(None, "--out", help="Write the final head object here."),
+    project: Path = _PROJECT,
+    as_json: bool = _JSON,
+) -> None:
+    """Run federated rounds on the devices of a running fleet, and wait for the end.
+
+    The run goes on when this command is interrupted; 'edgekit federate abort' ends it.
+
+    Example: edgekit federate run 3f9a --rounds 5 --epochs 2 --out head.bin
+    """
+    from edgekit.errors import ConfigError, RefusedError
+    from edgekit.federated.orders import begin, head_of_image, run_states
+    from edgekit.federated.rounds import RunPlan
+    from edgekit.fleet.broker import running_broker
+    from edgekit.fleet.orders import open_journal
+
+    root = project / ".edgekit"
+    if running_broker(root) is None:
+        raise ConfigError("fleet is not running; 'edgekit fleet up' starts it")
+    with open_journal(root) as journal:
+        image_id, blob = _release(journal, image)
+        claimed, running = _devices(root, image_id)
+        states = run_states(journal)
+        try:
+            plan = RunPlan(
+                run=max(states, default=0) + 1,
+                base_image=image_id,
+                strategy=strategy,
+                rounds=rounds,
+                devices=tuple(devices or running),
+                epochs=epochs,
+                rate=rate,
+                decay=decay,
+                deadline_s=deadline_s,
+                min_updates=min_updates,
+            )
+        except ValueError as exc:
+            raise RefusedError(str(exc)) from exc
+        head = head_of_image(journal.blob(blob))
+        fact = begin(plan, head, claimed=claimed, states=states)
+        journal.append(fact.kind, str(plan.run), fact.body, actor="cli", blob=fact.blob)
+        state = _follow(journal, plan.run, quiet=as_json)
+    if out is not None:
+        out.write_bytes(state.head.encode())
+    _show(state, as_json=as_json)
+
+
+@federate_app.command("status")
+def status(
+    run: int = typer.Argument(0, help="Number of the run; default the newest."),
+    project: Path = _PROJECT,
+    as_json: bool = _JSON,
+) -> None:
+    """Show how far a run is, round by round.
+
+    Example: edgekit federate status
+    """
+    _show(_find(project, run), as_json=as_json)
+
+
+@federate_app.command("abort")
+def abort(
+    run: int = typer.Argument(..., help="Number of the run."),
+    reason: str = typer.Option("by hand", "--reason", help="Why; kept in the journal."),
+    project: Path = _PROJECT,
+) -> None:
+    """End a run; what it has learned so far stays.
+
+    Example: edgekit federate abort 3 --reason enough
+    """
+    from edgekit.federated import orders
+    from edgekit.fleet.orders import open_journal
+
+    fact = orders.abort(_find(project, run), reason)
+    with open_journal(project / ".edgekit") as journal:
+        journal.append(fact.kind, str(run), fact.body, actor="cli", blob=fact.blob)
+    print(f"run {run} is finished: {fact.body['reason']}")
+
+
+def _find(project: Path, run: int) -> RunState:
+    from edgekit.errors import RefusedError
+    from edgekit.federated.orders import run_states, unknown_run
+    from edgekit.fleet.orders import open_journal
+
+    with open_journal(project / ".edgekit") as journal:
+        states = run_states(journal)
+    if not run and not states:
+        raise RefusedError("there is no run yet; 'edgekit federate run' makes one")
+    number = run or list(states)[-1]
+    if number not in states:
+        raise unknown_run(number, states)
+    return states[number]
+
+
+def _release(journal: Journal, image: str) -> tuple[str, str]:
+    """Return id and blob of a released image, whatever its device class."""
+    from edgekit.errors import RefusedError
+    from edgekit.fleet.releases import releases
+
+    found = {r.image_id: r.blob for r in releases(journal) if r.image_id.startswith(image)}
+    if len(found) != 1:
+        raise RefusedError(f"image id {image} fits {len(found)} released images, expected one")
+    return next(iter(found.items()))
+
+
+def _devices(root: Path, image_id: str) -> tuple[set[str], list[str]]:
+    """Return all claimed devices, and in order those that run an image."""
+    from edgekit.fleet.store import FleetStore
+    from edgekit.link.messages import Reported
+
+    claimed, running = set(), []
+    with FleetStore.open(root) as store:
+        for record in store.devices():
+            if record.claim is None or record.revoked:
+                continue
+            claimed.add(record.device)
+            said = None if record.reported is None else Reported.decode(record.reported)
+            if said is not None and said.active_image == bytes.fromhex(image_id):
+                running.append(record.device)
+    return claimed, running
+
+
+def _follow(journal: Journal, run: int, *, quiet: bool) -> RunState:
+    import time
+
+    from edgekit.federated.orders import run_states
+    from edgekit.federated.rounds import Phase
+
+    told = 0
+    while True:
+        state = run_states(journal)[run]
+        if not quiet:
+            for row in state.table[told:]:
+                print(_line(row), flush=True)
+        told = len(state.table)
+        if state.phase is Phase.FINISHED:
+            return state
+        time.sleep(0.5)
+
+
+def _line(row: RoundRow) -> str:
+    loss = "" if row.loss_last is None else f", loss {row.loss_first:.4f} -> {row.loss_last:.4f}"
+    measured = "" if row.accuracy is None else f", accuracy {row.accuracy:.1%}"
+    text = (
+        f"round {row.round}: {row.accepted} updates, {len(row.rejected)} rejected,"
+        f" {len(row.silent)} silent in {row.seconds:.1f} s{loss}{measured}"
+    )
+    return "\n  ".join([text, *(f"{device}: {reason}" for device, reason in row.rejected)])
+
+
+def _show(state: RunState, *, as_json: bool) -> None:
+    from edgekit.federated.orders import run_body
+
+    if as_json:
+        print(json.dumps(run_body(state), indent=2))
+        return
+    plan = state.plan
+    reason = f": {state.reason}" if state.reason else ""
+    print(
+        f"run {plan.run} of {len(plan.devices)} devices, {plan.strategy}, round {state.round} of"
+        f" {plan.rounds}, is {state.phase.value}{reason}"
+    )
+    for row in state.table:
+        print(_line(row))
+    if state.collecting and state.missing:
+        print(f"no answer yet from {', '.join(state.missing)}")
+    print(f"head {state.head.hash.hex()}")
