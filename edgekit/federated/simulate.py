@@ -1,0 +1,107 @@
+"""Simulation of a run on this machine: the same rounds, with each client trained by the device's C.
+
+Mode "exact": the heads have the same bytes as those of devices that hold the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.federated.codecs import HeadWeights, Update, decode_head
+from edgekit.federated.rounds import (
+    OPENED,
+    ROUND_CLOSED,
+    ROUND_OPENED,
+    Fact,
+    Phase,
+    RunPlan,
+    RunState,
+    advance,
+    apply,
+    open_run,
+    receive,
+)
+from edgekit.runtime.head import HeadTrainer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Client:
+    """What one device holds, as its model sees it.
+
+    Attributes:
+        features: int8 `[N, h]`, the tensor that the head reads, in the order of the samples.
+        labels: Classes, `[N]`.
+        scale: Step of the features: x = (q - zero_point) * scale.
+    """
+
+    features: npt.NDArray[np.int8]
+    labels: npt.NDArray[np.integer]
+    scale: float
+    zero_point: int
+
+
+def train(client: Client, plan: RunPlan, round_: int, head: HeadWeights) -> Update:
+    """Return the update that a device with these samples would offer in a round.
+
+    Twin: firmware/learn/ek_exchange.c, ek_update_write
+    """
+    trainer = HeadTrainer(head.weights, head.bias)
+    losses = trainer.train(
+        client.features,
+        client.labels,
+        scale=client.scale,
+        zero_point=client.zero_point,
+        rate=plan.rate,
+        decay=plan.decay,
+        epochs=plan.epochs,
+    )
+    return Update(
+        run=plan.run,
+        round=round_,
+        samples=len(client.labels),
+        base_hash=head.hash,
+        loss_first=losses[0],
+        loss_last=losses[-1],
+        weights=trainer.weights - head.weights,
+        bias=trainer.bias - head.bias,
+    )
+
+
+def simulate(
+    plan: RunPlan,
+    head: HeadWeights,
+    clients: Mapping[str, Client],
+    *,
+    evaluate: Callable[[HeadWeights], float] | None = None,
+) -> RunState:
+    """Run all rounds of a plan; devices of the plan without a client stay silent.
+
+    Args:
+        evaluate: Accuracy of a head, 0 .. 1, for the table of rounds.
+    """
+    now_s = 0.0
+    first = open_run(plan, head)
+    state = apply(None, OPENED, first.body, time_s=now_s, blob=first.blob)
+
+    def take(fact: Fact) -> None:
+        nonlocal state
+        state = apply(state, fact.kind, fact.body, time_s=now_s, blob=fact.blob)
+
+    while state.phase is not Phase.FINISHED:
+        fact = advance(state, now_s)
+        if fact is None:  # somebody is silent
+            now_s += plan.deadline_s
+            continue
+        if fact.kind == ROUND_CLOSED and evaluate is not None and fact.blob is not None:
+            fact.body["accuracy"] = evaluate(decode_head(fact.blob))
+        take(fact)
+        if fact.kind == ROUND_OPENED:
+            for device in plan.devices:
+                if device in clients and state.collecting:
+                    update = train(clients[device], plan, state.round, state.head)
+                    take(receive(state, device, update.encode()))
+    return state

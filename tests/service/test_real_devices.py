@@ -1,0 +1,127 @@
+"""Rollout and federated run with the real agent: the firmware as Linux processes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from firmware.tiny_model import CLASSES, TABLE, labelled_samples, tiny_image
+from fleet.peer import wait_until
+
+from edgekit.boards import load_board
+from edgekit.export.mcu import build_firmware
+from edgekit.federated.orders import head_of_image
+from edgekit.federated.rounds import RunPlan
+from edgekit.federated.simulate import Client, simulate
+from edgekit.flash.flash_image import FlashImage, encode_samples
+from edgekit.flash.virtual import VirtualDevice
+from edgekit.fleet.manifests import release_key
+from edgekit.fleet.provision import Provision
+from edgekit.fleet.releases import publish
+from edgekit.fleet.rollouts import Limits, Phase
+from edgekit.formats.image import read_image
+from edgekit.ops import kernel_set
+from edgekit.runtime import Runner
+from edgekit.service.federated import FederatedDriver
+from edgekit.service.local import LocalFleet
+from edgekit.service.rollouts import RolloutDriver
+
+pytestmark = [pytest.mark.broker, pytest.mark.cc]
+
+HOST = load_board("host")
+OPS = kernel_set("vision")
+QUICK = Limits(deadline_s=30.0, soak_s=0.1)
+SAMPLES = {f"dev-{i}": labelled_samples(60 + 10 * i, seed=i) for i in range(3)}
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_firmware(HOST, ops=OPS, out=tmp_path_factory.mktemp("agent")).elf
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, agent: Path) -> Iterator[LocalFleet]:
+    """A fleet of three virtual devices, each with its own samples."""
+    with ExitStack() as stack:
+        fleet = stack.enter_context(LocalFleet(root=tmp_path, fleet="test", heartbeat_s=2))
+        for name, (raw, labels) in SAMPLES.items():
+            record = fleet.add_device(name, "host")
+            page = Provision(
+                device=name,
+                gateway_host="127.0.0.1",
+                gateway_port=fleet.gateway.port,
+                token_id=record.token.id,
+                token_secret=record.token.secret,
+                release_key=release_key(tmp_path / "keys").public,
+                entropy=secrets.token_bytes(32),
+            )
+            flash, samples = tmp_path / f"{name}.flash", tmp_path / f"{name}.samples"
+            FlashImage(flash, HOST).write_provision(page.encode())
+            samples.write_bytes(encode_samples(labels, raw))
+            device = VirtualDevice(agent, flash, samples=samples, log=tmp_path / f"{name}.log")
+            stack.enter_context(device)
+        server = fleet.server
+        wait_until(
+            lambda: all(v.reported for v in server.call(lambda: [*server.devices().values()]))
+        )
+        yield fleet
+
+
+def test_devices_update_refuse_and_learn_as_the_simulation_does(
+    fleet: LocalFleet, tmp_path: Path
+) -> None:
+    rollouts, runs = RolloutDriver(fleet.server), FederatedDriver(fleet.server)
+    journal, key = fleet.server.journal, release_key(tmp_path / "keys")
+
+    def release(image: bytes, *, skip: bool = False):  # type: ignore[no-untyped-def]
+        return publish(
+            image,
+            board=HOST,
+            kernel_ops=OPS,
+            journal=journal,
+            key=key,
+            now_s=time.time(),
+            unsafe_skip_golden=skip,
+        )
+
+    good = tiny_image()
+    state = rollouts.wait(rollouts.start(release(good), waves=(1,), limits=QUICK), 60)
+    assert state.phase is Phase.FINISHED, state.reason
+    bad = release(tiny_image(version="2", wrong_golden=True), skip=True)
+    state = rollouts.wait(rollouts.start(bad, waves=(1,), limits=QUICK), 60)
+    assert state.phase is Phase.HALTED
+    assert "1 refused, golden vector does not match (-14)" in state.reason
+    active = {v.reported.active_image for v in fleet.server.call(fleet.server.devices).values()}  # type: ignore[union-attr]
+    assert active == {read_image(good).id}
+
+    head, image = head_of_image(good), read_image(good)
+    assert image.head is not None
+    clients = {
+        name: Client(
+            Runner(good).features(TABLE[raw]), labels, image.head.scale, image.head.zero_point
+        )
+        for name, (raw, labels) in SAMPLES.items()
+    }
+    plan = RunPlan(
+        run=11,
+        base_image=image.id.hex(),
+        rounds=3,
+        devices=tuple(SAMPLES),
+        epochs=2,
+        rate=0.001,
+        deadline_s=60.0,
+    )
+    learned = runs.run(plan, head, timeout_s=90)
+    assert [row.accepted for row in learned.table] == [3, 3, 3], learned.table
+    assert learned.table[-1].loss_last < learned.table[0].loss_first  # type: ignore[operator]
+    assert learned.head.encode() == simulate(plan, head, clients).head.encode()
+    assert learned.head.classes == CLASSES and np.isfinite(learned.head.weights).all()
+    for raw, _ in SAMPLES.values():
+        for path in (tmp_path / "journal.db", *(tmp_path / "blobs").rglob("*")):
+            if path.is_file():
+                assert raw[0].tobytes() not in path.read_bytes()
