@@ -1,4 +1,4 @@
-"""The wheel's build hook: packs shared files and the host C library into edgekit/_share/."""
+"""The wheel's build hook: packs shared files and the host's C libraries into edgekit/_share/."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ShareHook(BuildHookInterface[Any]):
                 raise SystemExit(f"{root / source} is missing; run 'make setup' first")
             build_data["force_include"][str(root / source)] = target
         self.scratch = tempfile.TemporaryDirectory(prefix="edgekit-wheel-")
-        library = self._build_library(Path(self.scratch.name) / "libedgekit.so")
-        build_data["force_include"][str(library)] = f"edgekit/_share/host/{library.name}"
+        for library in self._build_libraries(Path(self.scratch.name)):
+            build_data["force_include"][str(library)] = f"edgekit/_share/host/{library.name}"
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
         build_data["pure_python"] = False
@@ -43,11 +43,15 @@ class ShareHook(BuildHookInterface[Any]):
         if self.scratch is not None:
             self.scratch.cleanup()
 
-    def _build_library(self, out: Path) -> Path:
+    def _build_libraries(self, out: Path) -> list[Path]:
         sys.path.insert(0, self.root)
         try:
-            from edgekit.runtime import build_host_library
+            from edgekit.runtime.head import build_head_library
+            from edgekit.runtime.host import build_host_library
 
-            return build_host_library(out)
+            return [
+                build_host_library(out / "libedgekit.so"),
+                build_head_library(out / "libedgekit_head.so"),
+            ]
         finally:
             sys.path.remove(self.root)

@@ -69,6 +69,10 @@ class Outside:
     def edgekit(self, *arguments: str) -> str:
         return self.run(str(self.python.with_name("edgekit")), *arguments)
 
+    def compiled(self) -> list[Path]:
+        """Libraries that were compiled instead of taken from the wheel."""
+        return list((self.folder / "cache").rglob("*.so"))
+
     def run(self, *command: str) -> str:
         result = subprocess.run(
             command,
@@ -98,6 +102,7 @@ def test_wheel_holds_what_is_shared(wheel: Path) -> None:
         "edgekit/_share/third_party/monocypher/monocypher.c",
         "edgekit/_share/third_party/monocypher/LICENSE.txt",
         "edgekit/_share/host/libedgekit.so",
+        "edgekit/_share/host/libedgekit_head.so",
     ):
         assert wanted in names
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
@@ -132,8 +137,20 @@ def test_run_works_outside_the_checkout(outside: Outside) -> None:
     outputs = np.load(outside.folder / "y.npy")
     expected = reference(model, inputs)
     assert outputs.tobytes() == expected.tobytes()
-    # The packaged library was used, none was compiled.
-    assert not list((outside.folder / "cache").rglob("*.so"))
+    assert not outside.compiled()
+
+
+def test_head_trains_outside_the_checkout(outside: Outside, python: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from edgekit.runtime.head import HeadTrainer\n"
+        "trainer = HeadTrainer(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))\n"
+        "x = np.array([[9, 0, 1], [0, 9, 1]], np.int8)\n"
+        "losses = trainer.train(x, np.array([0, 1]), scale=0.1, zero_point=0, rate=0.5, epochs=9)\n"
+        "assert losses[-1] < losses[0], losses\n"
+    )
+    outside.run(str(python), "-c", code)
+    assert not outside.compiled()
 
 
 def test_registry_validate_works_outside_the_checkout(outside: Outside, python: Path) -> None:

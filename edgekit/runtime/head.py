@@ -169,19 +169,38 @@ def _check(status: int) -> None:
         raise refuse(name, f"head training: {name.name}")
 
 
+def build_head_library(out: Path) -> Path:
+    """Compile the device's training code into the shared library `out`.
+
+    Raises:
+        ToolError: If there is no C compiler, the sources of Monocypher are missing, or it fails.
+    """
+    firmware, monocypher = share.firmware(), share.third_party()
+    _build(out, [firmware / "include", firmware, monocypher], _sources())
+    return out
+
+
+def _sources() -> list[Path]:
+    firmware = share.firmware()
+    return [*(firmware / name for name in _SOURCES), share.third_party() / "monocypher.c"]
+
+
+def _built_library() -> Path:
+    packaged = Path(share.__file__).resolve().parent / "_share" / "host" / "libedgekit_head.so"
+    if share.checkout() is None and packaged.is_file():
+        return packaged
+    headers = [p for name in _HEADERS for p in sorted((share.firmware() / name).glob("*.[hd]*"))]
+    key = hashlib.blake2b(" ".join(_FLAGS).encode(), digest_size=12)
+    for path in (*_sources(), *headers):
+        key.update(path.name.encode() + path.read_bytes())
+    library = share.cache_dir() / "host" / f"head-{key.hexdigest()}.so"
+    return library if library.is_file() else build_head_library(library)
+
+
 @cache
 def _library() -> ctypes.CDLL:
-    """Load the library, built first if its sources changed."""
-    firmware, monocypher = share.firmware(), share.third_party()
-    sources = [firmware / name for name in _SOURCES] + [monocypher / "monocypher.c"]
-    headers = [path for name in _HEADERS for path in sorted((firmware / name).glob("*.[hd]*"))]
-    key = hashlib.blake2b(" ".join(_FLAGS).encode(), digest_size=12)
-    for path in (*sources, *headers):
-        key.update(path.name.encode() + path.read_bytes())
-    folder = share.cache_dir() / "host"
-    library = folder / f"head-{key.hexdigest()}.so"
-    if not library.is_file():
-        _build(library, [firmware / "include", firmware, monocypher], sources)
+    """Load the library: the one of the package, else one built now if its sources changed."""
+    library = _built_library()
     try:
         loaded = ctypes.CDLL(str(library))
     except OSError as exc:
