@@ -153,7 +153,9 @@ def verify(graph: Graph) -> Graph:
     known = {i for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
     for index in graph.inputs:
         if index in known:
-            raise GraphError(f"{where}: input '{graph.tensors[index].name}' is a constant")
+            constant = graph.tensors[index].data is not None
+            how = "a constant" if constant else "an input twice"
+            raise GraphError(f"{where}: input '{graph.tensors[index].name}' is {how}")
         known.add(index)
     for node in graph.nodes:
         here = f"{where}: node '{node.name}' ({node.op})"

@@ -362,9 +362,9 @@ def _read_meta(data: bytes) -> ImageMeta:
     try:
         value = cbor2.loads(data)
         again = cbor2.dumps(value, canonical=True)
-    except (cbor2.CBORError, ValueError, TypeError) as exc:
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as exc:
         raise FormatError(f"model image: meta: {exc}") from exc
-    if again != data or not isinstance(value, dict) or sorted(value) != list(range(9)):
+    if again != data or not isinstance(value, dict) or list(value) != list(range(9)):
         raise FormatError("model image: meta is no deterministic map with keys 0 to 8")
     texts = [value[key] for key in (0, 1, 2, 4, 5, 6)]
     lists = [value[3], value[7]]

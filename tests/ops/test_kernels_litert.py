@@ -1,0 +1,94 @@
+"""Every operator, random shapes and quantization: the C kernels equal LiteRT's reference."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from litert_models import Model, T, reference
+from op_cases import CASES
+
+from edgekit.export.compile import compile_tflite
+from edgekit.ops import LOWERINGS
+from edgekit.runtime import Runner
+
+pytestmark = pytest.mark.cc
+
+SEEDS = 12
+
+
+def inputs_for(model: Model, rng: np.random.Generator) -> np.ndarray:
+    shape = tuple(model.tensors[model.inputs[0]].shape)
+    x = rng.integers(-128, 128, (3, *shape), dtype=np.int8)
+    if shape == (1, 256):
+        x[0] = np.arange(-128, 128)
+    x[1].flat[:] = rng.choice(np.array([-128, 127], np.int8), x[1].size)
+    return x
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("op", CASES)
+def test_kernel_equals_litert(op: str, seed: int) -> None:
+    rng = np.random.default_rng([seed, zlib.crc32(op.encode())])
+    model = CASES[op](rng)
+    data = model.to_bytes()
+    x = inputs_for(model, rng)
+    expected = reference(data, x)
+    runner = Runner(compile_tflite(data, name=op).image)
+    runner.golden_check()
+    assert np.array_equal(runner.run(x).reshape(expected.shape), expected)
+
+
+def test_every_source_operator_has_a_case() -> None:
+    aliases = {"RELU6", "RELU_N1_TO_1", "SQUEEZE", "EXPAND_DIMS", "PADV2"}
+    assert {name.upper() for name in CASES} | aliases == set(LOWERINGS)
+
+
+def test_dense_rounding_tflm_differs_from_litert() -> None:
+    """LiteRT rounds once in dense layers, TFLM twice; one of the two must not hide the other."""
+    rng = np.random.default_rng(5)
+    model = Model()
+    x = model.add(T((64, 8), [0.05], [0]))
+    weights = rng.integers(-3, 4, (64, 8), dtype=np.int8)
+    w = model.add(T((64, 8), [0.004], [0], 0, weights))
+    y = model.add(T((64, 64), [0.00097], [3]))
+    model.op("FULLY_CONNECTED", [x, w, -1], [y])
+    model.inputs, model.outputs = [x], [y]
+    data = model.to_bytes()
+    values = rng.integers(-128, 128, (1, 64, 8), dtype=np.int8)
+    expected = reference(data, values)
+    litert = Runner(compile_tflite(data, name="m").image).run(values).reshape(expected.shape)
+    tflm = Runner(compile_tflite(data, name="m", rounding="tflm").image).run(values)
+    difference = np.abs(tflm.reshape(expected.shape).astype(int) - expected)
+    assert np.array_equal(litert, expected)
+    assert difference.max() == 1
+
+
+@pytest.mark.parametrize("op", ["MUL", "RELU", "LEAKY_RELU", "QUANTIZE"])
+def test_multiplier_has_litert_precision(op: str) -> None:
+    """LiteRT divides scales in float32 or in float64, by operator; ratios near ties show which."""
+    rng = np.random.default_rng(11)
+    for _ in range(40):
+        x_scale = np.float32(rng.uniform(0.01, 0.1))
+        model = Model()
+        if op == "MUL":
+            b_scale = np.float32(rng.uniform(0.01, 0.1))
+            y_scale = x_scale * b_scale * np.float32(2 * rng.integers(60, 100))
+            x = model.add(T((256, 1), [x_scale], [0]))
+            column = np.arange(-128, 128).astype(np.int8).reshape(1, 256)
+            b = model.add(T((1, 256), [b_scale], [0], 0, column))
+            y = model.add(T((256, 256), [y_scale], [0]))
+            model.op(op, [x, b], [y])
+        else:
+            y_scale = x_scale * np.float32(2 * rng.integers(1, 60))
+            x = model.add(T((1, 256), [x_scale], [0]))
+            y = model.add(T((1, 256), [y_scale], [0]))
+            options = {"alpha": float(np.float32(rng.uniform(0, 0.5)))} if "LEAKY" in op else {}
+            model.op(op, [x], [y], **options)
+        model.inputs, model.outputs = [x], [y]
+        data = model.to_bytes()
+        values = np.arange(-128, 128).astype(np.int8).reshape(1, *model.tensors[x].shape)
+        expected = reference(data, values)
+        got = Runner(compile_tflite(data, name="m").image).run(values)
+        assert np.array_equal(got.reshape(expected.shape), expected)
