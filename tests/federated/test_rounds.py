@@ -352,3 +352,15 @@ def test_hundred_devices_half_of_them_leaving_close_in_time() -> None:
     assert [row.accepted for row in book.state.table] == [50, 50]
     replayed = replay(book.facts)
     assert replayed is not None and replayed.head.encode() == book.state.head.encode()
+
+
+def test_too_few_updates_leave_the_head_as_it_is() -> None:
+    book = opened(min_updates=2)
+    for _ in range(2):
+        book.add(receive(book.state, "ash", make_update(book.state, "ash")))
+        book.now += 60
+        book.run()
+    assert book.state.reason == "2 rounds in a row with fewer than 2 updates"
+    assert book.state.head.encode() == start_head().encode()
+    with pytest.raises(ValueError, match="too few for 9 updates"):
+        make_plan(min_updates=9)
