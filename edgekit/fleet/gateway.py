@@ -53,6 +53,7 @@ FRAMES_PER_S = 2_000.0
 HELLOS_PER_S = 200.0
 _BURST_S = 1.0
 _TICK_S = 0.25
+_REPEAT_S = 0.5  # when the server was not there to hear
 _DATAGRAMS_PER_TURN = 64
 _RECEIVE_BUFFER_BYTES = 1 << 20
 _TYPES_TO_DEVICE = {
@@ -110,6 +111,7 @@ class _Session:
         self.bucket = Bucket(FRAMES_PER_S, now_s)
         self.inflight: dict[int, Waiting] = {}
         self.has_outbox = True  # until the first flush has shown that there is nothing
+        self.flush_after_s = 0.0
         self.connection: Connection
         self.watched: Watched
 
@@ -221,6 +223,8 @@ class Gateway:
                 self._outbox.remove_session(session.device)
                 continue
             session.connection.tick(now_s)
+            if session.has_outbox and session.connection.is_up:
+                self._flush(session)
             session.watched.update()
 
     # From devices
@@ -298,7 +302,7 @@ class Gateway:
                 message=lambda name, payload, retained: self._deliver(session, name, payload),
                 up=lambda: self._up(session),
                 down=lambda reason: self._down(session),
-                acknowledged=lambda number: self._acknowledged(session, number),
+                acknowledged=lambda number, heard: self._acknowledged(session, number, heard),
             ),
             subscriptions=[(topic(config.fleet, device, channel), 0) for channel in TO_DEVICE],
             will=Will(
@@ -360,6 +364,8 @@ class Gateway:
 
     def _flush(self, session: _Session) -> None:
         """Publish from the outbox what the window allows; rows go when they are acknowledged."""
+        if time.monotonic() < session.flush_after_s:
+            return
         under_way = {item.number for item in session.inflight.values()}
         rows = self._outbox.first(session.device, MAX_INFLIGHT)
         for item in rows:
@@ -369,6 +375,7 @@ class Gateway:
 
     def _up(self, session: _Session) -> None:
         self._say(session, Presence.ONLINE)
+        session.flush_after_s = 0.0
         self._flush(session)
 
     def _down(self, session: _Session) -> None:
@@ -376,9 +383,14 @@ class Gateway:
             self._keep(session, item)
         session.inflight.clear()
 
-    def _acknowledged(self, session: _Session, number: int) -> None:
+    def _acknowledged(self, session: _Session, number: int, heard: bool) -> None:
         item = session.inflight.pop(number, None)
-        if item is not None and session.has_outbox:
+        if item is None:
+            return
+        if not heard and item.channel is not Channel.REPORTED:  # that one is retained
+            self._keep(session, item)
+            session.flush_after_s = time.monotonic() + _REPEAT_S
+        elif session.has_outbox:
             self._outbox.remove(session.device, item.number)
             self._flush(session)
 

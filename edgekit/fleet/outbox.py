@@ -73,20 +73,22 @@ class Outbox:
         self._database.close()
 
     def put(self, device: str, item: Waiting) -> None:
-        """Keep a frame; a newer `reported` takes the place of an older one.
+        """Keep a frame; of several `reported` only the newest stays, whichever comes first.
 
         Raises:
             StoreError: If the disk is full.
         """
         try:
-            if item.channel is Channel.REPORTED:
-                self._database.execute(
-                    "DELETE FROM outbox WHERE device=? AND channel=?", (device, item.channel.value)
-                )
             self._database.execute(
                 "INSERT OR REPLACE INTO outbox VALUES (?,?,?,?)",
                 (device, item.number, item.channel.value, item.frame),
             )
+            if item.channel is Channel.REPORTED:
+                self._database.execute(
+                    "DELETE FROM outbox WHERE device=?1 AND channel=?2 AND number <"
+                    " (SELECT max(number) FROM outbox WHERE device=?1 AND channel=?2)",
+                    (device, item.channel.value),
+                )
             self._database.execute(
                 "DELETE FROM outbox WHERE device=? AND number NOT IN (SELECT number FROM outbox"
                 " WHERE device=? ORDER BY number DESC LIMIT ?)",

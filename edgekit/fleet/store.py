@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -94,7 +95,10 @@ class FleetStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.parent.chmod(0o700)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Only a file that nobody has open may be opened and closed here: closing it drops all
+            # of this process's locks on it, and another process would then remove the log in use.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             path.chmod(0o600)
             database = sqlite3.connect(
                 path, timeout=10.0, isolation_level=None, check_same_thread=False

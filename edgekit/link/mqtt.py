@@ -32,7 +32,7 @@ _FIRST_DELAY_S = 0.1
 _MAX_DELAY_S = 5.0
 _CONNECT_TIMEOUT_S = 3.0
 _TICK_S = 0.25
-_READS_PER_TURN = 64
+_NOBODY_HEARD = 0x10  # MQTT 5, table 3-5: no matching subscribers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,14 @@ class Handlers:
         message: Topic, payload, whether it was retained.
         up: Connected and subscribed.
         down: No longer connected, with the reason.
-        acknowledged: The broker has a QoS 1 message, by the number that `publish` gave.
+        acknowledged: The broker has a QoS 1 message, by the number that `publish` gave; False if it
+            said that nobody was there to hear it.
     """
 
     message: Callable[[str, bytes, bool], None]
     up: Callable[[], None] = lambda: None
     down: Callable[[str], None] = lambda reason: None
-    acknowledged: Callable[[int], None] = lambda number: None
+    acknowledged: Callable[[int, bool], None] = lambda number, heard: None
 
 
 class Connection:
@@ -287,7 +288,7 @@ class Connection:
             logger.warning(
                 "broker refused message %d of '%s': %s", number, self._login.user, reason
             )
-        self._handlers.acknowledged(number)
+        self._handlers.acknowledged(number, reason.value != _NOBODY_HEARD)
 
 
 def _leave_writing_to_the_loop(client: paho.Client, userdata: object, sock: object) -> None:
