@@ -112,6 +112,7 @@ class _Session:
         self.inflight: dict[int, Waiting] = {}
         self.has_outbox = True  # until the first flush has shown that there is nothing
         self.flush_after_s = 0.0
+        self.window = 1  # of the outbox; opened when the server has heard the first one
         self.connection: Connection
         self.watched: Watched
 
@@ -363,19 +364,23 @@ class Gateway:
             logger.error("%s", exc)
 
     def _flush(self, session: _Session) -> None:
-        """Publish from the outbox what the window allows; rows go when they are acknowledged."""
+        """Publish from the outbox what the window allows; rows go when they are acknowledged.
+
+        Frames must reach the server in the order of their counters, or they count as replays; so
+        the first one goes alone until the server is known to be there.
+        """
         if time.monotonic() < session.flush_after_s:
             return
         under_way = {item.number for item in session.inflight.values()}
         rows = self._outbox.first(session.device, MAX_INFLIGHT)
         for item in rows:
-            if len(session.inflight) < MAX_INFLIGHT and item.number not in under_way:
+            if len(session.inflight) < session.window and item.number not in under_way:
                 self._publish(session, item)
         session.has_outbox = bool(rows)
 
     def _up(self, session: _Session) -> None:
         self._say(session, Presence.ONLINE)
-        session.flush_after_s = 0.0
+        session.flush_after_s, session.window = 0.0, 1
         self._flush(session)
 
     def _down(self, session: _Session) -> None:
@@ -387,6 +392,7 @@ class Gateway:
         item = session.inflight.pop(number, None)
         if item is None:
             return
+        session.window = MAX_INFLIGHT if heard else 1
         if not heard and item.channel is not Channel.REPORTED:  # that one is retained
             self._keep(session, item)
             session.flush_after_s = time.monotonic() + _REPEAT_S
