@@ -90,64 +90,79 @@ static void gather(const ek_call *call, const int8_t *image, int32_t iy0, int32_
     }
 }
 
-static inline int8_t finish(const ek_call *call, const uint8_t *requant, int32_t sum) {
-    int32_t multiplier = ek_get_i32(requant + 4);
-    int32_t shift = ek_get_i32(requant + 8);
+static inline int8_t finish(const uint8_t *requant, int32_t sum, int32_t single, ek_output out) {
+    const int32_t multiplier = ek_get_i32(requant + 4);
+    const int32_t shift = ek_get_i32(requant + 8);
     sum = ek_add_wrap(sum, ek_get_i32(requant));
-    int32_t value = ek_param(call, ROUNDING) == EK_ROUND_SINGLE
-                        ? ek_multiply_single(sum, multiplier, shift)
-                        : ek_multiply_double(sum, multiplier, shift);
-    return ek_clamp_s8(ek_add_wrap(value, call->tensors[3].zero_point), ek_param(call, Y_MIN),
-                       ek_param(call, Y_MAX));
+    return single ? ek_finish_single(sum, multiplier, shift, out)
+                  : ek_finish_double(sum, multiplier, shift, out);
 }
 
-/* One pixel, one output channel per input channel: two channels at a time. */
+static ek_output output_of(const ek_call *call) {
+    const ek_output out = {call->tensors[3].zero_point, ek_param(call, Y_MIN),
+                           ek_param(call, Y_MAX)};
+    return out;
+}
+
+/* One pixel, one output channel per input channel: four channels at a time. */
 static void pixel(const ek_call *call, const window *v, int8_t *y) {
     const ek_tensor *w = &call->tensors[1];
+    const ek_output out = output_of(call);
+    const int32_t single = ek_param(call, ROUNDING) == EK_ROUND_SINGLE;
     const uint32_t kernel_h = w->dims[1];
     const uint32_t kernel_w = w->dims[2];
     const uint32_t channels = w->dims[3];
+    const ptrdiff_t column_step = (ptrdiff_t)v->column_step;
+    const ptrdiff_t row_step = (ptrdiff_t)v->row_step - (ptrdiff_t)kernel_w * column_step;
     const uint8_t *requant = call->tensors[2].data;
     uint32_t c = 0;
-    for (; c + 2 <= channels; c += 2) {
+    for (; c + 4 <= channels; c += 4) {
         const int8_t *taps = (const int8_t *)w->data + c;
-        const int8_t *row = v->start + c;
+        const int8_t *p = v->start + c;
         int32_t s0 = 0;
         int32_t s1 = 0;
+        int32_t s2 = 0;
+        int32_t s3 = 0;
         for (uint32_t ky = kernel_h; ky != 0; ky--) {
-            const int8_t *p = row;
             for (uint32_t kx = kernel_w; kx != 0; kx--) {
                 s0 += p[0] * taps[0];
                 s1 += p[1] * taps[1];
-                p += v->column_step;
+                s2 += p[2] * taps[2];
+                s3 += p[3] * taps[3];
+                p += column_step;
                 taps += channels;
             }
-            row += v->row_step;
+            p += row_step;
         }
-        *y++ = finish(call, requant, s0);
-        *y++ = finish(call, requant + 12, s1);
-        requant += 24;
+        y[0] = finish(requant, s0, single, out);
+        y[1] = finish(requant + 12, s1, single, out);
+        y[2] = finish(requant + 24, s2, single, out);
+        y[3] = finish(requant + 36, s3, single, out);
+        y += 4;
+        requant += 48;
     }
-    if (c < channels) {
+    for (; c < channels; c++) {
         const int8_t *taps = (const int8_t *)w->data + c;
-        const int8_t *row = v->start + c;
-        int32_t s0 = 0;
+        const int8_t *p = v->start + c;
+        int32_t sum = 0;
         for (uint32_t ky = kernel_h; ky != 0; ky--) {
-            const int8_t *p = row;
             for (uint32_t kx = kernel_w; kx != 0; kx--) {
-                s0 += *p * *taps;
-                p += v->column_step;
+                sum += *p * *taps;
+                p += column_step;
                 taps += channels;
             }
-            row += v->row_step;
+            p += row_step;
         }
-        *y = finish(call, requant, s0);
+        *y++ = finish(requant, sum, single, out);
+        requant += 12;
     }
 }
 
 /* One pixel, several output channels per input channel. */
 static void pixel_multiplied(const ek_call *call, const window *v, int8_t *y) {
     const ek_tensor *w = &call->tensors[1];
+    const ek_output out = output_of(call);
+    const int32_t single = ek_param(call, ROUNDING) == EK_ROUND_SINGLE;
     const uint32_t outputs = w->dims[3];
     const uint32_t multiplier = outputs / call->tensors[0].dims[3];
     const uint8_t *requant = call->tensors[2].data;
@@ -166,7 +181,7 @@ static void pixel_multiplied(const ek_call *call, const window *v, int8_t *y) {
             }
             row += v->row_step;
         }
-        *y++ = finish(call, requant, sum);
+        *y++ = finish(requant, sum, single, out);
         requant += 12;
         repeat++;
         if (repeat == multiplier) {

@@ -19,18 +19,23 @@ static inline int32_t ek_multiply_double(int32_t a, int32_t multiplier, int32_t 
         int64_t product = (int64_t)(int32_t)((uint32_t)a << shift) * multiplier;
         return (int32_t)((product + (INT64_C(1) << 30)) >> 31);
     }
-    /* Both roundings in one 64-bit sum: exact, because the sign of a is the sign of the product. */
-    int64_t sum = (int64_t)a * multiplier + (INT64_C(1) << 30) + (INT64_C(1) << (30 - shift));
-    sum -= (int64_t)(a < 0) << 31;
-    return (int32_t)(sum >> (31 - shift));
+    int32_t high = (int32_t)(((int64_t)a * multiplier + (INT64_C(1) << 30)) >> 31);
+    high += high >> 31;
+    /* floor((high + 2^(-shift - 1)) / 2^-shift) without the sum, which might not fit. */
+    return ((high >> (-shift - 1)) + 1) >> 1;
 }
 
 /* round(a * multiplier * 2^(shift - 31)), rounded once, ties up. Same ranges.
  * Source: tensorflow/lite/kernels/internal/common.cc, MultiplyByQuantizedMultiplier with
  * TFLITE_SINGLE_ROUNDING. Twin: edgekit/ops/fixed.py, multiply. */
 static inline int32_t ek_multiply_single(int32_t a, int32_t multiplier, int32_t shift) {
-    int32_t total = 31 - shift;
-    return (int32_t)(((int64_t)a * multiplier + (INT64_C(1) << (total - 1))) >> total);
+    int64_t product = (int64_t)a * multiplier;
+    if (shift >= 0) {
+        int32_t total = 31 - shift;
+        return (int32_t)((product + (INT64_C(1) << (total - 1))) >> total);
+    }
+    /* As above; the sign of a tie does not matter here. */
+    return (((int32_t)(product >> 31) >> (-shift - 1)) + 1) >> 1;
 }
 
 /* a + b that wraps. */
@@ -42,6 +47,26 @@ static inline int8_t ek_clamp_s8(int32_t value, int32_t low, int32_t high) {
     value = value < low ? low : value;
     value = value > high ? high : value;
     return (int8_t)value;
+}
+
+/* How one output is finished: constants that stay in registers over a loop. */
+typedef struct ek_output {
+    int32_t zero_point;
+    int32_t low;
+    int32_t high;
+} ek_output;
+
+/* Scales a sum and moves it to the output's zero point, two roundings. */
+static inline int8_t ek_finish_double(int32_t sum, int32_t multiplier, int32_t shift,
+                                      ek_output out) {
+    int32_t value = ek_multiply_double(sum, multiplier, shift);
+    return ek_clamp_s8(ek_add_wrap(value, out.zero_point), out.low, out.high);
+}
+
+static inline int8_t ek_finish_single(int32_t sum, int32_t multiplier, int32_t shift,
+                                      ek_output out) {
+    int32_t value = ek_multiply_single(sum, multiplier, shift);
+    return ek_clamp_s8(ek_add_wrap(value, out.zero_point), out.low, out.high);
 }
 
 /* round(a * b / 2^31), ties up. */

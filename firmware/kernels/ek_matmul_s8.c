@@ -5,21 +5,24 @@
 #include "ek_bytes.h"
 #include "ek_fixed.h"
 
-static inline int8_t finish(const ek_matmul *m, const uint8_t *requant, int32_t sum) {
-    int32_t multiplier = m->multiplier;
-    int32_t shift = m->shift;
-    if (m->requant_stride == 12) {
-        multiplier = ek_get_i32(requant + 4);
-        shift = ek_get_i32(requant + 8);
-    }
+/* The ways to finish a sum, each its own copy of the loops: the choice is made once per call. */
+typedef enum mode { CHANNEL_DOUBLE, CHANNEL_SINGLE, TENSOR_DOUBLE, TENSOR_SINGLE } mode;
+
+static inline int8_t finish(const ek_matmul *m, mode how, const uint8_t *requant, int32_t sum) {
+    const ek_output out = {m->y_zero_point, m->y_min, m->y_max};
+    const int per_channel = how == CHANNEL_DOUBLE || how == CHANNEL_SINGLE;
+    const int32_t multiplier = per_channel ? ek_get_i32(requant + 4) : m->multiplier;
+    const int32_t shift = per_channel ? ek_get_i32(requant + 8) : m->shift;
     sum = ek_add_wrap(sum, ek_get_i32(requant));
-    int32_t value = m->rounding == EK_ROUND_SINGLE ? ek_multiply_single(sum, multiplier, shift)
-                                                   : ek_multiply_double(sum, multiplier, shift);
-    return ek_clamp_s8(ek_add_wrap(value, m->y_zero_point), m->y_min, m->y_max);
+    if (how == CHANNEL_SINGLE || how == TENSOR_SINGLE) {
+        return ek_finish_single(sum, multiplier, shift, out);
+    }
+    return ek_finish_double(sum, multiplier, shift, out);
 }
 
 /* Two rows at once, two columns at a time: 4 loads for 4 products. */
-static void two_rows(const ek_matmul *m, const int8_t *x, int8_t *y) {
+static inline void two_rows(const ek_matmul *m, mode how, const int8_t *x, int8_t *y) {
+    const size_t step = how == CHANNEL_DOUBLE || how == CHANNEL_SINGLE ? 12 : 4;
     const uint32_t k = m->k;
     const int8_t *w = m->weights;
     const uint8_t *requant = m->requant;
@@ -45,12 +48,12 @@ static void two_rows(const ek_matmul *m, const int8_t *x, int8_t *y) {
             s11 += a1 * b1;
         }
         w = w1;
-        *y0++ = finish(m, requant, s00);
-        *y1++ = finish(m, requant, s10);
-        requant += m->requant_stride;
-        *y0++ = finish(m, requant, s01);
-        *y1++ = finish(m, requant, s11);
-        requant += m->requant_stride;
+        *y0++ = finish(m, how, requant, s00);
+        *y1++ = finish(m, how, requant, s10);
+        requant += step;
+        *y0++ = finish(m, how, requant, s01);
+        *y1++ = finish(m, how, requant, s11);
+        requant += step;
     }
     if (n != 0) {
         const int8_t *x0 = x;
@@ -62,12 +65,13 @@ static void two_rows(const ek_matmul *m, const int8_t *x, int8_t *y) {
             s0 += *x0++ * b;
             s1 += *x1++ * b;
         }
-        *y0 = finish(m, requant, s0);
-        *y1 = finish(m, requant, s1);
+        *y0 = finish(m, how, requant, s0);
+        *y1 = finish(m, how, requant, s1);
     }
 }
 
-static void one_row(const ek_matmul *m, const int8_t *x, int8_t *y) {
+static inline void one_row(const ek_matmul *m, mode how, const int8_t *x, int8_t *y) {
+    const size_t step = how == CHANNEL_DOUBLE || how == CHANNEL_SINGLE ? 12 : 4;
     const uint32_t k = m->k;
     const int8_t *w = m->weights;
     const uint8_t *requant = m->requant;
@@ -83,10 +87,10 @@ static void one_row(const ek_matmul *m, const int8_t *x, int8_t *y) {
             s1 += a * *w1++;
         }
         w = w1;
-        *y++ = finish(m, requant, s0);
-        requant += m->requant_stride;
-        *y++ = finish(m, requant, s1);
-        requant += m->requant_stride;
+        *y++ = finish(m, how, requant, s0);
+        requant += step;
+        *y++ = finish(m, how, requant, s1);
+        requant += step;
     }
     if (n != 0) {
         const int8_t *x0 = x;
@@ -94,17 +98,31 @@ static void one_row(const ek_matmul *m, const int8_t *x, int8_t *y) {
         for (uint32_t i = k; i != 0; i--) {
             s0 += *x0++ * *w++;
         }
-        *y = finish(m, requant, s0);
+        *y = finish(m, how, requant, s0);
     }
 }
 
-void ek_matmul_s8(const ek_matmul *m, const int8_t *x, uint32_t rows, int8_t *y) {
+static inline void all_rows(const ek_matmul *m, mode how, const int8_t *x, uint32_t rows,
+                            int8_t *y) {
     for (; rows >= 2; rows -= 2) {
-        two_rows(m, x, y);
+        two_rows(m, how, x, y);
         x += 2 * (size_t)m->k;
         y += 2 * (size_t)m->n;
     }
     if (rows != 0) {
-        one_row(m, x, y);
+        one_row(m, how, x, y);
+    }
+}
+
+void ek_matmul_s8(const ek_matmul *m, const int8_t *x, uint32_t rows, int8_t *y) {
+    const int single = m->rounding == EK_ROUND_SINGLE;
+    if (m->requant_stride == 12 && !single) {
+        all_rows(m, CHANNEL_DOUBLE, x, rows, y);
+    } else if (m->requant_stride == 12) {
+        all_rows(m, CHANNEL_SINGLE, x, rows, y);
+    } else if (single) {
+        all_rows(m, TENSOR_SINGLE, x, rows, y);
+    } else {
+        all_rows(m, TENSOR_DOUBLE, x, rows, y);
     }
 }
