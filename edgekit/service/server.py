@@ -7,7 +7,6 @@ before it is published. So a server that is killed goes on from its files.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import queue
 import threading
@@ -17,31 +16,27 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError, StoreError
+from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError
 from edgekit.fleet.devices import (
     DeviceView,
     PresenceReport,
     is_news,
     reported_body,
-    task_body,
-    task_from_body,
 )
 from edgekit.fleet.identity import answer_claim, claim_response
 from edgekit.fleet.members import dismiss
 from edgekit.fleet.store import SERVER_USER, DeviceRecord, FleetStore
 from edgekit.journal import Journal
-from edgekit.link.chunks import ChunkPull, ChunkStore, object_id, object_id_of_hash
+from edgekit.link.chunks import ChunkStore, object_id
 from edgekit.link.frames import FrameType, decode_frame, encode_frame
 from edgekit.link.messages import (
     Chunk,
     ChunkRequest,
     ClaimRequest,
-    Desired,
     FederatedTask,
     Log,
     Reported,
@@ -59,6 +54,11 @@ from edgekit.link.topics import (
     parse_topic,
     topic,
 )
+from edgekit.service.lock import lock_folder
+from edgekit.service.pulls import PullDone, Pulls
+from edgekit.service.wishes import KEEP, Keep, Wish, wish_of
+
+__all__ = ["HEARTBEAT_S", "KEEP", "FleetServer", "Keep"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,31 +69,7 @@ _STORE_CHECK_S = 0.5
 _REPEAT_S = 1.0  # the same wish is not published to a device more often
 
 T = TypeVar("T")
-PullDone = Callable[[bytes | EdgekitError], None]
 Listener = Callable[[str, DeviceView], None]
-
-
-class Keep(Enum):
-    """Stands for a part of a wish that stays as it is."""
-
-    KEEP = "keep"
-
-
-KEEP = Keep.KEEP
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A desired document without its time.
-
-    Attributes:
-        since_s: Unix seconds of its event; a task's deadline counts from there.
-    """
-
-    version: int
-    model: SignedManifest | None
-    task: FederatedTask | None
-    since_s: float
 
 
 @dataclass(slots=True)
@@ -104,7 +80,7 @@ class _Device:
     view: DeviceView
     heard_counter: int
     body: dict[str, Any] | None = None  # of its last device.reported
-    wish: _Wish | None = None
+    wish: Wish | None = None
     wished_boot: int = 0  # boot counter that the wish was last sealed for
     wished_s: float = 0.0
     counters: range = field(default_factory=lambda: range(0))
@@ -114,12 +90,6 @@ class _Device:
     def key(self) -> bytes | None:
         claim = self.record.claim
         return None if claim is None or self.record.revoked else claim.device_key
-
-
-@dataclass(slots=True)
-class _Pull:
-    pull: ChunkPull
-    done: list[PullDone]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +122,17 @@ class FleetServer:
         self.refused: Counter[str] = Counter()
         self._root = root
         with ExitStack() as opened:
-            opened.enter_context(_lock(root))
+            opened.enter_context(lock_folder(root))
             self.journal = opened.enter_context(Journal.open(root / "journal.db"))
             self._store = opened.enter_context(FleetStore.open(root, fleet=fleet))
             self._opened = opened.pop_all()
         self._heartbeat_s = heartbeat_s
         self._devices: dict[str, _Device] = {}
         self._views: dict[str, DeviceView] = {}
-        self._pulls: dict[tuple[str, int], _Pull] = {}
+        self._pulls = Pulls(
+            send=self._send_request,
+            tell=self._tell_result,
+        )
         self._chunks = ChunkStore(self._load_offer)
         self._listeners: list[Listener] = []
         self._tickers: list[list[Any]] = []  # period, function, next time
@@ -287,19 +260,8 @@ class FleetServer:
         def work() -> None:
             if self._known(device).key is None:
                 raise DeviceError(f"device '{device}' is not claimed")
-            if object_id != object_id_of_hash(digest):
-                raise DeviceError(
-                    f"device '{device}': object {object_id:016x} is not named by its hash"
-                )
-            running = self._pulls.get((device, object_id))
-            if running is not None:
-                running.done.append(done)
-                return
-            pull = ChunkPull(
-                object_id=object_id, total=total, digest=digest, now_s=time.monotonic()
-            )
-            self._pulls[device, object_id] = _Pull(pull, [done])
-            self._ask((device, object_id))
+            self._pulls.start(device, object_id=object_id, total=total, digest=digest, done=done)
+            self._pulls.ask(self._is_reachable)
 
         self.call(work)
 
@@ -376,8 +338,7 @@ class FleetServer:
         if now_s >= self._next_store_check_s:
             self._next_store_check_s = now_s + _STORE_CHECK_S
             self._refresh_if_changed()
-        for key in list(self._pulls):
-            self._ask(key)
+        self._pulls.ask(self._is_reachable)
         for ticker in self._tickers:
             if now_s >= ticker[2]:
                 ticker[2] = now_s + ticker[0]
@@ -392,17 +353,8 @@ class FleetServer:
             device = self._devices.get(event.subject)
             if device is None:
                 continue
-            body = event.body
-            manifest, task = body.get("manifest"), body.get("task")
-            device.wish = _Wish(
-                version=body["version"],
-                model=None
-                if manifest is None
-                else SignedManifest(bytes.fromhex(manifest), bytes.fromhex(body["signature"])),
-                task=None if task is None else task_from_body(task),
-                since_s=event.time_ms / 1_000,
-            )
-            self._show(device, desired_version=body["version"])
+            device.wish = wish_of(event)
+            self._show(device, desired_version=device.wish.version)
         for event in self.journal.events(kinds=["device.reported"]):
             if (device := self._devices.get(event.subject)) is not None:
                 device.body = dict(event.body)
@@ -535,7 +487,7 @@ class FleetServer:
         if sealed.type is FrameType.CHUNK_REQUEST:
             self._answer(device, ChunkRequest.decode(sealed.content))
         elif sealed.type is FrameType.CHUNK:
-            self._take_chunk(device.record.device, Chunk.decode(sealed.content))
+            self._pulls.take(device.record.device, Chunk.decode(sealed.content))
         elif sealed.type is FrameType.REPORTED:
             self._take_reported(device, sealed)
         elif sealed.type is FrameType.TELEMETRY:
@@ -583,32 +535,11 @@ class FleetServer:
         self, name: str, model: SignedManifest | Keep | None, task: FederatedTask | Keep | None
     ) -> int:
         device = self._known(name)
-        before = device.wish or _Wish(0, None, None, 0.0)
-        wish = _Wish(
-            version=before.version + 1,
-            model=before.model if isinstance(model, Keep) else model,
-            task=before.task if isinstance(task, Keep) else task,
-            since_s=time.time(),
-        )
-        Desired(
-            version=wish.version,
-            time_s=0,
-            model=wish.model,
-            task=wish.task,
-            heartbeat_s=self._heartbeat_s,
-        ).encode()  # what cannot be said must not enter the journal
-        signed = wish.model
-        self.journal.append(
-            "device.desired",
-            name,
-            {
-                "device": name,
-                "version": wish.version,
-                "manifest": None if signed is None else signed.manifest.hex(),
-                "signature": None if signed is None else signed.signature.hex(),
-                "task": None if wish.task is None else task_body(wish.task),
-            },
-        )
+        now_s = time.time()
+        wish = (device.wish or Wish()).changed(model=model, task=task, now_s=now_s)
+        # What cannot be said must not enter the journal.
+        wish.document(now_s=now_s, heartbeat_s=self._heartbeat_s).encode()
+        self.journal.append("device.desired", name, wish.body(name))
         device.wish = wish
         self._show(device, desired_version=wish.version)
         self._publish_wish(device)
@@ -619,17 +550,7 @@ class FleetServer:
         wish = device.wish
         if wish is None or device.key is None or device.view.boot == 0:
             return
-        task, now_s = wish.task, time.time()
-        if task is not None:
-            left_s = max(1, task.deadline_s - max(0, int(now_s - wish.since_s)))
-            task = replace(task, deadline_s=left_s)
-        document = Desired(
-            version=wish.version,
-            time_s=int(now_s),
-            model=wish.model,
-            task=task,
-            heartbeat_s=self._heartbeat_s,
-        )
+        document = wish.document(now_s=time.time(), heartbeat_s=self._heartbeat_s)
         device.wished_boot = device.view.boot
         device.wished_s = time.monotonic()
         self._send(
@@ -662,52 +583,15 @@ class FleetServer:
         chunk = self._chunks.answer(request)
         self._send(device, Channel.RESPONSE, FrameType.CHUNK, chunk.encode())
 
-    def _take_chunk(self, name: str, chunk: Chunk) -> None:
-        running = self._pulls.get((name, chunk.object_id))
-        if running is None:
-            return
-        try:
-            running.pull.receive(chunk)
-            if running.pull.done:
-                self._finish((name, chunk.object_id), running.pull.result())
-                return
-        except LinkError as exc:
-            self._finish((name, chunk.object_id), exc)
-            return
-        self._ask((name, chunk.object_id))
-
-    def _ask(self, key: tuple[str, int]) -> None:
-        """Send the requests of a pull that are due."""
-        running, device = self._pulls[key], self._devices[key[0]]
+    def _is_reachable(self, name: str) -> bool | None:
+        device = self._devices[name]
         if device.key is None:
-            self._finish(key, DeviceError(f"device '{key[0]}' was revoked"))
-            return
-        if device.view.boot == 0:
-            return  # nothing can be sealed for it before it has spoken
-        try:
-            requests = running.pull.requests(time.monotonic())
-        except LinkError as exc:
-            self._finish(key, exc)
-            return
-        for request in requests:
-            self._send(device, Channel.RESPONSE, FrameType.CHUNK_REQUEST, request.encode())
+            return None
+        return device.view.boot != 0  # nothing can be sealed for it before it has spoken
 
-    def _finish(self, key: tuple[str, int], result: bytes | EdgekitError) -> None:
-        for done in self._pulls.pop(key).done:
-            self._guarded(lambda fn=done: fn(result))  # type: ignore[misc]
+    def _tell_result(self, done: PullDone, result: bytes | EdgekitError) -> None:
+        self._guarded(lambda: done(result))
 
-
-def _lock(root: Path) -> IO[str]:
-    """Hold a project's folder for one server; the system lets go of it when the process ends."""
-    path = root / "service.lock"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    except OSError as exc:
-        raise StoreError(f"{path}: cannot open: {exc.strerror}") from exc
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        file.close()
-        raise StoreError(f"{root}: another edgekit service works on this folder") from exc
-    return file
+    def _send_request(self, name: str, request: ChunkRequest) -> None:
+        device = self._devices[name]
+        self._send(device, Channel.RESPONSE, FrameType.CHUNK_REQUEST, request.encode())

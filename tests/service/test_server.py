@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from fleet.peer import Peer, wait_until
 
-from edgekit.errors import DeviceError, EdgekitError
+from edgekit.errors import DeviceError, EdgekitError, StoreError
 from edgekit.fleet.devices import DeviceView, Presence
 from edgekit.link.frames import FrameType, encode_frame
 from edgekit.link.messages import FederatedTask, SignedManifest, UpdateReport, UpdateState
@@ -341,6 +343,66 @@ def test_server_goes_on_from_its_files(tmp_path: Path) -> None:
             wait_until(lambda: peer.desired is not None and peer.desired.version == 2)
             assert not [line for line in peer.refused if "counter" in line]
         fleet._closing = [part for part in fleet._closing if part is not fleet.server]
+
+
+_KILLED_SERVER = """
+import os, signal, sys, time
+from pathlib import Path
+from edgekit.link.messages import SignedManifest
+from edgekit.link.mqtt import BrokerAddress
+from edgekit.service.server import FleetServer
+root, port = Path(sys.argv[1]), int(sys.argv[2])
+server = FleetServer(root=root, fleet="test", broker=BrokerAddress("127.0.0.1", port))
+server.start()
+while not server.is_connected:
+    time.sleep(0.01)
+for number in range(5):
+    server.offer(b"object %d" % number * 500)
+    server.set_desired("a", model=SignedManifest(b"m%d" % number, bytes(64)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_server_is_followed_by_one_that_knows_all(tmp_path: Path) -> None:
+    with _fleet(tmp_path) as fleet, _peer(fleet) as peer:
+        peer.join()
+        peer.report()
+        wait_until(lambda: _view(fleet).reported is not None)
+        fleet.server.close()
+        fleet._closing = [part for part in fleet._closing if part is not fleet.server]
+        for rounds in (1, 2, 3):
+            command = [sys.executable, "-c", _KILLED_SERVER, str(tmp_path)]
+            command.append(str(fleet.broker.address.port))
+            code = subprocess.run(command, check=False).returncode
+            assert code == -signal.SIGKILL
+            with FleetServer(root=tmp_path, fleet="test", broker=fleet.broker.address) as server:
+                assert server.journal.verify() > 0
+                wait_until(
+                    lambda: peer.desired is not None and peer.desired.version == 5 * rounds  # noqa: B023
+                )
+                data = b"object 4" * 500
+                assert peer.download(blake2b(data, digest_size=32).digest(), len(data)) == data
+                assert server.refused == {}
+        assert not [line for line in peer.refused if "counter" in line]
+
+
+def test_second_server_of_a_project_is_refused(fleet: LocalFleet, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="another edgekit service"):
+        FleetServer(root=tmp_path, fleet="test", broker=fleet.broker.address)
+
+
+def test_step_that_fails_does_not_end_the_service(
+    fleet: LocalFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.server.add_listener(lambda device, view: {}["missing"])
+    with _peer(fleet) as peer:
+        peer.join()
+        peer.report()
+        wait_until(lambda: fleet.server.refused["BUG"] > 0)
+        assert _view(fleet).claimed
+    assert "a step of the service failed" in caplog.text
+    with pytest.raises(KeyError):
+        fleet.server.call(lambda: fleet.server.devices()["nobody"])
 
 
 def test_device_is_offline_when_its_gateway_stops(fleet: LocalFleet) -> None:
