@@ -25,18 +25,33 @@ def export(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
     to: Target = typer.Option(Target.MCU, "--to", help="mcu: a model image, .ekm."),
     out: Path = typer.Option(Path("build"), "--out", help="Folder for the result."),
-    rounding: RoundingName = typer.Option(
-        RoundingName.LITERT, "--rounding", help="Rounding of dense layers: as LiteRT or as TFLM."
+    project: Path | None = typer.Option(
+        None, "--project", help="Put into the image what this folder's edgekit.toml knows."
+    ),
+    rounding: RoundingName | None = typer.Option(
+        None, "--rounding", help="Rounding of dense layers: as LiteRT (default) or as TFLM."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Compile a model into a model image.
 
-    Example: edgekit export model.tflite --to mcu --out build
-    """
-    from edgekit.cli.model import load_model
+    A release needs the input's table, labels, licences and the head of its project.
 
-    compiled = load_model(model, rounding=rounding.value)
+    Example: edgekit export model.tflite --project digits --to mcu --out build
+    """
+    from edgekit.cli.model import compile_for_project, load_model
+
+    if project is None:
+        compiled = load_model(model, rounding=(rounding or RoundingName.LITERT).value)
+    else:
+        from dataclasses import replace
+
+        from edgekit.config import load_config
+
+        config = load_config(project)
+        if rounding is not None:
+            config = replace(config, export=replace(config.export, rounding=rounding.value))
+        compiled = compile_for_project(model, config)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{model.stem}.ekm"
     write_whole(path, compiled.image)
