@@ -65,16 +65,15 @@ class Found:
     rows: list[Row]
 
 
-def run_demo(folder: Path, teller: Teller) -> Path:
-    """Run everything and return the path of the page.
+def run_demo(folder: Path, teller: Teller) -> list[Row]:
+    """Run everything and return what was found: (what, found, asked for).
 
     Args:
-        folder: Where models, fleet and page go; trained models in it are used again.
+        folder: Where models, fleet and `report.html` go; trained models in it are used again.
 
     Raises:
         EdgekitError: If a step fails, or finds less than it promises.
     """
-    folder = folder.resolve()
     data = load_dataset("digits")
     models = _train(folder / "runs", teller)
     compiled = _compile(models, data, teller)
@@ -107,8 +106,7 @@ def run_demo(folder: Path, teller: Teller) -> Path:
         )
         write_report(report, page)
         step.detail = str(page)
-    teller.summary(found.rows)
-    return page
+    return found.rows
 
 
 def _train(folder: Path, teller: Teller) -> dict[str, DemoModel]:
