@@ -54,25 +54,15 @@ def _folder_or_skip(name: str) -> Path:
     return folder
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module's tests on one worker, all training on one, and start with what takes long."""
-    ranks: dict[str, int] = {}
-    groups: dict[pytest.Item, str] = {}
+    """Start with the files that take long; the order within a file stays."""
+    ranks: dict[Path, int] = {}
     for item in items:
-        mark = item.get_closest_marker("xdist_group")
-        if mark is None:
-            module = item.nodeid.split("::", 1)[0]
-            mark = pytest.mark.xdist_group(
-                "train" if item.get_closest_marker("train") else module
-            ).mark
-            item.add_marker(pytest.mark.xdist_group(*mark.args))
-        groups[item] = str(mark.args[0] if mark.args else mark.kwargs.get("name", "default"))
         rank = min(
             (ORDER.index(n) for n in ORDER if item.get_closest_marker(n)), default=len(ORDER)
         )
-        ranks[groups[item]] = min(rank, ranks.get(groups[item], rank))
-    items.sort(key=lambda item: ranks[groups[item]])
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -16,7 +16,7 @@ from op_cases import conv_2d
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytestmark = [pytest.mark.cc, pytest.mark.emulator, pytest.mark.xdist_group("wheel")]
+pytestmark = [pytest.mark.cc, pytest.mark.emulator]
 
 
 @pytest.fixture(scope="module")
