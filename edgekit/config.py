@@ -238,10 +238,13 @@ def load_config(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
-        raise ConfigError(f"{path}: {exc.strerror}; 'edgekit new NAME' makes a project") from exc
+        raise ConfigError(
+            f"{path}: {exc.strerror}; a project begins with this file and"
+            ' two lines in it: [project] and name = "..."'
+        ) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: is not UTF-8 text") from exc
-    return parse_config(text, root=path.parent, where=path.name)
+    return parse_config(text, root=path.parent, where=str(path))
 
 
 def parse_config(text: str, *, root: Path, where: str = FILE_NAME) -> Config:

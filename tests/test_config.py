@@ -73,7 +73,7 @@ def test_mistakes_are_named(text, message):
 
 
 def test_missing_and_binary_files_are_config_errors(tmp_path):
-    with pytest.raises(ConfigError, match=r"edgekit\.toml: No such file.*edgekit new NAME"):
+    with pytest.raises(ConfigError, match=r"edgekit\.toml: No such file.*a project begins with"):
         load_config(tmp_path)
     (tmp_path / "edgekit.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="is not UTF-8"):

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from edgekit.config import Config
     from edgekit.export.compile import CompiledModel
 
-# Raw samples in an image that a device checks before it becomes active.
-GOLDEN = 4
-
 
 def load_model(path: Path, *, rounding: str = "litert") -> CompiledModel:
     """Compile a `.tflite`, or take an `.ekm` as it is.
@@ -40,36 +37,17 @@ def compile_for_project(path: Path, config: Config) -> CompiledModel:
         UnsupportedError: If it needs what edgekit does not do; names node and operator.
     """
     from edgekit.data import load_dataset
-    from edgekit.export.compile import compile_tflite
-    from edgekit.formats.image import Features
-    from edgekit.formats.tflite import read_tflite
-    from edgekit.quantize.interpreter import TensorQuant, input_table
+    from edgekit.export.project import compile_for_dataset
 
     if path.suffix != ".tflite":
         raise ConfigError(f"{path.name}: only a .tflite is compiled for a project")
-    data = _read(path)
-    dataset = load_dataset(config.data.dataset)
-    golden = dataset.acceptance.raw[:GOLDEN].reshape(GOLDEN, -1)
-    graph = read_tflite(data, name=path.stem)
-    x, y = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-    if x.quant is None or x.elements != golden.shape[1] or y.elements != len(dataset.label_names):
-        raise ConfigError(
-            f"{path.name}: turns {x.elements} values into {y.elements}, data set"
-            f" '{config.data.dataset}' has {golden.shape[1]} and {len(dataset.label_names)} classes"
-        )
-    quant = TensorQuant(float(x.quant.scales[0]), int(x.quant.zero_points[0]))
-    table = input_table(quant, max_value=dataset.max_value)
-    return compile_tflite(
-        data,
+    return compile_for_dataset(
+        _read(path),
+        load_dataset(config.data.dataset),
         name=config.project.name,
         version=config.project.version,
-        task=dataset.task,
-        labels=dataset.label_names,
         license=config.project.license,
-        data_license=dataset.data_license,
-        features=Features(kind="lut_u8", table=table),
         head=config.learn.head or config.learn.enabled,
-        raw_golden=golden,
         rounding=config.export.rounding,
     )
 

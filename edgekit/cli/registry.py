@@ -172,7 +172,9 @@ def validate(
 
     data = _read(file)
     graph = document_graph(file.stem)
-    report = check(read_document(data, media_type_of(file), graph=graph), shapes=shapes)
+    report = check(
+        read_document(data, media_type_of(file), graph=graph, source=file.name), shapes=shapes
+    )
     if as_json:
         violations = [
             {"focus": v.focus, "path": v.path, "found": v.found, "expected": v.expected}

@@ -25,7 +25,9 @@ _JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 
 @update_app.command("publish")
 def publish(
-    image: Path = typer.Argument(..., help="A model image (.ekm)."),
+    image: Path = typer.Argument(
+        ..., help="A model image (.ekm), or a .tflite to compile for the project."
+    ),
     project: Path = _PROJECT,
     board: str | None = typer.Option(
         None, "--board", help="Device class; default [board] name of edgekit.toml."
@@ -52,11 +54,13 @@ def publish(
     import time
 
     from edgekit.boards import load_board
+    from edgekit.cli.model import compile_for_project, load_model
     from edgekit.config import FILE_NAME, Config, load_config
     from edgekit.fleet import releases
     from edgekit.fleet.manifests import release_key
     from edgekit.journal import Journal
     from edgekit.ops import kernel_set
+    from edgekit.service.describe import register
 
     has_file = (project / FILE_NAME).exists()
     config = load_config(project) if has_file or accept is None else Config(root=project)
@@ -68,16 +72,20 @@ def publish(
 
         part = load_dataset(config.data.dataset).acceptance
         acceptance = releases.Acceptance(part.raw, part.labels, minimum)
+    model = load_model(image) if image.suffix == ".ekm" else compile_for_project(image, config)
+    target, kernels = load_board(board or config.board.name), kernel_set(ops or config.board.ops)
     with Journal.open(config.state / "journal.db") as journal:
         release = releases.publish(
-            image.read_bytes(),
-            board=load_board(board or config.board.name),
-            kernel_ops=kernel_set(ops or config.board.ops),
+            model.image,
+            board=target,
+            kernel_ops=kernels,
             journal=journal,
             key=release_key(config.state / "keys"),
             now_s=time.time(),
             acceptance=acceptance,
         )
+        reached = None if release.accuracy is None else {"int8": release.accuracy}
+        register(journal, model, target, kernels, accuracy=reached)
     if as_json:
         print(json.dumps(_facts(release), indent=2))
         return

@@ -1,4 +1,4 @@
-"""Compiling the demo's models and proving them on the emulated board."""
+"""Proving the demo's model on the host and on the emulated board."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from edgekit.boards import load_board
 from edgekit.data.dataset import Dataset
 from edgekit.demo.models import DemoModel
 from edgekit.errors import DeviceError
-from edgekit.export.compile import CompiledModel, compile_tflite
+from edgekit.export.compile import CompiledModel
 from edgekit.export.mcu import Firmware
 from edgekit.flash.bench import BoardRun, run_on_board
-from edgekit.formats.image import Features
 from edgekit.quantize.interpreter import LiteModel, apply_table, input_table
 from edgekit.runtime import Runner
-
-GOLDEN = 2
-"""Golden vectors per image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +34,6 @@ class Proof:
     host_accuracy: float
     board: BoardRun
     images: int
-
-
-def compile_model(
-    model: DemoModel, data: Dataset, *, version: str, name: str = "digits"
-) -> CompiledModel:
-    """Compile an int8 file with the table of its input, its head and golden vectors."""
-    tflite = model.tflite
-    table = input_table(LiteModel(tflite).input, max_value=data.max_value)
-    return compile_tflite(
-        tflite,
-        name=name,
-        version=version,
-        task=data.task,
-        labels=data.label_names,
-        license="Apache-2.0",
-        data_license=data.data_license,
-        features=Features(kind="lut_u8", table=table),
-        head=True,
-        raw_golden=data.acceptance.raw[:GOLDEN].reshape(GOLDEN, -1),
-    )
 
 
 def prove(

@@ -31,6 +31,7 @@ from edgekit.errors import DeviceError, RefusedError
 from edgekit.export.compile import CompiledModel, replace_head
 from edgekit.export.fit import Fit, check_fit
 from edgekit.export.mcu import Firmware, build_firmware
+from edgekit.export.project import compile_for_dataset
 from edgekit.export.report import write_report
 from edgekit.fleet.releases import Acceptance
 from edgekit.fleet.rollouts import Phase, Result
@@ -51,6 +52,7 @@ MIN_ACCURACY = 0.9
 SMALL_BOARD = "microbit_v1"
 HOST = "host"
 MODEL = "digits"
+LICENSE = "Apache-2.0"
 Row = tuple[str, str, str]
 
 
@@ -131,7 +133,9 @@ def _compile(
     with teller.step("Compile to model images") as step:
         versions = {V1: "1", V2: "2", SHUFFLED: "4", BASE: "5"}
         compiled = {
-            name: bench.compile_model(models[name], data, version=version)
+            name: compile_for_dataset(
+                models[name].tflite, data, name=MODEL, version=version, license=LICENSE
+            )
             for name, version in versions.items()
         }
         first = compiled[V1]

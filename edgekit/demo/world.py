@@ -102,7 +102,7 @@ class World:
     def describe_board(self, name: str) -> None:
         """Enter a board and its firmware in the journal."""
         board = load_board(name)
-        body = board_body(board, self.firmware[name])
+        body = board_body(board, self.firmware[name].ops)
         self.fleet.server.journal.append("board.described", name, body)
 
     def register(

@@ -58,7 +58,9 @@ def media_type_of(path: Path) -> str:
     return found
 
 
-def read_document(data: bytes, media_type: str, *, graph: ox.NamedNode) -> Iterator[ox.Quad]:
+def read_document(
+    data: bytes, media_type: str, *, graph: ox.NamedNode, source: str = "document"
+) -> Iterator[ox.Quad]:
     """Yield the triples of a document as quads of one graph; relative IRIs start at the graph's.
 
     Raises:
@@ -68,18 +70,18 @@ def read_document(data: bytes, media_type: str, *, graph: ox.NamedNode) -> Itera
     known = _FORMATS.get(media_type.split(";")[0].strip().lower())
     if known is None:
         expected = ", ".join(_FORMATS)
-        raise FormatError(f"document: media type '{media_type}', expected one of {expected}")
+        raise FormatError(f"{source}: media type '{media_type}', expected one of {expected}")
     if len(data) > MAX_BYTES:
-        raise FormatError(f"document: {len(data)} bytes, expected at most {MAX_BYTES}")
+        raise FormatError(f"{source}: {len(data)} bytes, expected at most {MAX_BYTES}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise FormatError(f"document: byte {exc.start} is not UTF-8") from exc
+        raise FormatError(f"{source}: byte {exc.start} is not UTF-8") from exc
     if known == ox.RdfFormat.JSON_LD:
-        _check_depth(_JSON_OPAQUE.sub("", text))
-        _check_contexts(text)
+        _check_depth(_JSON_OPAQUE.sub("", text), source)
+        _check_contexts(text, source)
     else:
-        _check_depth(_TURTLE_OPAQUE.sub("", text))
+        _check_depth(_TURTLE_OPAQUE.sub("", text), source)
     names: dict[str, ox.NamedNode] = {}
 
     def name(node: ox.BlankNode) -> ox.NamedNode:
@@ -90,10 +92,10 @@ def read_document(data: bytes, media_type: str, *, graph: ox.NamedNode) -> Itera
         for quad in ox.parse(text, format=known, base_iri=graph.value):
             count += 1
             if count > MAX_TRIPLES:
-                raise FormatError(f"document: more than {MAX_TRIPLES} triples")
+                raise FormatError(f"{source}: more than {MAX_TRIPLES} triples")
             if quad.graph_name != ox.DefaultGraph():
                 raise FormatError(
-                    f"document: names graph {quad.graph_name}, expected none: a document is one"
+                    f"{source}: names graph {quad.graph_name}, expected none: a document is one"
                 )
             subject, value = quad.subject, quad.object
             if isinstance(subject, ox.BlankNode):
@@ -102,28 +104,28 @@ def read_document(data: bytes, media_type: str, *, graph: ox.NamedNode) -> Itera
                 value = name(value)
             yield ox.Quad(subject, quad.predicate, value, graph)
     except SyntaxError as exc:
-        raise FormatError(f"document: {exc}") from exc
+        raise FormatError(f"{source}: {exc}") from exc
 
 
-def _check_depth(text: str) -> None:
+def _check_depth(text: str, source: str) -> None:
     depth = 0
     for match in _BRACKET.finditer(text):
         depth += 1 if match[0] in "[({" else -1
         if depth > MAX_DEPTH:
-            raise FormatError(f"document: nested deeper than {MAX_DEPTH}")
+            raise FormatError(f"{source}: nested deeper than {MAX_DEPTH}")
 
 
-def _check_contexts(text: str) -> None:
+def _check_contexts(text: str, source: str) -> None:
     """Refuse what a JSON-LD processor would fetch."""
     try:
         document = json.loads(text)
     except ValueError as exc:
-        raise FormatError(f"document: {exc}") from exc
+        raise FormatError(f"{source}: {exc}") from exc
     for context in _contexts(document):
         remote = context if isinstance(context, str) else context.get("@import")
         if remote is not None:
             raise FormatError(
-                f"document: '@context' names {remote!r:.200}, expected the terms themselves:"
+                f"{source}: '@context' names {remote!r:.200}, expected the terms themselves:"
                 " nothing is fetched"
             )
 

@@ -42,7 +42,7 @@ def load_document(
         RefusedError: If a shape says no, with one line per violation; or if it says nothing.
     """
     graph = document_graph(name)
-    quads = list(read_document(data, media_type, graph=graph))
+    quads = list(read_document(data, media_type, graph=graph, source=source))
     if not quads:
         raise RefusedError(f"{source}: found no triples, expected at least one")
     catch_up(store, journal)

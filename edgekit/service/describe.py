@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgekit.boards import Board
+from edgekit.journal import Journal
+from edgekit.ops import kernel_set_hash
 
 if TYPE_CHECKING:
     from edgekit.export.compile import CompiledModel
-    from edgekit.export.mcu import Firmware
 
 
-def board_body(board: Board, firmware: Firmware) -> dict[str, Any]:
+def board_body(board: Board, kernel_ops: tuple[str, ...]) -> dict[str, Any]:
     """Describe a board together with the kernels that its firmware has."""
     return {
         "name": board.name,
@@ -26,8 +27,8 @@ def board_body(board: Board, firmware: Firmware) -> dict[str, Any]:
         "has_fpu": board.chip.has_fpu,
         "support": board.support,
         "sensors": list(board.sensors),
-        "kernel_set_hash": firmware.kernel_set_hash.hex(),
-        "kernel_ops": list(firmware.ops),
+        "kernel_set_hash": kernel_set_hash(kernel_ops).hex(),
+        "kernel_ops": list(kernel_ops),
     }
 
 
@@ -77,3 +78,22 @@ def model_body(
     if run is not None:
         body["run"] = run
     return body
+
+
+def register(
+    journal: Journal,
+    model: CompiledModel,
+    board: Board,
+    kernel_ops: tuple[str, ...],
+    *,
+    accuracy: Mapping[str, float] | None = None,
+) -> None:
+    """Enter a board with its firmware and a model for it, unless the journal has them so."""
+    described = board_body(board, kernel_ops)
+    known = [event.body for event in journal.events(0, ("board.described",), subject=board.name)]
+    if not known or known[-1] != described:
+        journal.append("board.described", board.name, described)
+    body = model_body(model, device_class=board.name, accuracy=accuracy)
+    said = journal.events(0, ("model.registered",), subject=model.id.hex())
+    if all(event.body != body for event in said):
+        journal.append("model.registered", model.id.hex(), body)

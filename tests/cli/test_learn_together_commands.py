@@ -85,6 +85,20 @@ def test_publish_without_a_fleet_prints_the_release(
     assert "tiny" in capsys.readouterr().out
 
 
+def test_published_model_is_matched_by_the_registry(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert publish(project) == 0
+    assert publish(project) == 0  # the same release: nothing is said twice
+    with Journal.open(project / ".edgekit" / "journal.db") as journal:
+        kinds = [event.kind for event in journal.events()]
+    assert kinds.count("model.registered") == 1 and kinds.count("board.described") == 1
+    capsys.readouterr()
+    words = ["registry", "match", "--board", "host", "--json", "--project", str(project)]
+    assert main(words) == 0
+    assert "tiny" in capsys.readouterr().out
+
+
 def test_model_below_the_minimum_is_refused_with_exit_code_1(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
