@@ -306,7 +306,8 @@ class _Reader:
 def read_image(data: bytes) -> Image:
     """Read an image back: its graph of kernels, with all parameters.
 
-    Tensor names are lost, and so are the scales of weights: multipliers stand for them.
+    Tensor names are lost, and so are the scales of weights: multipliers stand for them. Bytes
+    behind the image's end are refused; the C runtime allows them, because a slot is longer.
 
     Raises:
         FormatError: If the bytes are not a whole and consistent image.
@@ -320,7 +321,7 @@ def read_image(data: bytes) -> Image:
         raise FormatError(f"model image: {exc}") from exc
     features = _read_features(sections.get(Section.FEATURES))
     return Image(
-        id=image_id(data[: struct.unpack_from("<I", data, 8)[0]]),
+        id=image_id(data),
         meta=meta,
         graph=graph,
         plan=plan,
@@ -339,6 +340,10 @@ def _split(data: bytes) -> dict[Section, bytes]:
         raise FormatError(f"model image: version {version}, expected {c.VERSION}")
     if not c.HEADER_BYTES + c.SECTION_BYTES * count <= total <= len(data):
         raise FormatError(f"model image: {total} bytes stated, {len(data)} there")
+    if total < len(data):
+        raise FormatError(
+            f"model image: has bytes behind its end: {total} stated, {len(data)} there"
+        )
     found = zlib.crc32(data[16:total], zlib.crc32(data[:12]))
     if found != crc:
         raise FormatError(f"model image: checksum {crc:08x} stated, {found:08x} found")

@@ -23,6 +23,7 @@ from edgekit.formats.image import (
 from edgekit.formats.tflite import read_tflite
 from edgekit.passes.lower import lower
 from edgekit.passes.plan import plan_memory
+from edgekit.runtime.host import IMAGE_STRUCT_BYTES, host_library
 
 META = ImageMeta("m", "1", "task", ("a", "b"), "Apache-2.0", "CC0-1.0", "portable", ("add",), False)
 TABLE = Features("lut_u8", bytes(range(256)))
@@ -93,6 +94,21 @@ def test_image_plan_can_be_made_again_from_the_image() -> None:
 def test_image_ends_are_aligned_and_zero_padded() -> None:
     data = image_of("conv_2d", full=False)
     assert len(data) % 16 == 0
+
+
+@pytest.mark.cc
+def test_image_refuses_bytes_behind_its_end_but_the_runtime_takes_a_whole_slot() -> None:
+    data = image_of("add")
+    with pytest.raises(FormatError, match=f"behind its end: {len(data)} stated, {len(data) + 16}"):
+        read_image(data + bytes(16))
+    library = host_library()
+    for length, status in ((len(data), 0), (len(data) + 4096, 0), (len(data) - 1, -2)):
+        slot = np.full(len(data) + 4096 + 16, 0xFF, np.uint8)
+        start = -slot.ctypes.data % 16
+        slot[start : start + len(data)] = np.frombuffer(data, np.uint8)
+        opened = np.zeros(IMAGE_STRUCT_BYTES, np.uint8)
+        found = library.ek_image_open(opened.ctypes.data, slot.ctypes.data + start, length)
+        assert found == status
 
 
 @pytest.mark.parametrize(
