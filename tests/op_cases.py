@@ -6,40 +6,20 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from litert_models import ACTIVATIONS, Model, T
-
-Random = np.random.Generator
-
-
-def scale(rng: Random, low: float = -7, high: float = 0) -> float:
-    return float(np.float32(2 ** rng.uniform(low, high)))
-
-
-def zero(rng: Random) -> int:
-    return int(rng.choice([-128, 127, 0, int(rng.integers(-128, 128))]))
-
-
-def activation(rng: Random) -> int:
-    return ACTIVATIONS[str(rng.choice(["NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1"]))]
-
-
-def out_size(padding: int, size: int, kernel: int, stride: int, dilation: int) -> int:
-    reach = (kernel - 1) * dilation + 1
-    return -(-size // stride) if padding == 0 else -(-(size - reach + 1) // stride)
-
-
-def _weights(rng: Random, shape: tuple[int, ...], axis: int, model: Model) -> int:
-    data = rng.integers(-127, 128, shape, dtype=np.int8)
-    if rng.random() < 0.3:
-        return model.add(T(shape, [scale(rng, -9, -4)], [0], 0, data))
-    scales = [scale(rng, -9, -4) for _ in range(shape[axis])]
-    return model.add(T(shape, scales, [0] * shape[axis], axis, data))
-
-
-def _bias(rng: Random, x: T, w: T, count: int, model: Model) -> int:
-    data = rng.integers(-20000, 20000, count, dtype=np.int32)
-    scales = [x.scales[0] * s for s in w.scales]
-    return model.add(T((count,), scales, [0] * len(scales), 0, data, "int32"))
+from litert_models import Model, T
+from op_cases_wide import WIDE_CASES
+from op_makers import (
+    Random,
+    activation,
+    bias,
+    constant,
+    out_size,
+    scale,
+    shaped,
+    unary,
+    weights,
+    zero,
+)
 
 
 def _conv(rng: Random, depthwise: bool) -> Model:
@@ -61,10 +41,8 @@ def _conv(rng: Random, depthwise: bool) -> Model:
     m = c * multiplier if depthwise else int(rng.integers(1, 12))
     model = Model()
     x = model.add(T((n, h, w, c), [scale(rng)], [zero(rng)]))
-    wi = _weights(
-        rng, (1, kh, kw, m) if depthwise else (m, kh, kw, c), 3 if depthwise else 0, model
-    )
-    inputs = [x, wi, _bias(rng, model.tensors[x], model.tensors[wi], m, model)]
+    wi = weights(rng, (1, kh, kw, m) if depthwise else (m, kh, kw, c), 3 if depthwise else 0, model)
+    inputs = [x, wi, bias(rng, model.tensors[x], model.tensors[wi], m, model)]
     terms = kh * kw * (1 if depthwise else c)
     y_scale = model.tensors[x].scales[0] * float(np.mean(model.tensors[wi].scales))
     y_scale *= 30 * math.sqrt(terms) * 2 ** rng.uniform(-2, 3)
@@ -98,10 +76,10 @@ def fully_connected(rng: Random) -> Model:
     k, m = int(rng.integers(1, 80)), int(rng.integers(1, 20))
     lead = tuple(int(v) for v in rng.integers(1, 4, int(rng.integers(1, 4))))
     x = model.add(T((*lead, k), [scale(rng)], [zero(rng)]))
-    wi = _weights(rng, (m, k), 0, model)
+    wi = weights(rng, (m, k), 0, model)
     inputs = [x, wi]
     if rng.random() < 0.8:
-        inputs.append(_bias(rng, model.tensors[x], model.tensors[wi], m, model))
+        inputs.append(bias(rng, model.tensors[x], model.tensors[wi], m, model))
     else:
         inputs.append(-1)
     y_scale = model.tensors[x].scales[0] * float(np.mean(model.tensors[wi].scales))
@@ -250,80 +228,55 @@ def softmax(rng: Random) -> Model:
     return model
 
 
-def _unary(
-    rng: Random, op: str, y_quant: tuple[list[float], list[int]], **options: object
-) -> Model:
-    model = Model()
-    x = model.add(T((1, 256), [scale(rng, -7, 0)], [zero(rng)]))
-    if op == "HARD_SWISH":
-        y_quant = ([max(y_quant[0][0], model.tensors[x].scales[0] / 60)], y_quant[1])
-    y = model.add(T((1, 256), *y_quant))
-    model.op(op, [x], [y], **options)
-    model.inputs, model.outputs = [x], [y]
-    return model
-
-
 def logistic(rng: Random) -> Model:
-    return _unary(rng, "LOGISTIC", ([1 / 256], [-128]))
+    return unary(rng, "LOGISTIC", ([1 / 256], [-128]))
 
 
 def tanh(rng: Random) -> Model:
-    return _unary(rng, "TANH", ([1 / 128], [0]))
+    return unary(rng, "TANH", ([1 / 128], [0]))
 
 
 def relu(rng: Random) -> Model:
     op = str(rng.choice(["RELU", "RELU6", "RELU_N1_TO_1"]))
-    return _unary(rng, op, ([scale(rng)], [zero(rng)]))
+    return unary(rng, op, ([scale(rng)], [zero(rng)]))
 
 
 def hard_swish(rng: Random) -> Model:
-    return _unary(rng, "HARD_SWISH", ([scale(rng, -6, 0)], [zero(rng)]))
+    return unary(rng, "HARD_SWISH", ([scale(rng, -6, 0)], [zero(rng)]))
 
 
 def leaky_relu(rng: Random) -> Model:
-    return _unary(rng, "LEAKY_RELU", ([scale(rng)], [zero(rng)]), alpha=float(rng.uniform(0, 0.5)))
+    return unary(rng, "LEAKY_RELU", ([scale(rng)], [zero(rng)]), alpha=float(rng.uniform(0, 0.5)))
 
 
 def gelu(rng: Random) -> Model:
-    return _unary(rng, "GELU", ([scale(rng)], [zero(rng)]), approximate=bool(rng.random() < 0.5))
+    return unary(rng, "GELU", ([scale(rng)], [zero(rng)]), approximate=bool(rng.random() < 0.5))
 
 
 def quantize(rng: Random) -> Model:
-    return _unary(rng, "QUANTIZE", ([scale(rng)], [zero(rng)]))
-
-
-def _shaped(rng: Random, rank: int) -> tuple[Model, int, tuple[int, ...], tuple]:
-    model = Model()
-    shape = tuple(int(v) for v in rng.integers(1, 6, rank))
-    quant = ([scale(rng)], [zero(rng)])
-    x = model.add(T(shape, *quant))
-    return model, x, shape, quant
-
-
-def _constant(model: Model, values: list[int]) -> int:
-    return model.add(T((len(values),), data=np.array(values, np.int32), dtype="int32"))
+    return unary(rng, "QUANTIZE", ([scale(rng)], [zero(rng)]))
 
 
 def reshape(rng: Random) -> Model:
-    model, x, shape, quant = _shaped(rng, 4)
+    model, x, shape, quant = shaped(rng, 4)
     new = (shape[0] * shape[1], shape[2], shape[3])
     y = model.add(T(new, *quant))
-    model.op("RESHAPE", [x, _constant(model, list(new))], [y])
+    model.op("RESHAPE", [x, constant(model, list(new))], [y])
     model.inputs, model.outputs = [x], [y]
     return model
 
 
 def transpose(rng: Random) -> Model:
-    model, x, shape, quant = _shaped(rng, int(rng.integers(2, 6)))
+    model, x, shape, quant = shaped(rng, int(rng.integers(2, 6)))
     perm = [int(p) for p in rng.permutation(len(shape))]
     y = model.add(T(tuple(shape[p] for p in perm), *quant))
-    model.op("TRANSPOSE", [x, _constant(model, perm)], [y])
+    model.op("TRANSPOSE", [x, constant(model, perm)], [y])
     model.inputs, model.outputs = [x], [y]
     return model
 
 
 def concatenation(rng: Random) -> Model:
-    model, x, shape, quant = _shaped(rng, int(rng.integers(1, 5)))
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
     axis = int(rng.integers(0, len(shape)))
     parts = [x]
     for _ in range(int(rng.integers(1, 4))):
@@ -340,7 +293,7 @@ def concatenation(rng: Random) -> Model:
 
 
 def pad(rng: Random) -> Model:
-    model, x, shape, quant = _shaped(rng, int(rng.integers(1, 5)))
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
     widths = rng.integers(0, 4, (len(shape), 2), dtype=np.int32)
     y = model.add(T(tuple(int(n + a + b) for n, (a, b) in zip(shape, widths, strict=True)), *quant))
     table = model.add(T(widths.shape, data=widths, dtype="int32"))
@@ -350,18 +303,18 @@ def pad(rng: Random) -> Model:
 
 
 def slice_(rng: Random) -> Model:
-    model, x, shape, quant = _shaped(rng, int(rng.integers(1, 5)))
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
     begin = [int(rng.integers(0, n)) for n in shape]
     size = [int(rng.integers(1, n - b + 1)) for n, b in zip(shape, begin, strict=True)]
     y = model.add(T(tuple(size), *quant))
     given = [-1 if b + s == n else s for n, b, s in zip(shape, begin, size, strict=True)]
-    model.op("SLICE", [x, _constant(model, begin), _constant(model, given)], [y])
+    model.op("SLICE", [x, constant(model, begin), constant(model, given)], [y])
     model.inputs, model.outputs = [x], [y]
     return model
 
 
 def strided_slice(rng: Random) -> Model:
-    model, x, shape, quant = _shaped(rng, int(rng.integers(1, 5)))
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
     begins, ends, strides, out = [], [], [], []
     begin_mask = end_mask = shrink = 0
     for d, n in enumerate(shape):
@@ -388,7 +341,7 @@ def strided_slice(rng: Random) -> Model:
         strides.append(stride)
         out.append(len(span))
     y = model.add(T(tuple(out), *quant))
-    constants = [_constant(model, values) for values in (begins, ends, strides)]
+    constants = [constant(model, values) for values in (begins, ends, strides)]
     model.op(
         "STRIDED_SLICE",
         [x, *constants],
@@ -402,7 +355,7 @@ def strided_slice(rng: Random) -> Model:
 
 
 def split(rng: Random) -> Model:
-    model, x, shape, quant = _shaped(rng, int(rng.integers(1, 5)))
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
     axis = int(rng.integers(0, len(shape)))
     parts = int(rng.integers(1, 4))
     shape = (*shape[:axis], shape[axis] * parts, *shape[axis + 1 :])
@@ -446,4 +399,4 @@ CASES: dict[str, Callable[[Random], Model]] = {
         strided_slice,
         split,
     )
-}
+} | WIDE_CASES

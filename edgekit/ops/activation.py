@@ -16,10 +16,13 @@ from edgekit.ops.base import (
     Kernel,
     activation_range,
     check_dense,
+    constant_of,
+    expect_shape,
     int8_quant,
     operand,
     require,
     result,
+    unsupported,
     where,
 )
 from edgekit.ops.fixed import Rounding, multiply, quantize_multiplier
@@ -163,7 +166,83 @@ def gelu(value: float, approximate: bool) -> float:
     return 0.5 * value * (1 + math.erf(value * math.sqrt(0.5)))
 
 
+def _absolute(x: Quantized, y: Quantized) -> Table:
+    """Source: tensorflow/lite/kernels/elementwise.cc, AbsEvalQuantized: scales in float32."""
+    ratio = float(np.float32(x[0]) / np.float32(y[0]))
+    multiplier, shift = quantize_multiplier(ratio)
+
+    def value(stored: int) -> int:
+        size = abs(stored - x[1])
+        if ratio != 1:
+            size = multiply(size, multiplier, shift, Rounding.DOUBLE)
+        return size + y[1]
+
+    return _table(value)
+
+
+def _negative(node: Node, x: Quantized, y: Quantized) -> Table:
+    """LiteRT negates the stored bytes, -128 stays: right only for equal scales around 0."""
+    if x != y or x[1] != 0:
+        raise unsupported(node, "NEG needs equal scales and zero points 0")
+    return _table(lambda stored: -128 if stored == -128 else -stored)
+
+
+def _inverse_root(x: Quantized, y: Quantized) -> Table:
+    """LiteRT refuses values below 0 while running; here they give what 0 gives.
+
+    Source: tensorflow/lite/kernels/elementwise.cc, RsqrtEvalQuantized.
+    """
+    scale = 1.0 / float(np.sqrt(np.float32(x[0])) * np.float32(y[0]))
+    multiplier, shift = quantize_multiplier(scale)
+    extra = 20
+
+    def value(stored: int) -> int:
+        centred = stored - x[1]
+        if centred <= 0:
+            return 127
+        root, root_shift = fixed.inverse_root(centred)
+        data = multiply(1, root, root_shift + extra, Rounding.DOUBLE)
+        return multiply(data, multiplier, shift - extra, Rounding.DOUBLE) + y[1]
+
+    return _table(value)
+
+
+def _elu(value: float) -> float:
+    return math.expm1(value) if value < 0 else value
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, 60.0))
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -1e30
+
+
+def _root(x: Quantized, y: Quantized) -> Table:
+    """LiteRT refuses values below 0 while running; here they give what 0 gives. It cuts off.
+
+    Source: experiments with LiteRT 2.3.0.
+    """
+
+    def value(stored: int) -> int:
+        real = np.float32(x[0]) * np.float32(max(stored - x[1], 0))
+        return math.floor(float(np.sqrt(real) / np.float32(y[0]))) + y[1]
+
+    return _table(value)
+
+
 def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
+    if node.op == "ABS":
+        return _absolute(x, y)
+    if node.op == "NEG":
+        return _negative(node, x, y)
+    if node.op == "RSQRT":
+        return _inverse_root(x, y)
+    if node.op == "SQRT":
+        return _root(x, y)
+    if node.op in _REAL:
+        return float_table(x, y, _REAL[node.op])
     if node.op == "LOGISTIC":
         return _saturating(x, fixed.logistic, 8, -128)
     if node.op == "TANH":
@@ -183,6 +262,52 @@ def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
     return float_table(x, y, lambda value: gelu(value, approximate))
 
 
+def _quotient(node: Node, x: Quantized, divisor: int, b_scale: float, y: Quantized) -> Table:
+    """Source: tensorflow/lite/kernels/internal/reference/div.h, DivElementwise for int8."""
+    ratio = np.float32(x[0]) / (np.float32(b_scale) * np.float32(y[0]))
+    multiplier, shift = quantize_multiplier(float(ratio))
+    low, high = activation_range(node, str(node.attrs["activation"]), *y)
+    reciprocal, bits = fixed.reciprocal(abs(divisor))
+    if divisor < 0:
+        reciprocal = -reciprocal
+
+    def value(stored: int) -> int:
+        centred = stored - x[1]
+        headroom = 31 - (centred if centred >= 0 else ~centred).bit_length()
+        unscaled = fixed.high_mul(centred << headroom, reciprocal)
+        right = headroom + bits - shift
+        scaled = fixed.divide_by_power(fixed.high_mul(unscaled, multiplier), right)
+        return max(low, min(high, y[1] + scaled))
+
+    if shift > 20:
+        raise unsupported(node, f"output scale {y[0]} is too small")
+    return _table(value)
+
+
+def lower_div(builder: Builder, node: Node) -> None:
+    """DIV by one constant."""
+    x, b, y = operand(builder, node, 0), operand(builder, node, 1), result(builder, node)
+    divisors = np.unique(constant_of(node, b))
+    b_scale, b_zero = int8_quant(node, b)
+    if len(divisors) != 1 or np.broadcast_shapes(x.shape, b.shape) != x.shape:
+        raise unsupported(node, "only division by one constant is supported")
+    expect_shape(node, y, x.shape)
+    divisor = int(divisors[0]) - b_zero
+    if divisor == 0:
+        raise FormatError(f"{where(node)}: divides by 0")
+    table = _quotient(node, int8_quant(node, x), divisor, b_scale, int8_quant(node, y))
+    builder.emit(
+        "lut",
+        node,
+        inputs=(node.inputs[0], builder.constant("div table", table)),
+        outputs=node.outputs,
+    )
+
+
+_REAL: dict[str, Callable[[float], float]] = {"EXP": _exp, "LOG": _log, "ELU": _elu}
+"""Functions that LiteRT tabulates in float32."""
+
+
 def _float(node: Node, name: str) -> float:
     value = node.attrs[name]
     if not isinstance(value, float) or not math.isfinite(value):
@@ -191,7 +316,7 @@ def _float(node: Node, name: str) -> float:
 
 
 def lower_table(builder: Builder, node: Node) -> None:
-    """LOGISTIC, TANH, RELU, RELU6, RELU_N1_TO_1, HARD_SWISH, LEAKY_RELU, GELU, QUANTIZE."""
+    """Every function of one value: its table."""
     x, y = operand(builder, node, 0), result(builder, node)
     if x.elements != y.elements:
         raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(y.shape)}")

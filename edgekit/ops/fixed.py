@@ -101,6 +101,34 @@ def _exp_near_zero(a: int) -> int:
     return constant_term + high_mul(constant_term, x + multiply_by_power(inner, -1))
 
 
+def inverse_root(value: int) -> tuple[int, int]:
+    """Return multiplier and shift of 1 / sqrt(value), value from 1 up.
+
+    Source: tensorflow/lite/kernels/internal/common.h, GetInvSqrtQuantizedMultiplierExp.
+    """
+    if value <= 1:
+        return INT32_MAX, 0
+    shift = 11
+    while value >= 1 << 29:
+        value //= 4
+        shift += 1
+    pairs = (32 - value.bit_length() - 1) // 2 - 1
+    shift -= pairs
+    value <<= 2 * pairs
+    x_in = value >> 1
+    half_in = divide_by_power(x_in, 1)
+    half_three = (1 << 28) + (1 << 27)
+    x = 1 << 28
+    for _ in range(5):
+        cube = multiply_by_power(high_mul(high_mul(x, x), x), 6)
+        x = multiply_by_power(high_mul(half_three, x) - high_mul(half_in, cube), 3)
+    x = high_mul(x, 1518500250)
+    if shift < 0:
+        x <<= -shift
+        shift = 0
+    return x, -shift
+
+
 _EXP_STEPS = (
     (-2, 1672461947),
     (-1, 1302514674),
@@ -143,6 +171,16 @@ def _newton_reciprocal(a: int) -> int:
         error = (1 << 29) - high_mul(half, x)
         x += multiply_by_power(high_mul(x, error), 2)
     return x
+
+
+def reciprocal(value: int) -> tuple[int, int]:
+    """Return 1 / value as Q0.31 of 2**bits / value, and bits; value from 1 up.
+
+    Source: tensorflow/lite/kernels/internal/common.h, GetReciprocal.
+    """
+    bits = value.bit_length() - 1
+    mantissa = (value << (31 - bits)) - (1 << 31)
+    return multiply_by_power(_newton_reciprocal(mantissa), 1), bits
 
 
 def logistic(a: int, integer_bits: int) -> int:

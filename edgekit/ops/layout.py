@@ -1,4 +1,8 @@
-"""Operators that only move bytes: RESHAPE and its like, TRANSPOSE, CONCATENATION, PAD, slices."""
+"""Operators that only move bytes: RESHAPE and its like, TRANSPOSE, CONCATENATION, PAD, slices.
+
+RESHAPE, SQUEEZE, EXPAND_DIMS, TRANSPOSE, CONCATENATION, PACK, PAD, PADV2, STRIDED_SLICE, SLICE,
+SPLIT, SPLIT_V, UNPACK, REVERSE_V2, SPACE_TO_DEPTH, DEPTH_TO_SPACE.
+"""
 
 from __future__ import annotations
 
@@ -196,28 +200,143 @@ def lower_slice(builder: Builder, node: Node) -> None:
     _emit_slice(builder, node, begin=begin, stride=ones, shape=shape, output=node.outputs[0])
 
 
-def lower_split(builder: Builder, node: Node) -> None:
-    """SPLIT into equal parts: one slice each. Its inputs are axis, x."""
-    axis_tensor, x = operand(builder, node, 0), operand(builder, node, 1)
-    (axis,) = indices(node, axis_tensor) or (0,)
-    parts = len(node.outputs)
-    if not -len(x.shape) <= axis < len(x.shape) or x.shape[axis] % parts:
-        raise FormatError(f"{where(node)}: {list(x.shape)} in {parts} parts along {axis}")
-    axis %= len(x.shape)
-    step = x.shape[axis] // parts
-    shape = (*x.shape[:axis], step, *x.shape[axis + 1 :])
-    view = Node(node.name, node.op, (node.inputs[1],), node.outputs, node.attrs)
-    for part, output in enumerate(node.outputs):
-        begin = tuple(part * step if d == axis else 0 for d in range(len(shape)))
+def _cut(builder: Builder, node: Node, x_id: int, axis: int, sizes: tuple[int, ...]) -> None:
+    """Cut x along one dimension: one slice per output of the node."""
+    x = builder.source.tensor(x_id)
+    view = Node(node.name, node.op, (x_id,), node.outputs, node.attrs)
+    start = 0
+    for part, (output, size) in enumerate(zip(node.outputs, sizes, strict=True)):
+        shape = (*x.shape[:axis], size, *x.shape[axis + 1 :])
         _emit_slice(
             builder,
             view,
-            begin=begin,
+            begin=tuple(start if d == axis else 0 for d in range(len(shape))),
             stride=(1,) * len(shape),
             shape=shape,
             output=output,
             suffix=f" {part}",
         )
+        start += size
+
+
+def _one_axis(node: Node, given: tuple[int, ...], rank: int) -> int:
+    if len(given) != 1 or not -rank <= given[0] < rank:
+        raise FormatError(f"{where(node)}: axis {list(given)} of {rank} dimensions")
+    return given[0] % rank
+
+
+def lower_split(builder: Builder, node: Node) -> None:
+    """SPLIT into equal parts: one slice each. Its inputs are axis, x."""
+    x, parts = operand(builder, node, 1), len(node.outputs)
+    axis = _one_axis(node, indices(node, operand(builder, node, 0)), len(x.shape))
+    if x.shape[axis] % parts:
+        raise FormatError(f"{where(node)}: {list(x.shape)} in {parts} parts along {axis}")
+    _cut(builder, node, node.inputs[1], axis, (x.shape[axis] // parts,) * parts)
+
+
+def lower_split_v(builder: Builder, node: Node) -> None:
+    """SPLIT_V into parts of given sizes, one of which may be -1: the rest."""
+    x = operand(builder, node, 0)
+    sizes = indices(node, operand(builder, node, 1))
+    axis = _one_axis(node, indices(node, operand(builder, node, 2)), len(x.shape))
+    rest = x.shape[axis] - sum(size for size in sizes if size != -1)
+    sizes = tuple(rest if size == -1 else size for size in sizes)
+    if len(sizes) != len(node.outputs) or min(sizes) < 1 or sum(sizes) != x.shape[axis]:
+        raise FormatError(f"{where(node)}: {list(x.shape)} in {list(sizes)} along {axis}")
+    _cut(builder, node, node.inputs[0], axis, sizes)
+
+
+def lower_unpack(builder: Builder, node: Node) -> None:
+    """UNPACK: slices of one, without that dimension."""
+    x = operand(builder, node, 0)
+    axis = _one_axis(node, (attr_int(node, "axis"),), len(x.shape))
+    if x.shape[axis] != len(node.outputs):
+        raise FormatError(f"{where(node)}: {list(x.shape)} in {len(node.outputs)} along {axis}")
+    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
+    for position in range(len(node.outputs)):
+        expect_shape(node, result(builder, node, position), shape)
+    _cut(builder, node, node.inputs[0], axis, (1,) * len(node.outputs))
+
+
+def lower_pack(builder: Builder, node: Node) -> None:
+    """PACK: CONCATENATION of views with one dimension more."""
+    y = result(builder, node)
+    axis = _one_axis(node, (attr_int(node, "axis"),), len(y.shape))
+    if len(node.inputs) > MAX_INPUTS:
+        raise unsupported(node, f"{len(node.inputs)} inputs, at most {MAX_INPUTS} fit")
+    if len(node.inputs) != y.shape[axis]:
+        raise FormatError(f"{where(node)}: {len(node.inputs)} inputs make {list(y.shape)}")
+    view = (*y.shape[:axis], 1, *y.shape[axis + 1 :])
+    inputs = []
+    for position, index in enumerate(node.inputs):
+        x = operand(builder, node, position)
+        _same_quant(node, x, y)
+        expect_shape(node, x, (*y.shape[:axis], *y.shape[axis + 1 :]))
+        if x.data is not None:
+            inputs.append(builder.constant(x.name, x.data.reshape(view), x.quant))
+            continue
+        inputs.append(builder.activation(f"{x.name} view", view, x.quant))
+        builder.emit("copy", node, inputs=(index,), outputs=inputs[-1:], suffix=f" view {position}")
+    builder.emit("concatenation", node, inputs=inputs, outputs=node.outputs, attrs={"axis": axis})
+
+
+def lower_reverse(builder: Builder, node: Node) -> None:
+    """REVERSE_V2: a slice with negative strides."""
+    x = operand(builder, node, 0)
+    rank = len(x.shape)
+    axes = indices(node, operand(builder, node, 1))
+    if any(not -rank <= axis < rank for axis in axes):
+        raise FormatError(f"{where(node)}: axes {list(axes)} of {rank} dimensions")
+    turned = {axis % rank for axis in axes}
+    _emit_slice(
+        builder,
+        node,
+        begin=tuple(n - 1 if d in turned else 0 for d, n in enumerate(x.shape)),
+        stride=tuple(-1 if d in turned else 1 for d in range(rank)),
+        shape=x.shape,
+        output=node.outputs[0],
+    )
+
+
+def _rearrange(builder: Builder, node: Node, split: tuple[int, ...], perm: tuple[int, ...]) -> None:
+    """View x as `split`, transpose, and view that as y."""
+    y = result(builder, node)
+    before = builder.activation(f"{y.name} split", split, y.quant)
+    after = builder.activation(f"{y.name} turned", tuple(split[axis] for axis in perm), y.quant)
+    builder.emit("copy", node, inputs=node.inputs[:1], outputs=(before,), suffix=" split")
+    builder.emit("transpose", node, inputs=(before,), outputs=(after,), attrs={"perm": perm})
+    builder.emit("copy", node, inputs=(after,), outputs=node.outputs, suffix=" view")
+
+
+def _blocks(builder: Builder, node: Node) -> tuple[Tensor, Tensor, int]:
+    x, y = operand(builder, node, 0), result(builder, node)
+    block = attr_int(node, "block_size")
+    _same_quant(node, x, y)
+    if len(x.shape) != 4 or block < 1:
+        raise FormatError(f"{where(node)}: blocks of {block} in {list(x.shape)}")
+    return x, y, block
+
+
+def lower_space_to_depth(builder: Builder, node: Node) -> None:
+    """SPACE_TO_DEPTH: a transpose between two views."""
+    x, y, block = _blocks(builder, node)
+    n, h, w, c = x.shape
+    if h % block or w % block:
+        raise FormatError(f"{where(node)}: blocks of {block} in {list(x.shape)}")
+    expect_shape(node, y, (n, h // block, w // block, c * block * block))
+    split = (n, h // block, block, w // block, block, c)
+    _rearrange(builder, node, split, (0, 1, 3, 2, 4, 5))
+
+
+def lower_depth_to_space(builder: Builder, node: Node) -> None:
+    """DEPTH_TO_SPACE: a transpose between two views."""
+    x, y, block = _blocks(builder, node)
+    n, h, w, c = x.shape
+    if c % (block * block):
+        raise FormatError(f"{where(node)}: blocks of {block} in {list(x.shape)}")
+    expect_shape(node, y, (n, h * block, w * block, c // (block * block)))
+    split = (n, h, w, block, block, c // (block * block))
+    _rearrange(builder, node, split, (0, 1, 3, 2, 4, 5))
 
 
 def _check_copy(graph: Graph, node: Node) -> None:

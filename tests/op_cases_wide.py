@@ -1,0 +1,188 @@
+"""Random single-operator models of the operators beyond the common ones, one maker each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from litert_models import Model, T
+from op_makers import Random, activation, constant, scale, shaped, unary, zero
+
+
+def abs_(rng: Random) -> Model:
+    return unary(rng, "ABS", ([scale(rng)], [zero(rng)]))
+
+
+def neg(rng: Random) -> Model:
+    model = unary(rng, "NEG", ([1.0], [0]))
+    for tensor in model.tensors:
+        tensor.scales, tensor.zeros = [0.03], [0]
+    return model
+
+
+def exp(rng: Random) -> Model:
+    return unary(rng, "EXP", ([scale(rng)], [zero(rng)]))
+
+
+def log(rng: Random) -> Model:
+    return unary(rng, "LOG", ([scale(rng)], [zero(rng)]))
+
+
+def elu(rng: Random) -> Model:
+    return unary(rng, "ELU", ([scale(rng)], [zero(rng)]))
+
+
+def _root(rng: Random, op: str) -> Model:
+    """LiteRT refuses values below 0: a ReLU keeps them away."""
+    model = Model()
+    x_scale, x_zero = scale(rng), zero(rng)
+    x = model.add(T((1, 256), [x_scale], [x_zero]))
+    positive = model.add(T((1, 256), [x_scale], [x_zero]))
+    y = model.add(T((1, 256), [scale(rng)], [zero(rng)]))
+    model.op("RELU", [x], [positive])
+    model.op(op, [positive], [y])
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def sqrt(rng: Random) -> Model:
+    return _root(rng, "SQRT")
+
+
+def rsqrt(rng: Random) -> Model:
+    return _root(rng, "RSQRT")
+
+
+def div(rng: Random) -> Model:
+    model = Model()
+    b_zero = zero(rng)
+    divisor = int(rng.integers(-128, 128))
+    if divisor == b_zero:
+        divisor += 1 if divisor < 127 else -1
+    x = model.add(T((1, 256), [scale(rng)], [zero(rng)]))
+    b = model.add(T((1,), [scale(rng)], [b_zero], 0, np.array([divisor], np.int8)))
+    ratio = model.tensors[x].scales[0] / model.tensors[b].scales[0] / abs(divisor - b_zero)
+    y = model.add(T((1, 256), [ratio * 2 ** rng.uniform(-2, 2)], [zero(rng)]))
+    model.op("DIV", [x, b], [y], fusedActivationFunction=activation(rng))
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def _reduction(rng: Random, op: str, y_quant: tuple[list[float], list[int]] | None) -> Model:
+    rank = int(rng.integers(1, 6))
+    model, x, shape, quant = shaped(rng, rank)
+    axes = [int(a) for a in rng.choice(rank, int(rng.integers(1, rank + 1)), replace=False)]
+    keep = bool(rng.random() < 0.5)
+    out = tuple(1 if d in axes else n for d, n in enumerate(shape) if keep or d not in axes)
+    y = model.add(T(out, *(y_quant or quant)))
+    given = [a - rank if rng.random() < 0.3 else a for a in axes]
+    model.op(op, [x, constant(model, given)], [y], keepDims=keep)
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def sum_(rng: Random) -> Model:
+    return _reduction(rng, "SUM", ([scale(rng, -3, 4)], [zero(rng)]))
+
+
+def reduce_max(rng: Random) -> Model:
+    return _reduction(rng, "REDUCE_MAX", None)
+
+
+def reduce_min(rng: Random) -> Model:
+    return _reduction(rng, "REDUCE_MIN", None)
+
+
+def pack(rng: Random) -> Model:
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
+    other = model.add(T(shape, *quant, data=rng.integers(-128, 128, shape, dtype=np.int8)))
+    parts = [[x, other][i] for i in rng.integers(0, 2, int(rng.integers(1, 4)))] + [x]
+    axis = int(rng.integers(0, len(shape) + 1))
+    y = model.add(T((*shape[:axis], len(parts), *shape[axis:]), *quant))
+    given = axis - len(shape) - 1 if rng.random() < 0.3 else axis
+    model.op("PACK", parts, [y], axis=given, valuesCount=len(parts))
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def unpack(rng: Random) -> Model:
+    """The parts are joined again, in another order."""
+    model, x, shape, quant = shaped(rng, int(rng.integers(2, 5)))
+    axis = int(rng.integers(0, len(shape)))
+    rest = (*shape[:axis], *shape[axis + 1 :])
+    outputs = [model.add(T(rest, *quant)) for _ in range(shape[axis])]
+    given = axis - len(shape) if rng.random() < 0.3 else axis
+    model.op("UNPACK", [x], outputs, axis=given, num=shape[axis])
+    y = model.add(T((*rest[:-1], rest[-1] * len(outputs)), *quant))
+    model.op("CONCATENATION", outputs[::-1], [y], axis=len(rest) - 1)
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def split_v(rng: Random) -> Model:
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
+    axis = int(rng.integers(0, len(shape)))
+    sizes = [int(n) for n in rng.integers(1, 4, int(rng.integers(1, 4)))]
+    model.tensors[x].shape = shape = (*shape[:axis], sum(sizes), *shape[axis + 1 :])
+    outputs = [model.add(T((*shape[:axis], n, *shape[axis + 1 :]), *quant)) for n in sizes]
+    given = list(sizes)
+    if rng.random() < 0.4:
+        given[int(rng.integers(0, len(sizes)))] = -1
+    axis_id = model.add(T((), data=np.array(axis, np.int32), dtype="int32"))
+    model.op("SPLIT_V", [x, constant(model, given), axis_id], outputs, numSplits=len(sizes))
+    y = model.add(T(shape, *quant))
+    model.op("CONCATENATION", outputs[::-1], [y], axis=axis)
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def reverse_v2(rng: Random) -> Model:
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
+    y = model.add(T(shape, *quant))
+    model.op("REVERSE_V2", [x, constant(model, [int(rng.integers(0, len(shape)))])], [y])
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def _blocks(rng: Random, op: str) -> Model:
+    model = Model()
+    n, h, w, c, block = (int(v) for v in rng.integers(1, 5, 5))
+    wide, deep = (n, h * block, w * block, c), (n, h, w, c * block * block)
+    quant = ([scale(rng)], [zero(rng)])
+    shapes = (wide, deep) if op == "SPACE_TO_DEPTH" else (deep, wide)
+    x, y = (model.add(T(shape, *quant)) for shape in shapes)
+    model.op(op, [x], [y], blockSize=block)
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def space_to_depth(rng: Random) -> Model:
+    return _blocks(rng, "SPACE_TO_DEPTH")
+
+
+def depth_to_space(rng: Random) -> Model:
+    return _blocks(rng, "DEPTH_TO_SPACE")
+
+
+WIDE_CASES: dict[str, Callable[[Random], Model]] = {
+    maker.__name__.strip("_"): maker
+    for maker in (
+        abs_,
+        neg,
+        exp,
+        log,
+        elu,
+        sqrt,
+        rsqrt,
+        div,
+        sum_,
+        reduce_max,
+        reduce_min,
+        pack,
+        unpack,
+        split_v,
+        reverse_v2,
+        space_to_depth,
+        depth_to_space,
+    )
+}
