@@ -129,6 +129,10 @@ VERSIONS = {
     "LOG": 1,
     "SPACE_TO_DEPTH": 1,
     "DEPTH_TO_SPACE": 1,
+    "TILE": 1,
+    "TRANSPOSE_CONV": 3,
+    "RESIZE_BILINEAR": 3,
+    "RESIZE_NEAREST_NEIGHBOR": 3,
     "REVERSE_V2": 1,
 }
 
@@ -188,6 +192,30 @@ def uses(model: bytes, operators: set[int]) -> bool:
     root = schema.Model.GetRootAs(model, 0)
     codes = {root.OperatorCodes(i).BuiltinCode() for i in range(root.OperatorCodesLength())}
     return bool(codes & operators)
+
+
+def classifier(seed: int = 0) -> bytes:
+    """A small convolution, flattened, dense, softmax."""
+    rng = np.random.default_rng(seed)
+    model = Model()
+    x = model.add(T((1, 6, 6, 2), [1 / 255], [-128]))
+    w = model.add(
+        T((4, 3, 3, 2), [0.01] * 4, [0] * 4, 0, rng.integers(-127, 128, (4, 3, 3, 2), np.int8))
+    )
+    b = model.add(T((4,), [0.01 / 255] * 4, [0] * 4, 0, np.arange(4, dtype=np.int32), "int32"))
+    c = model.add(T((1, 4, 4, 4), [0.02], [-128]))
+    model.op("CONV_2D", [x, w, b], [c], padding=1, strideH=1, strideW=1, fusedActivationFunction=1)
+    f = model.add(T((1, 64), [0.02], [-128]))
+    shape = model.add(T((2,), data=np.array([1, 64], np.int32), dtype="int32"))
+    model.op("RESHAPE", [c, shape], [f])
+    wd = model.add(T((5, 64), [0.01], [0], 0, rng.integers(-127, 128, (5, 64), np.int8)))
+    bd = model.add(T((5,), [0.0002], [0], 0, rng.integers(-900, 900, 5, np.int32), "int32"))
+    d = model.add(T((1, 5), [0.05], [4], name="net/head/MatMul;net/head/BiasAdd"))
+    model.op("FULLY_CONNECTED", [f, wd, bd], [d])
+    s = model.add(T((1, 5), [1 / 256], [-128]))
+    model.op("SOFTMAX", [d], [s], beta=1.0)
+    model.inputs, model.outputs = [x], [s]
+    return model.to_bytes()
 
 
 def reference(model: bytes, inputs: np.ndarray) -> np.ndarray:

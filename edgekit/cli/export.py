@@ -12,6 +12,7 @@ class Target(StrEnum):
     """What a model is exported to."""
 
     MCU = "mcu"
+    C = "c"
 
 
 class RoundingName(StrEnum):
@@ -23,8 +24,20 @@ class RoundingName(StrEnum):
 
 def export(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
-    to: Target = typer.Option(Target.MCU, "--to", help="mcu: a model image, .ekm."),
-    out: Path = typer.Option(Path("build"), "--out", help="Folder for the result."),
+    to: Target = typer.Option(
+        Target.MCU,
+        "--to",
+        help="mcu: a model image, .ekm, for edgekit's firmware. c: a C library for your own.",
+    ),
+    out: Path | None = typer.Option(
+        None,
+        "--out",
+        help="mcu: folder for the image (build). c: the library's folder (build/NAME_c).",
+        show_default=False,
+    ),
+    prefix: str | None = typer.Option(
+        None, "--prefix", help="c: prefix of the C names; made from the model's name if missing."
+    ),
     project: Path | None = typer.Option(
         None, "--project", help="Put into the image what this folder's edgekit.toml knows."
     ),
@@ -33,14 +46,18 @@ def export(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Compile a model into a model image.
+    """Compile a model into a model image, or into a C library.
 
     A release needs the input's table, labels, licences and the head of its project.
 
     Example: edgekit export model.tflite --project digits --to mcu --out build
+
+    Example: edgekit export model.tflite --to c --out third_party/kws --prefix kws
     """
     from edgekit.cli.model import compile_for_project, load_model
 
+    if prefix is not None and to is not Target.C:
+        raise typer.BadParameter("only with --to c", param_hint="--prefix")
     if project is None:
         compiled = load_model(model, rounding=(rounding or RoundingName.LITERT).value)
     else:
@@ -52,9 +69,18 @@ def export(
         if rounding is not None:
             config = replace(config, export=replace(config.export, rounding=rounding.value))
         compiled = compile_for_project(model, config)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{model.stem}.ekm"
-    write_whole(path, compiled.image)
+    if to is Target.C:
+        from edgekit.export.library import write_library
+
+        folder = out or Path("build") / f"{model.stem}_c"
+        library = write_library(compiled, out=folder, prefix=prefix)
+        path = library.folder
+        more = {"prefix": library.prefix, "files": list(library.files)}
+    else:
+        path = (out or Path("build")) / f"{model.stem}.ekm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, compiled.image)
+        more = {}
     if as_json:
         import json
 
@@ -66,6 +92,7 @@ def export(
             "arena_bytes": compiled.arena_bytes,
             "macs": compiled.macs,
             "ops": list(compiled.ops),
+            **more,
         }
         print(json.dumps(facts, indent=2))
         return
@@ -73,6 +100,8 @@ def export(
     print(f"id     {compiled.id.hex()}")
     print(f"image  {len(compiled.image):,} bytes, arena {compiled.arena_bytes:,} bytes")
     print(f"work   {compiled.macs:,} multiply-accumulates in {len(compiled.layers)} nodes")
+    if to is Target.C:
+        print(f"next   {path / 'README.md'} has the compiler line")
 
 
 def write_whole(path: Path, data: bytes) -> None:

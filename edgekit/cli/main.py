@@ -39,7 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("evaluate", "evaluate", "evaluate", "Measure the accuracy of an int8 model."),
     Command("quantize", "quantize", "quantize", "Convert the trained model to int8."),
     Command("check", "check", "check", "Say whether a model fits a board, and why not."),
-    Command("export", "export", "export", "Compile a model into a model image."),
+    Command("export", "export", "export", "Compile a model into a model image or a C library."),
     Command("build", "build", "build", "Build the firmware of a board."),
     Command("run", "run", "run", "Run a model on the host or on a board."),
     Command("profile", "profile", "profile", "Count the instructions of a model, layer by layer."),

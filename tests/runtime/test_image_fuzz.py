@@ -58,6 +58,6 @@ def test_mutated_images_never_leave_their_bounds(tmp_path: Path) -> None:
 
 
 def _with_head():  # type: ignore[no-untyped-def]
-    from test_runner import classifier
+    from litert_models import classifier
 
     return compile_tflite(classifier(), name="c", head=True, features=TABLE)

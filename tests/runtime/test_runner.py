@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from litert_models import Model, T, reference
+from litert_models import classifier, reference
 
 from edgekit.errors import FormatError, RefusedError, UnsupportedError
 from edgekit.export.compile import compile_tflite, replace_head
@@ -22,30 +22,6 @@ FOREIGN = ("kws_dscnn_int8", "micro_speech_quantized", "hello_world_int8")
 def models_folder() -> Path:
     default = Path(__file__).resolve().parents[2].parent / "shared" / "models"
     return Path(os.environ.get("EDGEKIT_MODELS", default))
-
-
-def classifier(seed: int = 0) -> bytes:
-    """A small convolution, flattened, dense, softmax."""
-    rng = np.random.default_rng(seed)
-    model = Model()
-    x = model.add(T((1, 6, 6, 2), [1 / 255], [-128]))
-    w = model.add(
-        T((4, 3, 3, 2), [0.01] * 4, [0] * 4, 0, rng.integers(-127, 128, (4, 3, 3, 2), np.int8))
-    )
-    b = model.add(T((4,), [0.01 / 255] * 4, [0] * 4, 0, np.arange(4, dtype=np.int32), "int32"))
-    c = model.add(T((1, 4, 4, 4), [0.02], [-128]))
-    model.op("CONV_2D", [x, w, b], [c], padding=1, strideH=1, strideW=1, fusedActivationFunction=1)
-    f = model.add(T((1, 64), [0.02], [-128]))
-    shape = model.add(T((2,), data=np.array([1, 64], np.int32), dtype="int32"))
-    model.op("RESHAPE", [c, shape], [f])
-    wd = model.add(T((5, 64), [0.01], [0], 0, rng.integers(-127, 128, (5, 64), np.int8)))
-    bd = model.add(T((5,), [0.0002], [0], 0, rng.integers(-900, 900, 5, np.int32), "int32"))
-    d = model.add(T((1, 5), [0.05], [4], name="net/head/MatMul;net/head/BiasAdd"))
-    model.op("FULLY_CONNECTED", [f, wd, bd], [d])
-    s = model.add(T((1, 5), [1 / 256], [-128]))
-    model.op("SOFTMAX", [d], [s], beta=1.0)
-    model.inputs, model.outputs = [x], [s]
-    return model.to_bytes()
 
 
 @pytest.mark.data

@@ -1,0 +1,4 @@
+
+const char *const ${prefix}_labels[${macro}_LABEL_COUNT] = {
+$labels
+};
