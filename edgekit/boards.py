@@ -20,7 +20,7 @@ from edgekit.errors import ConfigError
 Support = Literal["emulated", "built", "data"]
 
 SUPPORT: tuple[Support, ...] = ("emulated", "built", "data")
-CORES = ("cortex-m0", "cortex-m4", "host")
+CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55", "rv32imac", "host")
 GIB = 1 << 30
 
 _T = TypeVar("_T")
@@ -28,7 +28,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """What the silicon has."""
+    """What the silicon has.
+
+    Attributes:
+        flash_base: Address that the firmware is linked to.
+        peripherals: Addresses, interrupt numbers and clocks that the port asks for by name.
+    """
 
     name: str
     core: str
@@ -38,6 +43,9 @@ class Chip:
     flash_bytes: int
     flash_page_bytes: int
     kernel_family: str
+    flash_base: int
+    ram_base: int
+    peripherals: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,14 @@ OUTSIDE_FLASH = ("samples", "bench")
 
 @dataclass(frozen=True, slots=True)
 class EmulatorData:
-    """How QEMU plays this board."""
+    """How QEMU plays this board.
+
+    Attributes:
+        persistent_bytes: Size of the file that backs the persistent memory at persistent_base; 0
+            for a board without an agent.
+        ethernet: Controller that QEMU connects to its network, empty if there is none.
+        instruction_ns: Virtual time of one instruction, a power of two.
+    """
 
     machine: str
     persistent_base: int
@@ -98,13 +113,18 @@ class EmulatorData:
 class Board:
     """A chip with a clock, a port and a plan of its memory.
 
-    `layout` is None for boards of which only the data is known (support = "data").
+    Attributes:
+        agent: Whether the firmware is the agent of a fleet. Without it the firmware only runs
+            models that a job file brings, and the board has no layout.
+        layout: Plan of the persistent memory; None without an agent, and for boards of which
+            only the data is known (support = "data").
     """
 
     name: str
     chip: Chip
     port: str
     support: Support
+    agent: bool
     clock_hz: int
     ticks_hz: int
     sensors: tuple[str, ...]
@@ -183,7 +203,7 @@ def read_chip(path: Path) -> Chip:
     Raises:
         ConfigError: If the file is wrong; the message names file, table and key.
     """
-    document = _Table.open(path, ("chip",))
+    document = _Table.open(path, ("chip", "peripherals"))
     table = document.table("chip")
     chip = Chip(
         name=table.name("name", path.stem),
@@ -194,6 +214,9 @@ def read_chip(path: Path) -> Chip:
         flash_bytes=table.integer("flash_bytes", 4_096, GIB),
         flash_page_bytes=table.integer("flash_page_bytes", 64, 1 << 20),
         kernel_family=table.choice("kernel_family", ("portable",)),
+        flash_base=table.integer("flash_base", 0, 0xFFFF_FFFF, 0),
+        ram_base=table.integer("ram_base", 0, 0xFFFF_FFFF, 0x2000_0000),
+        peripherals=_read_peripherals(document) if document.has("peripherals") else (),
     )
     table.close()
     if chip.flash_bytes % chip.flash_page_bytes:
@@ -202,6 +225,14 @@ def read_chip(path: Path) -> Chip:
             f" {chip.flash_page_bytes}"
         )
     return chip
+
+
+def _read_peripherals(document: _Table) -> tuple[tuple[str, int], ...]:
+    table = document.table("peripherals")
+    for key in table.names():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
+            raise table.error(f"'{key}' is no name of a peripheral, expected a-z, 0-9 and _")
+    return tuple((key, table.integer(key, 0, 0xFFFF_FFFF)) for key in table.names())
 
 
 def read_board(path: Path) -> Board:
@@ -219,20 +250,26 @@ def read_board(path: Path) -> Board:
         raise table.error(f"chip '{chip_name}' is not known{_suggest(chip_name, chips())}")
     chip = load_chip(chip_name)
     ram = chip.ram_bytes
+    agent = table.get("agent", bool, True)
+    if document.has("layout") and not agent:
+        raise table.error("a [layout] is the agent's, but agent is false")
     clock_hz = table.integer("clock_hz", 1, 10**10)
     board = Board(
         name=table.name("name", path.stem),
         chip=chip,
         port=table.get("port", str, "" if bare else None),
         support=support,
+        agent=agent,
         clock_hz=clock_hz,
         ticks_hz=table.integer("ticks_hz", 1_000, 10**10, clock_hz),
         sensors=table.strings("sensors"),
         arena_bytes=table.integer("arena_bytes", 0, ram, 0 if bare else None),
         feature_cache_bytes=table.integer("feature_cache_bytes", 0, ram, 0),
         stack_bytes=table.integer("stack_bytes", 512, ram),
-        layout=_read_layout(document, chip) if document.has("layout") or not bare else None,
-        emulator=_read_emulator(document) if document.has("emulator") else None,
+        layout=_read_layout(document, chip)
+        if document.has("layout") or (agent and not bare)
+        else None,
+        emulator=_read_emulator(document, agent=agent) if document.has("emulator") else None,
     )
     table.close()
     _check_board(board, table, document)
@@ -248,14 +285,19 @@ def _check_board(board: Board, table: _Table, document: _Table) -> None:
             f"arena, feature cache and stack take {planned} bytes,"
             f" chip '{board.chip.name}' has {board.ram_bytes} bytes of RAM"
         )
-    if board.emulator is not None:
-        if board.layout is None:
-            raise document.error("an [emulator] needs a [layout]")
-        if board.layout.end > board.emulator.persistent_bytes:
-            raise document.table("layout").error(
-                f"regions end at {board.layout.end:#x}, persistent_bytes of [emulator] is"
-                f" {board.emulator.persistent_bytes:#x}"
-            )
+    if board.emulator is None:
+        return
+    if board.agent and board.layout is None:
+        raise document.error("an [emulator] needs a [layout]")
+    if board.emulator.instruction_ns.bit_count() != 1:
+        raise document.table("emulator").error(
+            f"'instruction_ns' is {board.emulator.instruction_ns}, expected a power of two"
+        )
+    if board.layout is not None and board.layout.end > board.emulator.persistent_bytes:
+        raise document.table("layout").error(
+            f"regions end at {board.layout.end:#x}, persistent_bytes of [emulator] is"
+            f" {board.emulator.persistent_bytes:#x}"
+        )
 
 
 def _read_layout(document: _Table, chip: Chip) -> Layout:
@@ -287,13 +329,13 @@ def _read_layout(document: _Table, chip: Chip) -> Layout:
     return Layout(**regions)
 
 
-def _read_emulator(document: _Table) -> EmulatorData:
+def _read_emulator(document: _Table, *, agent: bool) -> EmulatorData:
     table = document.table("emulator")
     data = EmulatorData(
         machine=table.get("machine", str),
-        persistent_base=table.integer("persistent_base", 0, 0xFFFF_FFFF),
-        persistent_bytes=table.integer("persistent_bytes", 4_096, GIB),
-        ethernet=table.choice("ethernet", ("lan9118",)),
+        persistent_base=table.integer("persistent_base", 0, 0xFFFF_FFFF) if agent else 0,
+        persistent_bytes=table.integer("persistent_bytes", 4_096, 2 * GIB) if agent else 0,
+        ethernet=table.choice("ethernet", ("lan9118",)) if agent else "",
         instruction_ns=table.integer("instruction_ns", 1, 1_024),
     )
     table.close()
@@ -333,6 +375,9 @@ class _Table:
 
     def has(self, key: str) -> bool:
         return key in self._values
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._values)
 
     def table(self, key: str) -> _Table:
         label = f"{self._label}.{key}" if self._label else key

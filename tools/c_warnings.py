@@ -14,7 +14,16 @@ from pathlib import Path
 from edgekit import share
 from edgekit.boards import Board, boards, load_board
 from edgekit.errors import EdgekitError
-from edgekit.export.mcu import COMMON, FOLDER_FLAGS, PROGRAM, write_generated
+from edgekit.export.mcu import (
+    COMMON,
+    FOLDER_FLAGS,
+    PROGRAM,
+    library_units,
+    port_folders,
+    port_units,
+    program_units,
+    write_generated,
+)
 from edgekit.export.toolchain import TOOLCHAINS, WARNINGS, find_compiler
 from edgekit.ops import kernel_set
 
@@ -25,7 +34,7 @@ def commands(board: Board, sources: list[Path], generated: Path) -> list[list[st
     """Return one compiler call per source, as `build_firmware` makes it but without an object."""
     firmware = share.firmware()
     toolchain = TOOLCHAINS[board.core]
-    include = [generated, firmware / "ports" / board.port, firmware / "include"]
+    include = [generated, *port_folders(board), firmware / "include"]
     include += [folder for name in (*COMMON, *PROGRAM) if (folder := firmware / name).is_dir()]
     base = [find_compiler(toolchain), "-c", "-o", "/dev/null", "-std=c11", "-O2", *WARNINGS]
     base += [*toolchain.core_flags, '-DEK_OP_SET_HEADER="ek_op_set.h"']
@@ -36,21 +45,19 @@ def commands(board: Board, sources: list[Path], generated: Path) -> list[list[st
 
 def check(kind: str) -> list[str]:
     """Compile what kind selects and return what the compilers complained about."""
-    firmware = share.firmware()
-    common = sorted(path for name in (*COMMON, *PROGRAM) for path in (firmware / name).glob("*.c"))
-    done: set[tuple[str, str]] = set()
+    done: set[tuple[Path, str]] = set()
     jobs: list[list[str]] = []
     for board in map(load_board, boards()):
-        if board.layout is None or board.core not in TOOLCHAINS:
-            continue
-        if (board.core == "host") != (kind == "host"):
+        if board.support == "data" or (board.core == "host") != (kind == "host"):
             continue
         generated = share.cache_dir() / "check" / board.name
         write_generated(board, kernel_set("all"), generated)
-        sources = [] if (board.core, "") in done else common
-        if (board.core, board.port) not in done:
-            sources = [*sources, *sorted((firmware / "ports" / board.port).glob("*.c"))]
-        done |= {(board.core, ""), (board.core, board.port)}
+        # Portable sources once, with the first board that has them; ports for every core.
+        wanted = [(unit.source, "") for unit in [*library_units(board), *program_units(board)]]
+        wanted += [(unit.source, board.core) for unit in port_units(board)]
+        wanted = [key for key in wanted if key[0].suffix == ".c" and key not in done]
+        done |= set(wanted)
+        sources = [path for path, _ in wanted]
         jobs += commands(board, sources, generated)
     with ThreadPoolExecutor(JOBS) as pool:
         results = pool.map(

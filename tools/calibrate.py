@@ -27,6 +27,10 @@ from edgekit.passes.lower import lower
 from edgekit.passes.plan import plan_memory
 
 BOARD = "mps2_an386"
+BENCH_BOARD = "netduinoplus2"
+"""The same core without an agent."""
+SMALL_BOARD = "microbit_v1"
+"""A core of which only code sizes are measured; no agent."""
 RAM_BASE = 0x2000_0000
 
 Shape = tuple[int, ...]
@@ -44,7 +48,8 @@ def single(
     tensors = [Tensor("x", inputs[0], DType.INT8, Quant((0.05,), (3,)))]
     for index, shape in enumerate(inputs[1:]):
         data = rng.integers(-127, 128, shape, np.int8)
-        tensors.append(Tensor(f"c{index}", shape, DType.INT8, Quant((0.02,), (0,)), data))
+        quant = Quant((0.05,), (3,)) if op == "MAXIMUM" else Quant((0.02,), (0,))
+        tensors.append(Tensor(f"c{index}", shape, DType.INT8, quant, data))
     tensors += constants
     tensors.append(Tensor("y", y, DType.INT8, _output_quant(op)))
     last = len(tensors) - 1
@@ -55,8 +60,16 @@ def single(
 def _output_quant(op: str) -> Quant:
     if op in ("SOFTMAX", "LOGISTIC"):
         return Quant((1 / 256,), (-128,))
-    same = ("RESHAPE", "TRANSPOSE", "CONCATENATION", "PAD", "STRIDED_SLICE")
-    if op in same or op.endswith("POOL_2D"):
+    same = (
+        "RESHAPE",
+        "TRANSPOSE",
+        "CONCATENATION",
+        "PAD",
+        "STRIDED_SLICE",
+        "MIRROR_PAD",
+        "MAXIMUM",
+    )
+    if op in same or op.endswith("POOL_2D") or op.startswith("RESIZE"):
         return Quant((0.05,), (3,))
     return Quant((0.11,), (-5,))
 
@@ -147,7 +160,7 @@ def dense() -> Iterator[Graph]:
 
 
 def elementwise() -> Iterator[Graph]:
-    """Sweep ADD, MUL, LOGISTIC, SOFTMAX, MEAN."""
+    """Sweep what broadcasts, LOGISTIC, SOFTMAX, MEAN."""
     pairs: list[tuple[Shape, Shape]] = [
         ((1, 8, 8, 16), (1, 8, 8, 16)),
         ((1, 8, 8, 16), (16,)),
@@ -157,7 +170,7 @@ def elementwise() -> Iterator[Graph]:
         ((1, 7, 5, 3), (1, 7, 1, 3)),
         ((1, 4, 4, 24), (1, 1, 1, 1)),
     ]
-    for op in ("ADD", "MUL"):
+    for op in ("ADD", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE", "PRELU"):
         for a, b in pairs:
             yield single(op, [a, b], a, {"activation": "NONE", "pot_scale_int16": False})
     shapes: list[Shape] = [(1, 10), (1, 256), (4, 16, 16), (16, 100), (1, 64, 4), (2, 3, 12)]
@@ -228,6 +241,38 @@ def layouts() -> Iterator[Graph]:
         yield single("STRIDED_SLICE", [shape], cut, masks, [*slices, _int32("strides", [1] * 4)])
 
 
+def resizing() -> Iterator[Graph]:
+    """Sweep MIRROR_PAD, the resizes and TRANSPOSE_CONV."""
+    images = [(8, 8, 16), (6, 5, 3), (16, 12, 1), (4, 4, 32)]
+    for height, width, c in images:
+        x = (1, height, width, c)
+        for axes in ((1, 2), (3,), (1,)):
+            widths = np.array([[d in axes and c > 1] * 2 for d in range(4)], np.int32)
+            y = tuple(n + 2 * int(w[0]) for n, w in zip(x, widths, strict=True))
+            if c > 1:
+                yield single("MIRROR_PAD", [x], y, {"mode": 0}, [_int32("widths", widths)])
+        flags: dict[str, Attr] = {"align_corners": False, "half_pixel_centers": True}
+        for op in ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"):
+            for oh, ow in ((2 * height, 2 * width), (height + 3, width - 1)):
+                yield single(op, [x], (1, oh, ow, c), flags, [_int32("size", [oh, ow])])
+    sweep = [(8, 8, 8, 4, 3, 2), (4, 4, 16, 8, 2, 2), (6, 6, 3, 5, 3, 1), (5, 7, 1, 6, 4, 3)]
+    for height, width, c, m, k, stride in sweep:
+        oh, ow = height * stride, width * stride
+        attrs: dict[str, Attr] = {
+            "stride_h": stride,
+            "stride_w": stride,
+            "padding": "SAME",
+            "activation": "NONE",
+        }
+        shape = _int32("shape", [1, oh, ow, m])
+        graph = single(
+            "TRANSPOSE_CONV", [(1, height, width, c), (m, k, k, c)], (1, oh, ow, m), attrs, [shape]
+        )
+        node = graph.nodes[0]
+        turned = Node(node.name, node.op, (2, 1, 0), node.outputs, node.attrs)
+        yield Graph(graph.name, graph.tensors, (turned,), graph.inputs, graph.outputs)
+
+
 def _twice(graph: Graph) -> Graph:
     """Let a concatenation read its input twice."""
     node = graph.nodes[0]
@@ -237,7 +282,7 @@ def _twice(graph: Graph) -> Graph:
 
 def cases() -> Iterator[Graph]:
     """Yield every model of the sweep."""
-    for source in (convolutions, dense, elementwise, windows, layouts):
+    for source in (convolutions, dense, elementwise, windows, layouts, resizing):
         for graph in source():
             yield _twice(graph) if graph.nodes[0].op == "CONCATENATION" else graph
 
@@ -296,9 +341,9 @@ def flash_symbols(firmware: Firmware) -> dict[str, int]:
     return sizes
 
 
-def measure_code(work: Path) -> tuple[int, dict[str, int], dict[str, list[str]]]:
+def measure_code(name: str, work: Path) -> tuple[int, dict[str, int], dict[str, list[str]]]:
     """Build with each kernel alone; return the base, bytes of parts, and parts of kernels."""
-    board = load_board(BOARD)
+    board = load_board(name)
     builds = {op: build_firmware(board, ops=(op,), out=work) for op in kernel_set("all")}
     symbols = {op: flash_symbols(firmware) for op, firmware in builds.items()}
     common = set.intersection(*(set(sizes) for sizes in symbols.values()))
@@ -313,12 +358,30 @@ def measure_code(work: Path) -> tuple[int, dict[str, int], dict[str, list[str]]]
     return round(sum(bases) / len(bases)), dict(sorted(parts.items())), op_parts
 
 
+def code_lines(core: str, parts: dict[str, int], op_parts: dict[str, list[str]]) -> list[str]:
+    """Return the tables of code sizes."""
+    lines = ["", f"[{core}.parts]", *(f"{name} = {size}" for name, size in parts.items())]
+    lines += ["", f"[{core}.op_parts]"]
+    return lines + [f"{op} = {names}".replace("'", '"') for op, names in op_parts.items()]
+
+
+def bench_lines(name: str, base: int, work: Path) -> list[str]:
+    """Return what the firmware of a board without an agent takes, without kernels."""
+    firmware = build_firmware(load_board(name), ops=kernel_set("all"), out=work)
+    return [f"bench_flash_bytes = {base}", f"bench_ram_bytes = {firmware.static_bytes}"]
+
+
 def main() -> int:
     """Measure, fit, write."""
     board = load_board(BOARD)
+    small = load_board(SMALL_BOARD)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        base, parts, op_parts = measure_code(work / "code")
+        base, parts, op_parts = measure_code(BOARD, work / "code")
+        bench_base, _, _ = measure_code(BENCH_BOARD, work / "bench")
+        bench = bench_lines(BENCH_BOARD, bench_base, work / "bench")
+        small_base, small_parts, small_op_parts = measure_code(SMALL_BOARD, work / "small")
+        small_bench = bench_lines(SMALL_BOARD, small_base, work / "small")
         firmware = build_firmware(board, ops=kernel_set("all"), out=work / "all")
         by_op, runs = measure(firmware, work / "run")
     lines = [
@@ -326,6 +389,7 @@ def main() -> int:
         f"[{board.core}]",
         f"base_flash_bytes = {base}",
         f"static_ram_bytes = {firmware.static_bytes}",
+        *bench,
     ]
     coefficients, worst = fit(runs)
     print(f"{'run':<20} {len(runs):>3} measurements, worst {100 * worst:5.1f} %")
@@ -334,9 +398,9 @@ def main() -> int:
         coefficients, worst = fit(by_op[op])
         print(f"{op:<20} {len(by_op[op]):>3} measurements, worst {100 * worst:5.1f} %")
         lines.append(f"{op} = {_numbers(coefficients)}")
-    lines += ["", f"[{board.core}.parts]", *(f"{name} = {size}" for name, size in parts.items())]
-    lines += ["", f"[{board.core}.op_parts]"]
-    lines += [f"{op} = {names}".replace("'", '"') for op, names in op_parts.items()]
+    lines += code_lines(board.core, parts, op_parts)
+    lines += ["", f"[{small.core}]", *small_bench]
+    lines += code_lines(small.core, small_parts, small_op_parts)
     TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {TABLE.name}: firmware {base} bytes + kernels")
     return 0

@@ -49,7 +49,7 @@ STEPS = 17
 BOARD_IMAGES = 100
 MIN_ACCURACY = 0.9
 """What `[accept] min_accuracy` of the demo's project asks of a release."""
-SMALL_BOARD = "microbit_v1"
+SMALL_BOARD = "stm32vldiscovery"
 HOST = "host"
 MODEL = "digits"
 LICENSE = "Apache-2.0"

@@ -27,8 +27,10 @@ class CoreCosts:
     """Costs on one core.
 
     Attributes:
-        base_flash_bytes: The firmware without any kernel.
+        base_flash_bytes: The agent without any kernel, 0 if it was not measured.
         static_ram_bytes: Its memory without arena, feature cache and stack.
+        bench_flash_bytes: The firmware of a board without an agent, without any kernel.
+        bench_ram_bytes: Its memory without arena and stack.
         parts: Bytes of each function that kernels share or own.
         op_parts: Functions that a kernel needs.
         run: Coefficients of a whole run, beside its nodes: once, per node, per byte of input and
@@ -38,15 +40,18 @@ class CoreCosts:
 
     base_flash_bytes: int
     static_ram_bytes: int
+    bench_flash_bytes: int
+    bench_ram_bytes: int
     parts: dict[str, int]
     op_parts: dict[str, tuple[str, ...]]
     run: Features
     ops: dict[str, Features]
 
-    def firmware_bytes(self, ops: tuple[str, ...]) -> int:
+    def firmware_bytes(self, ops: tuple[str, ...], *, agent: bool = True) -> int:
         """Return the flash of a firmware with these kernels."""
         names = {part for op in ops for part in self.op_parts.get(op, ())}
-        return self.base_flash_bytes + sum(self.parts[name] for name in names)
+        base = self.base_flash_bytes if agent else self.bench_flash_bytes
+        return base + sum(self.parts[name] for name in names)
 
     def node_instructions(self, graph: Graph, node: Node) -> float | None:
         """Return the predicted instructions of one node, None for a kernel without coefficients."""
@@ -58,6 +63,8 @@ class CoreCosts:
 
     def instructions(self, graph: Graph) -> int | None:
         """Return the predicted instructions of one inference, None if a kernel is not known."""
+        if not self.run:
+            return None
         total = sum(c * v for c, v in zip(self.run, run_features(graph), strict=True))
         for node in graph.nodes:
             cost = self.node_instructions(graph, node)
@@ -73,12 +80,16 @@ def load_costs() -> dict[str, CoreCosts]:
     document = tomllib.loads(TABLE.read_text(encoding="utf-8"))
     return {
         core: CoreCosts(
-            base_flash_bytes=int(values["base_flash_bytes"]),
-            static_ram_bytes=int(values["static_ram_bytes"]),
+            base_flash_bytes=int(values.get("base_flash_bytes", 0)),
+            static_ram_bytes=int(values.get("static_ram_bytes", 0)),
+            bench_flash_bytes=int(values["bench_flash_bytes"]),
+            bench_ram_bytes=int(values["bench_ram_bytes"]),
             parts={name: int(size) for name, size in values["parts"].items()},
             op_parts={name: tuple(parts) for name, parts in values["op_parts"].items()},
-            run=tuple(float(value) for value in values["run"]),
-            ops={name: tuple(map(float, row)) for name, row in values["instructions"].items()},
+            run=tuple(float(value) for value in values.get("run", ())),
+            ops={
+                name: tuple(map(float, row)) for name, row in values.get("instructions", {}).items()
+            },
         )
         for core, values in document.items()
     }
@@ -286,6 +297,44 @@ def _transpose(graph: Graph, node: Node) -> Features:
     )
 
 
+def _remap(graph: Graph, node: Node) -> Features:
+    y = _shapes(graph, node)[-1]
+    axes = _int(node, "axes", 0)
+    run = prod(y[axes.bit_length() :])
+    pieces = prod(y) // run
+    rows = pieces // y[axes.bit_length() - 1]
+    whole = float(run > 1)
+    return whole * prod(y), whole * pieces, (1 - whole) * pieces, float(rows), 1.0
+
+
+def _resize_bilinear(graph: Graph, node: Node) -> Features:
+    y = _shapes(graph, node)[-1]
+    return float(prod(y)), float(prod(y) // y[3]), 1.0
+
+
+def _transpose_conv(graph: Graph, node: Node) -> Features:
+    x, w, *_, y = _shapes(graph, node)
+    taps = x[1] * x[2] * w[1] * w[2]
+    return (
+        float(x[0] * taps * prod(x[3:]) * w[0]),
+        float(x[0] * taps * w[0]),
+        float(prod(y)),
+        float(prod(y) // y[3]),
+        1.0,
+    )
+
+
+def _gather(graph: Graph, node: Node) -> Features:
+    x, ids, y = _shapes(graph, node)
+    axis = _int(node, "axis", 0)
+    return float(prod(y)), float(prod(ids) * prod(x[:axis])), 1.0
+
+
+def _arg_max(graph: Graph, node: Node) -> Features:
+    x, y = _shapes(graph, node)
+    return float(prod(x)), float(prod(y)), 1.0
+
+
 FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "conv_2d": _conv_2d,
     "depthwise_conv_2d": _depthwise_conv_2d,
@@ -303,4 +352,12 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "concatenation": _rows,
     "pad": _rows,
     "strided_slice": _rows,
+    "remap": _remap,
+    "maximum": _broadcast,
+    "squared_difference": _broadcast,
+    "prelu": _broadcast,
+    "resize_bilinear": _resize_bilinear,
+    "transpose_conv": _transpose_conv,
+    "gather": _gather,
+    "arg_max": _arg_max,
 }

@@ -11,9 +11,12 @@ from edgekit.export.costs import CoreCosts, load_costs
 
 if TYPE_CHECKING:
     from edgekit.export.compile import CompiledModel
+    from edgekit.graph import Graph
 
 # The core whose code sizes stand in for cores that were not measured.
 REFERENCE_CORE = "cortex-m4"
+
+_BENCH_STACK_OUTPUT_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Fit:
 
     Attributes:
         ram_needed: Arena, memory of the firmware, stack, and the feature cache if the model has a
-            head that is trained on the device.
+            head that is trained on the device; without an agent also input and output.
         flash_needed: Firmware with its kernels, and the image.
         flash_bytes: What the board has for both.
         instructions: Predicted for one inference, None if the core was not measured.
@@ -59,22 +62,24 @@ def check_fit(model: CompiledModel, board: Board, ops: tuple[str, ...] | None = 
     table = load_costs()
     costs = table.get(board.core, table[REFERENCE_CORE])
     head = image.head is not None
-    firmware_bytes = costs.firmware_bytes(kernels)
-    fixed = costs.static_ram_bytes + board.stack_bytes + (board.feature_cache_bytes if head else 0)
+    firmware_bytes = costs.firmware_bytes(kernels, agent=board.agent)
+    static_bytes = costs.static_ram_bytes if board.agent else costs.bench_ram_bytes
+    fixed = static_bytes + board.stack_bytes + (board.feature_cache_bytes if head else 0)
     unsupported = tuple(op for op in model.ops if op not in kernels)
     reasons: list[str] = []
     remedies: list[str] = []
     if unsupported:
         reasons.append(f"the firmware has no kernel for {', '.join(unsupported)}")
         remedies.append(f"build it with --ops that include {', '.join(unsupported)}")
-    _check_ram(model, board, fixed, reasons, remedies)
+    arena = model.arena_bytes if board.agent else _bench_arena(model, image.graph)
+    _check_ram(model, board, arena, fixed, reasons, remedies)
     _check_flash(model, board, firmware_bytes, reasons, remedies)
     measured = table.get(board.core)
     return Fit(
         fits=not reasons,
         board=board.name,
         arena_bytes=model.arena_bytes,
-        ram_needed=model.arena_bytes + fixed,
+        ram_needed=arena + fixed,
         ram_bytes=board.ram_bytes,
         firmware_bytes=firmware_bytes,
         image_bytes=len(model.image),
@@ -93,29 +98,49 @@ def _instructions(model: CompiledModel, costs: CoreCosts | None) -> int | None:
     return None if costs is None else costs.instructions(read_image(model.image).graph)
 
 
+def _bench_arena(model: CompiledModel, graph: Graph) -> int:
+    """Return the arena with the input and a large output behind it.
+
+    Twin: firmware/agent/ek_bench.c, find_places
+    """
+    input_bytes, output_bytes = (
+        graph.tensors[index].elements for index in (graph.inputs[0], graph.outputs[0])
+    )
+    large = output_bytes if output_bytes > _BENCH_STACK_OUTPUT_BYTES else 0
+    return -(-model.arena_bytes // 16) * 16 + -(-input_bytes // 16) * 16 + large
+
+
 def _check_ram(
-    model: CompiledModel, board: Board, fixed: int, reasons: list[str], remedies: list[str]
+    model: CompiledModel,
+    board: Board,
+    arena: int,
+    fixed: int,
+    reasons: list[str],
+    remedies: list[str],
 ) -> None:
-    needed = model.arena_bytes + fixed
+    needed = arena + fixed
+    beside = arena - model.arena_bytes
     if needed > board.ram_bytes:
         reasons.append(
-            f"it needs {needed:,} bytes of RAM ({model.arena_bytes:,} for the arena, {fixed:,} for"
+            f"it needs {needed:,} bytes of RAM ({arena:,} for the arena, {fixed:,} for"
             f" firmware and stack), board '{board.name}' has {board.ram_bytes:,}"
         )
-        room = board.ram_bytes - fixed
+        room = board.ram_bytes - fixed - beside
         if room <= 0:
             remedies.append(
                 f"take a board with more than {needed:,} bytes of RAM: the firmware alone needs"
                 f" {fixed:,}"
+                if board.ram_bytes <= fixed
+                else f"take a board with more than {needed:,} bytes of RAM"
             )
             return
         remedies.append(_shrink(model, room))
-    elif board.arena_bytes and model.arena_bytes > board.arena_bytes:
+    elif board.arena_bytes and arena > board.arena_bytes:
         reasons.append(
-            f"its arena needs {model.arena_bytes:,} bytes, board '{board.name}' sets"
+            f"its arena needs {arena:,} bytes, board '{board.name}' sets"
             f" {board.arena_bytes:,} aside"
         )
-        remedies.append(_shrink(model, board.arena_bytes))
+        remedies.append(_shrink(model, board.arena_bytes - beside))
 
 
 def _shrink(model: CompiledModel, room: int) -> str:

@@ -26,8 +26,15 @@ PROGRAM = ("agent",)
 # The trained head must agree bit for bit on every core, so no multiply-add is fused.
 FOLDER_FLAGS = {"learn": ("-ffp-contract=off",)}
 
-RAM_BASE = 0x2000_0000
-FLASH_BASE = 0x0000_0000
+# What a board without an agent gets instead: these libraries, a bench, and its job from a file.
+BENCH_COMMON = ("kernels", "runtime", "features")
+BENCH_SOURCES = (
+    "link/ek_frame.c",  # the checksum
+    "bench/ek_bench_main.c",
+    "ports/common/bench/ek_bench_store.c",
+    "agent/ek_bench.c",
+)
+BENCH_FILE_BYTES = 16 << 20  # Twin: edgekit/flash/bench.py
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -54,7 +61,7 @@ class Firmware:
 
 
 def build_firmware(board: Board, *, ops: tuple[str, ...], out: Path) -> Firmware:
-    """Build the agent for a board with the kernels of ops.
+    """Build the firmware of a board with the kernels of ops: the agent, or the bench alone.
 
     Args:
         ops: Names of operators, as in `edgekit.ops`.
@@ -65,13 +72,55 @@ def build_firmware(board: Board, *, ops: tuple[str, ...], out: Path) -> Firmware
         CapacityError: If the program is larger than the limits of the board.
         ToolError: If a compiler or source is missing, or compiling fails.
     """
+    return build_program(board, ops=ops, out=out, units=program_units(board))
+
+
+def program_units(board: Board) -> list[Unit]:
+    """Return the sources of the agent, or of the bench for a board without an agent."""
     firmware = share.firmware()
-    units = [
+    if not board.agent:
+        return [Unit(firmware / name) for name in BENCH_SOURCES]
+    return [
         Unit(path, FOLDER_FLAGS.get(folder, ()))
         for folder in PROGRAM
         for path in sorted((firmware / folder).glob("*.c"))
     ]
-    return build_program(board, ops=ops, out=out, units=units)
+
+
+def library_units(board: Board) -> list[Unit]:
+    """Return the sources that stand between program and port."""
+    firmware = share.firmware()
+    return [
+        Unit(path, FOLDER_FLAGS.get(folder, ()))
+        for folder in (COMMON if board.agent else BENCH_COMMON)
+        for path in sorted((firmware / folder).glob("*.c"))
+    ]
+
+
+def port_folders(board: Board) -> list[Path]:
+    """Return the folders whose sources make the port: those of the core, then the board's own.
+
+    Port `mps2/cmsdk` is what all MPS2 boards share and what those with this clock add.
+
+    Raises:
+        ConfigError: If there is no such port.
+    """
+    ports = share.firmware() / "ports"
+    own = ports / board.port
+    if not board.port or not own.is_dir():
+        raise ConfigError(f"board '{board.name}' names port '{board.port}', there is no such port")
+    outer = [folder for folder in own.parents if folder.is_relative_to(ports) and folder != ports]
+    return [*(ports / name for name in TOOLCHAINS[board.core].ports), *reversed(outer), own]
+
+
+def port_units(board: Board) -> list[Unit]:
+    """Return the sources of the port of a board."""
+    return [
+        Unit(path)
+        for folder in port_folders(board)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".c", ".S")
+    ]
 
 
 def build_program(
@@ -91,27 +140,23 @@ def build_program(
 
     if not ops:
         raise ConfigError("a firmware needs at least one kernel")
-    if board.layout is None or board.core not in TOOLCHAINS:
+    if board.support == "data":
         raise ConfigError(
             f"board '{board.name}' has support = \"{board.support}\": no firmware can be built"
         )
     firmware = share.firmware()
     monocypher = share.third_party()
-    port = firmware / "ports" / board.port
-    if not port.is_dir():
-        raise ConfigError(f"board '{board.name}' names port '{board.port}', there is no such port")
     generated = out / "generated"
     script = write_generated(board, ops, generated)
 
-    libraries = [
-        Unit(path, FOLDER_FLAGS.get(folder, ()))
-        for folder in COMMON
-        for path in sorted((firmware / folder).glob("*.c"))
-    ]
-    port_units = [Unit(path) for path in sorted(port.iterdir()) if path.suffix in (".c", ".S")]
+    libraries = library_units(board)
+    if board.agent:
+        libraries.append(Unit(monocypher / "monocypher.c", ("-DBLAKE2_NO_UNROLLING",)))
     checked = [
-        Unit(unit.source, (*WARNINGS, *unit.flags) if unit.source.suffix == ".c" else unit.flags)
-        for unit in [*libraries, *units, *port_units]
+        unit
+        if unit.source.suffix != ".c" or unit.source.is_relative_to(monocypher)
+        else Unit(unit.source, (*WARNINGS, *unit.flags))
+        for unit in [*libraries, *units, *port_units(board)]
     ]
     toolchain = TOOLCHAINS[board.core]
     elf = out / ("agent" if board.core == "host" else "firmware.elf")
@@ -119,10 +164,10 @@ def build_program(
     try:
         compile_and_link(
             toolchain,
-            [*checked, Unit(monocypher / "monocypher.c", ("-DBLAKE2_NO_UNROLLING",))],
+            checked,
             include=[
                 generated,
-                port,
+                *port_folders(board),
                 *(folder for folder in folders if folder.is_dir()),
                 monocypher,
             ],
@@ -170,14 +215,21 @@ def write_generated(board: Board, ops: tuple[str, ...], folder: Path) -> Path | 
 
 def board_header(board: Board, ops: Sequence[str], set_hash: bytes) -> str:
     """Return the text of `board.h`."""
-    if board.layout is None:
-        raise ConfigError(f"board '{board.name}' has no [layout]")
-    regions = "".join(
-        f"#define EK_FLASH_{name.upper()}_OFFSET {region.offset:#x}\n"
-        f"#define EK_FLASH_{name.upper()}_BYTES {region.bytes}\n"
-        for name, region in board.layout
+    regions = (
+        [(name, region.offset, region.bytes) for name, region in board.layout]
+        if board.layout is not None
+        else [("bench", 0, BENCH_FILE_BYTES)]
+    )
+    places = "".join(
+        f"#define EK_FLASH_{name.upper()}_OFFSET {offset:#x}\n"
+        f"#define EK_FLASH_{name.upper()}_BYTES {size}\n"
+        for name, offset, size in regions
+    )
+    hardware = "".join(
+        f"#define EK_{name.upper()} {value:#x}u\n" for name, value in board.chip.peripherals
     )
     emulator = board.emulator
+    end = 0 if board.layout is None else board.layout.end
     return _fill(
         "board.h",
         name=board.name,
@@ -192,10 +244,17 @@ def board_header(board: Board, ops: Sequence[str], set_hash: bytes) -> str:
         feature_cache_bytes=board.feature_cache_bytes,
         ticks_hz=board.ticks_hz,
         persistent_base=f"{emulator.persistent_base:#x}" if emulator is not None else "0",
-        persistent_bytes=board.layout.end if emulator is None else emulator.persistent_bytes,
+        persistent_bytes=emulator.persistent_bytes if emulator is not None else end,
         flash_page_bytes=board.chip.flash_page_bytes,
-        regions=regions,
+        image_end=f"{image_end(board):#x}u",
+        regions=places,
+        peripherals=hardware,
     )
+
+
+def image_end(board: Board) -> int:
+    """Return the address where the image of a board without an agent ends: the end of its flash."""
+    return board.chip.flash_base + board.flash_bytes
 
 
 def op_set_header(ops: Sequence[str]) -> str:
@@ -217,11 +276,11 @@ def op_set_header(ops: Sequence[str]) -> str:
 def linker_script(board: Board) -> str:
     """Return the linker script: a program beyond the limits of the board does not link."""
     return _fill(
-        "cortex_m.ld",
+        TOOLCHAINS[board.core].link_script,
         name=board.name,
-        flash_base=f"{FLASH_BASE:#010x}",
+        flash_base=f"{board.chip.flash_base:#010x}",
         firmware_bytes=board.firmware_bytes,
-        ram_base=f"{RAM_BASE:#010x}",
+        ram_base=f"{board.chip.ram_base:#010x}",
         ram_bytes=board.ram_bytes,
         stack_bytes=board.stack_bytes,
     )

@@ -38,12 +38,19 @@ WARNINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """A compiler with the flags of one core."""
+    """A compiler with the flags of one core.
+
+    Attributes:
+        ports: Folders of firmware/ports that every board with this core gets.
+        link_script: Template of the linker script, empty if the system has one.
+    """
 
     compiler: str
     package: str
     core_flags: tuple[str, ...]
     link_flags: tuple[str, ...]
+    ports: tuple[str, ...] = ()
+    link_script: str = ""
 
 
 _BARE_METAL_LINK = (
@@ -55,13 +62,28 @@ _BARE_METAL_LINK = (
     "-Wl,--build-id=none",
 )
 
-TOOLCHAINS = {
-    "cortex-m4": Toolchain(
+
+def _cortex_m(cpu: str, floats: tuple[str, ...], *folders: str) -> Toolchain:
+    return Toolchain(
         compiler="arm-none-eabi-gcc",
         package="gcc-arm-none-eabi libnewlib-arm-none-eabi",
-        core_flags=("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
+        core_flags=(f"-mcpu={cpu}", "-mthumb", *floats),
         link_flags=_BARE_METAL_LINK,
+        ports=("common", "cortex_m", *(f"cortex_m/{folder}" for folder in folders)),
+        link_script="cortex_m.ld",
+    )
+
+
+TOOLCHAINS = {
+    "cortex-m0": _cortex_m("cortex-m0", ("-mfloat-abi=soft",), "armv6m"),
+    "cortex-m3": _cortex_m("cortex-m3", ("-mfloat-abi=soft",), "mainline", "armv7m"),
+    "cortex-m4": _cortex_m(
+        "cortex-m4", ("-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), "mainline", "armv7m"
     ),
+    "cortex-m7": _cortex_m(
+        "cortex-m7", ("-mfloat-abi=hard", "-mfpu=fpv5-d16"), "mainline", "armv7m"
+    ),
+    "cortex-m55": _cortex_m("cortex-m55", ("-mfloat-abi=hard",), "mainline", "armv8m"),
     "host": Toolchain(
         compiler="cc",
         package="gcc libc6-dev",

@@ -1,8 +1,9 @@
 """Running a model on a board with many inputs, and counting its instructions.
 
 The firmware is the one of the fleet: a provisioning page with mode 1 makes it read a job from the
-bench region instead of joining a fleet. In the emulator one instruction takes a fixed time
-(-icount), so ticks of the board's timer count instructions.
+bench region instead of joining a fleet. A board without an agent has a firmware that does nothing
+else; its job is a file, and its image lies at the end of the flash. In the emulator one instruction
+takes a fixed time (-icount), so ticks of the board's timer count instructions.
 
 Twin: firmware/agent/ek_bench.h
 """
@@ -36,6 +37,8 @@ JOB_HEADER = struct.Struct("<4sHHIIIIIII")
 RESULT_HEADER = struct.Struct("<4sHHIIIIIIII")
 _VERSION = 1
 _ALIGN = 16
+BENCH_FILE_BYTES = 16 << 20
+"""Size of the bench region of a board without an agent."""
 TIMEOUT_S = 600.0
 
 
@@ -58,8 +61,8 @@ class BoardRun:
 
     Attributes:
         outputs: int8 [N, ...], the shape of the model's output without its leading 1.
-        instructions: Per inference [N], float64 since a tick may be several; empty if the board
-            does not count them.
+        instructions: Per inference [N], whole numbers if a tick is shorter than half an
+            instruction; empty if the board does not count them.
         layers: Instructions per node, in the order of the image; empty if not counted.
         ticks: Per inference [N], of the board's timer.
         arena_bytes: Arena that was really touched.
@@ -100,7 +103,7 @@ def run_on_board(
     """
     from edgekit.formats.image import read_image
 
-    if board.emulator is None and board.core != "host":
+    if board.support == "data":
         raise ConfigError(f"board '{board.name}' has support = \"{board.support}\": it cannot run")
     if inputs.dtype != np.int8 or inputs.shape[0] == 0:
         raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, expected int8 [N >= 1, ...]")
@@ -144,17 +147,24 @@ def _run(
     timeout_s: float,
 ) -> BoardRun:
     output_bytes = math.prod(row)
-    flash = FlashImage(work / "flash.bin", board)
     log = work / "board.log"
     log.unlink(missing_ok=True)
-    flash.write_provision(bench_page())
-    flash.write_slot("a", image)
-    outputs_at, result_at = _write_job(flash, image, inputs, output_bytes)
     child: ChildProcess
-    if board.emulator is not None:
-        child = Emulator(board, program.elf, flash.path, icount=True, log=log)
+    if board.agent:
+        flash = FlashImage(work / "flash.bin", board)
+        flash.write_provision(bench_page())
+        flash.write_slot("a", image)
+        where = flash.region("bench")
+        region = _Region(board, flash.path, where.offset, where.bytes)
     else:
-        child = VirtualDevice(program.elf, flash.path, log=log)
+        region = _Region(board, work / "bench.bin", 0, BENCH_FILE_BYTES)
+        region.path.write_bytes(b"")
+    outputs_at, result_at = _write_job(region, image, inputs, output_bytes)
+    if board.emulator is None:
+        child = VirtualDevice(program.elf, region.path, log=log)
+    else:
+        loaded = None if board.agent else _place_image(board, program, image, work / "model.ekm")
+        child = Emulator(board, program.elf, region.path, icount=True, log=log, image=loaded)
     begin = time.monotonic()
     with child:
         status = child.wait(timeout_s)
@@ -162,30 +172,65 @@ def _run(
     if status != 0:
         lines = child.log_tail(3).replace("\n", "; ")
         raise DeviceError(f"board '{board.name}' ended with status {status}: {lines or 'no word'}")
-    outputs = flash.read("bench", outputs_at, inputs.shape[0] * output_bytes)
+    outputs = region.read(outputs_at, inputs.shape[0] * output_bytes)
     array = np.frombuffer(outputs, np.int8).reshape(inputs.shape[0], *row)
-    return _read_result(board, flash, result_at, array, _stack_bytes(child), seconds)
+    return _read_result(region, result_at, array, _stack_bytes(child), seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """The bench region, a part of a file."""
+
+    board: Board
+    path: Path
+    offset: int
+    length: int
+
+    def read(self, at: int, count: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset + at)
+            return file.read(count)
+
+    def write(self, at: int, data: bytes) -> None:
+        with self.path.open("r+b") as file:
+            file.seek(self.offset + at)
+            file.write(data)
+
+
+def _place_image(board: Board, program: Firmware, image: bytes, path: Path) -> tuple[Path, int]:
+    """Write the image for the loader and return where it goes: to the end of the flash."""
+    from edgekit.export.mcu import image_end
+
+    room = board.flash_bytes - program.flash_bytes
+    if _align(len(image)) > room:
+        raise CapacityError(
+            f"image has {len(image)} bytes, board '{board.name}' has {room} beside its firmware",
+            needed_bytes=len(image),
+            free_bytes=room,
+        )
+    path.write_bytes(image)
+    return path, image_end(board) - _align(len(image))
 
 
 def _write_job(
-    flash: FlashImage, image: bytes, inputs: npt.NDArray[np.int8], output_bytes: int
+    region: _Region, image: bytes, inputs: npt.NDArray[np.int8], output_bytes: int
 ) -> tuple[int, int]:
     count = inputs.shape[0]
     data = np.ascontiguousarray(inputs).tobytes()
     inputs_at = _align(JOB_HEADER.size + 4)
     outputs_at = _align(inputs_at + len(data))
     result_at = _align(outputs_at + count * output_bytes)
-    room = flash.region("bench").bytes
+    room = region.length
     result_bytes = min(RESULT_HEADER.size + 4 * count + 65_536, max(room - result_at, 0))
     if result_bytes < RESULT_HEADER.size + 4 * count:
         raise CapacityError(
             f"{count} inputs of {len(data) // count} bytes need {result_at + 4 * count} bytes,"
-            f" the bench region of board '{flash.board.name}' has {room}",
+            f" the bench region of board '{region.board.name}' has {room}",
             needed_bytes=result_at + RESULT_HEADER.size + 4 * count,
             free_bytes=room,
         )
-    flash.write("bench", b"\xff" * (result_at - outputs_at + result_bytes), outputs_at)
-    flash.write("bench", data, inputs_at)
+    region.write(outputs_at, b"\xff" * (result_at - outputs_at + result_bytes))
+    region.write(inputs_at, data)
     header = JOB_HEADER.pack(
         b"EKBJ",
         _VERSION,
@@ -198,36 +243,39 @@ def _write_job(
         outputs_at,
         result_at,
     )
-    flash.write("bench", header + struct.pack("<I", zlib.crc32(header)))
+    region.write(0, header + struct.pack("<I", zlib.crc32(header)))
     return outputs_at, result_at
 
 
 def _read_result(
-    board: Board,
-    flash: FlashImage,
+    region: _Region,
     at: int,
     outputs: npt.NDArray[np.int8],
     stack_bytes: int,
     seconds: float,
 ) -> BoardRun:
-    header = flash.read("bench", at, RESULT_HEADER.size)
+    board = region.board
+    header = region.read(at, RESULT_HEADER.size)
     magic, version, status, done, arena, nodes, empty, short, long, expected, _ = (
         RESULT_HEADER.unpack(header)
     )
     count = outputs.shape[0]
     if magic != b"EKBR" or version != _VERSION or status != 0 or done != count:
         raise DeviceError(f"board '{board.name}' left no whole result of {count} inputs")
-    words = flash.read("bench", at + RESULT_HEADER.size, 4 * (count + nodes))
+    words = region.read(at + RESULT_HEADER.size, 4 * (count + nodes))
     ticks = np.frombuffer(words, "<u4").astype(np.uint32)
     counted = board.emulator is not None
     scale = 1e9 / board.ticks_hz / board.emulator.instruction_ns if board.emulator else 0.0
     net = (ticks.astype(np.float64) - empty) * scale
+    loop = (long - short) * scale
+    if scale <= 0.5:  # a measurement is off by less than one tick: the whole number is known
+        net, loop = np.rint(net), float(round(loop))
     return BoardRun(
         outputs=outputs,
         instructions=net[:count] if counted else np.empty(0, np.float64),
         layers=tuple(net[count:].tolist()) if counted else (),
         ticks=ticks[:count],
-        check_loop=CheckLoop(expected=expected, measured=(long - short) * scale),
+        check_loop=CheckLoop(expected=expected, measured=loop),
         arena_bytes=arena,
         stack_bytes=stack_bytes,
         seconds=seconds,

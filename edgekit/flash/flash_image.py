@@ -37,7 +37,8 @@ class FlashImage:
 
     def __init__(self, path: Path, board: Board) -> None:
         if board.layout is None:
-            raise ConfigError(f"board '{board.name}' has no [layout]")
+            reason = "has no [layout]" if board.agent else "has agent = false: it only runs models"
+            raise ConfigError(f"board '{board.name}' {reason}")
         self.path = path
         self.board = board
         self._layout: Layout = board.layout

@@ -10,8 +10,9 @@ from edgekit.errors import ConfigError, ToolError
 from edgekit.flash.flash_image import FlashImage
 from edgekit.flash.process import ChildProcess
 
-QEMU = "qemu-system-arm"
-PACKAGE = "qemu-system-arm"
+# Program and package that emulate a core; all others are Arm's.
+QEMU = {"rv32imac": ("qemu-system-riscv32", "qemu-system-misc")}
+QEMU_ARM = ("qemu-system-arm", "qemu-system-arm")
 
 
 class Emulator(ChildProcess):
@@ -22,7 +23,9 @@ class Emulator(ChildProcess):
     Args:
         board: A board with an [emulator] table.
         elf: Its firmware.
-        flash_file: Its persistent memory, created if missing.
+        flash_file: Its persistent memory, created if missing; for a board without an agent the
+            job file of the bench.
+        image: A model image and where it lies, for a board without an agent.
         icount: Let virtual time follow the number of instructions, so that ticks count them.
         log: File for console and messages of QEMU.
 
@@ -32,43 +35,66 @@ class Emulator(ChildProcess):
     """
 
     def __init__(
-        self, board: Board, elf: Path, flash_file: Path, *, icount: bool = False, log: Path
+        self,
+        board: Board,
+        elf: Path,
+        flash_file: Path,
+        *,
+        icount: bool = False,
+        log: Path,
+        image: tuple[Path, int] | None = None,
     ) -> None:
-        command = qemu_command(board, elf, flash_file, icount=icount)
-        FlashImage(flash_file, board)
+        command = qemu_command(board, elf, flash_file, icount=icount, image=image)
+        if board.agent:
+            FlashImage(flash_file, board)
         super().__init__(command, log=log, what=f"emulator of board '{board.name}'")
         self.board = board
         self.flash_file = flash_file
 
 
-def find_qemu() -> str:
-    """Return the path of QEMU.
+def find_qemu(board: Board) -> str:
+    """Return the path of QEMU for a board.
 
     Raises:
         ToolError: If it is missing.
     """
-    path = shutil.which(QEMU)
+    program, package = QEMU.get(board.core, QEMU_ARM)
+    path = shutil.which(program)
     if path is None:
-        raise ToolError(f"emulator '{QEMU}' is missing; apt-get install {PACKAGE}")
+        raise ToolError(f"emulator '{program}' is missing; apt-get install {package}")
     return path
 
 
-def qemu_command(board: Board, elf: Path, flash_file: Path, *, icount: bool) -> list[str]:
+def qemu_command(
+    board: Board,
+    elf: Path,
+    flash_file: Path,
+    *,
+    icount: bool,
+    image: tuple[Path, int] | None = None,
+) -> list[str]:
     """Return the command line that emulates a board."""
     data = board.emulator
     if data is None:
         raise ConfigError(f"board '{board.name}' has no [emulator]")
-    for path in (elf, flash_file):
+    for path in (elf, flash_file, *(image or ())[:1]):
         if "," in str(path):  # QEMU's separator of options
             raise ConfigError(f"{path}: the path of an emulated board must not contain a comma")
-    memory = (
-        f"memory-backend-file,id=persistent,size={data.persistent_bytes},"
-        f"mem-path={flash_file},share=on"
-    )
-    command = [find_qemu(), "-M", f"{data.machine},memory-backend=persistent", "-object", memory]
-    command += ["-nographic", "-monitor", "none", "-serial", "stdio"]
-    command += ["-semihosting-config", "enable=on,target=native"]
-    command += ["-nic", f"user,model={data.ethernet}"]
+    semihosting = "enable=on,target=native"
+    if board.agent:
+        memory = (
+            f"memory-backend-file,id=persistent,size={data.persistent_bytes},"
+            f"mem-path={flash_file},share=on"
+        )
+        hardware = ["-M", f"{data.machine},memory-backend=persistent", "-object", memory]
+        hardware += ["-nic", f"user,model={data.ethernet}"]
+    else:
+        hardware = ["-M", data.machine, "-nic", "none"]
+        semihosting += f",arg={flash_file}"
+    command = [find_qemu(board), *hardware, "-nographic", "-monitor", "none", "-serial", "stdio"]
+    command += ["-semihosting-config", semihosting]
+    if image is not None:
+        command += ["-device", f"loader,file={image[0]},addr={image[1]:#x},force-raw=on"]
     if icount:
         command += ["-icount", f"shift={data.instruction_ns.bit_length() - 1}"]
     return [*command, "-kernel", str(elf)]

@@ -8,7 +8,7 @@
 #include "ek_port.h"
 #include "ek_wire.h"
 
-enum { SHORT_ROUNDS = 1000, LONG_ROUNDS = 101000, STACK_OUTPUT_BYTES = 1024 };
+enum { SHORT_ROUNDS = 1000, LONG_ROUNDS = 101000, STACK_OUTPUT_BYTES = 256, ALIGN = 16 };
 enum { PAINT_RUN = 0xa5, PAINT_LAYERS = 0x5a };
 
 typedef struct job {
@@ -16,7 +16,7 @@ typedef struct job {
     uint32_t input_bytes;
     uint32_t output_bytes;
     uint32_t image_bytes;
-    uint32_t inputs; /* offsets in the persistent memory */
+    uint32_t inputs; /* offsets in the region */
     uint32_t outputs;
     uint32_t result;
 } job;
@@ -31,6 +31,14 @@ typedef struct result {
     uint32_t loop_instructions;
 } result;
 
+/* Where the model works: its arena lies first, what does not fit elsewhere behind it. */
+typedef struct memory {
+    uint8_t *arena;
+    size_t arena_bytes;
+    uint8_t *input; /* NULL if inputs are read where they lie */
+    int8_t *output;
+} memory;
+
 typedef struct layer_clock {
     uint32_t at; /* offset of the next ticks to write */
     uint32_t begin;
@@ -43,7 +51,11 @@ static int fits(uint32_t offset, uint64_t n, uint64_t size) {
 }
 
 static ek_status read_job(job *task) {
-    const uint8_t *at = ek_port_flash_base() + EK_FLASH_BENCH_OFFSET;
+    uint8_t header[EK_BENCH_JOB_BYTES];
+    const uint8_t *at = ek_bench_read(0, sizeof header, header);
+    if (at == NULL) {
+        return EK_ERR_FLASH;
+    }
     if (memcmp(at, "EKBJ", 4) != 0) {
         return EK_ERR_MAGIC;
     }
@@ -60,22 +72,19 @@ static ek_status read_job(job *task) {
     task->inputs = ek_wire_get_u32(at + 24);
     task->outputs = ek_wire_get_u32(at + 28);
     task->result = ek_wire_get_u32(at + 32);
-    if (task->count == 0U || task->image_bytes > EK_FLASH_SLOT_A_BYTES ||
+    if (task->count == 0U || ek_bench_image(task->image_bytes) == NULL ||
         !fits(task->inputs, task->count, task->input_bytes) ||
         !fits(task->outputs, task->count, task->output_bytes) ||
         !fits(task->result, (uint64_t)task->count + EK_BENCH_RESULT_BYTES / 4U, 4U)) {
         return EK_ERR_RANGE;
     }
-    task->inputs += EK_FLASH_BENCH_OFFSET;
-    task->outputs += EK_FLASH_BENCH_OFFSET;
-    task->result += EK_FLASH_BENCH_OFFSET;
     return EK_OK;
 }
 
 static ek_status write_u32(uint32_t offset, uint32_t value) {
     uint8_t bytes[4];
     ek_wire_put_u32(bytes, value);
-    return ek_port_flash_write(offset, bytes, sizeof bytes);
+    return ek_bench_write(offset, bytes, sizeof bytes);
 }
 
 static void on_layer(void *context, uint32_t node) {
@@ -97,8 +106,10 @@ static uint32_t loop_ticks(uint32_t rounds) {
 static void measure_clock(result *out) {
     const uint32_t begin = ek_port_ticks();
     out->empty_ticks = ek_port_ticks() - begin;
-    out->short_ticks = loop_ticks(SHORT_ROUNDS);
-    out->long_ticks = loop_ticks(LONG_ROUNDS);
+    /* Not inlined: both measurements are the same instructions, but for the rounds. */
+    uint32_t (*const volatile measure)(uint32_t) = loop_ticks;
+    out->short_ticks = measure(SHORT_ROUNDS);
+    out->long_ticks = measure(LONG_ROUNDS);
     out->loop_instructions = ek_check_loop(1) * (uint32_t)(LONG_ROUNDS - SHORT_ROUNDS);
 }
 
@@ -110,23 +121,29 @@ static uint32_t touched(const uint8_t *arena, uint32_t n, uint8_t paint) {
     return n;
 }
 
-static ek_status run_all(const job *task, const ek_image *image, int8_t *output, result *out) {
-    const uint8_t *base = ek_port_flash_base();
-    uint8_t *arena = ek_port_arena();
-    const size_t arena_bytes = ek_image_arena_bytes(image);
+/* Input i, in memory for a board that cannot read it where it lies; NULL if that fails. */
+static const int8_t *read_input(const job *task, const memory *place, uint32_t i) {
+    const uint32_t offset = task->inputs + i * task->input_bytes;
+    return (const int8_t *)ek_bench_read(offset, task->input_bytes, place->input);
+}
+
+static ek_status run_all(const job *task, const ek_image *image, const memory *place, result *out) {
     const uint32_t ticks_at = task->result + EK_BENCH_RESULT_BYTES;
-    memset(arena, PAINT_RUN, arena_bytes);
+    memset(place->arena, PAINT_RUN, place->arena_bytes);
     for (uint32_t i = 0; i < task->count; i++) {
-        const int8_t *input = (const int8_t *)(base + task->inputs + (size_t)i * task->input_bytes);
+        const int8_t *input = read_input(task, place, i);
+        if (input == NULL) {
+            return EK_ERR_FLASH;
+        }
         const uint32_t begin = ek_port_ticks();
-        ek_status status = ek_run(image, arena, arena_bytes, input, output);
+        ek_status status = ek_run(image, place->arena, place->arena_bytes, input, place->output);
         const uint32_t ticks = ek_port_ticks() - begin;
         if (i == 0U) {
-            out->arena_bytes = touched(arena, (uint32_t)arena_bytes, PAINT_RUN);
+            out->arena_bytes = touched(place->arena, (uint32_t)place->arena_bytes, PAINT_RUN);
         }
         if (status == EK_OK) {
-            status = ek_port_flash_write(task->outputs + (size_t)i * task->output_bytes,
-                                         (const uint8_t *)output, task->output_bytes);
+            status = ek_bench_write(task->outputs + i * task->output_bytes,
+                                    (const uint8_t *)place->output, task->output_bytes);
         }
         if (status == EK_OK) {
             status = write_u32(ticks_at + 4U * i, ticks);
@@ -137,18 +154,44 @@ static ek_status run_all(const job *task, const ek_image *image, int8_t *output,
         out->done = i + 1U;
     }
     layer_clock clock = {.at = ticks_at + 4U * task->count, .status = EK_OK};
-    memset(arena, PAINT_LAYERS, arena_bytes);
-    const ek_status status = ek_run_hooked(
-        image, arena, arena_bytes, (const int8_t *)(base + task->inputs), output, on_layer, &clock);
-    const uint32_t again = touched(arena, (uint32_t)arena_bytes, PAINT_LAYERS);
+    const int8_t *input = read_input(task, place, 0);
+    if (input == NULL) {
+        return EK_ERR_FLASH;
+    }
+    memset(place->arena, PAINT_LAYERS, place->arena_bytes);
+    const ek_status status = ek_run_hooked(image, place->arena, place->arena_bytes, input,
+                                           place->output, on_layer, &clock);
+    const uint32_t again = touched(place->arena, (uint32_t)place->arena_bytes, PAINT_LAYERS);
     out->arena_bytes = again > out->arena_bytes ? again : out->arena_bytes;
     return status != EK_OK ? status : clock.status;
+}
+
+static uint64_t align(uint64_t n) {
+    return (n + (ALIGN - 1)) / ALIGN * ALIGN;
+}
+
+/* A small output goes to the stack; what else is needed lies behind the model's arena. */
+static ek_status find_places(const job *task, size_t arena_bytes, int8_t *small, memory *place) {
+    const uint64_t input_at = align(arena_bytes);
+    const uint64_t input_bytes = ek_bench_needs_buffer() ? align(task->input_bytes) : 0U;
+    const uint64_t output_at = input_at + input_bytes;
+    const uint64_t output_bytes = task->output_bytes > STACK_OUTPUT_BYTES ? task->output_bytes : 0U;
+    const uint64_t needed =
+        input_bytes + output_bytes > 0U ? output_at + output_bytes : arena_bytes;
+    if (needed > EK_ARENA_BYTES) {
+        return EK_ERR_ARENA;
+    }
+    place->arena = ek_port_arena();
+    place->arena_bytes = arena_bytes;
+    place->input = input_bytes > 0U ? place->arena + input_at : NULL;
+    place->output = output_bytes > 0U ? (int8_t *)(place->arena + output_at) : small;
+    return EK_OK;
 }
 
 static ek_status run_job(const job *task, result *out) {
     ek_image image;
     const ek_status status =
-        ek_image_open(&image, ek_port_flash_base() + EK_FLASH_SLOT_A_OFFSET, task->image_bytes);
+        ek_image_open(&image, ek_bench_image(task->image_bytes), task->image_bytes);
     if (status != EK_OK) {
         return status;
     }
@@ -158,18 +201,16 @@ static ek_status run_job(const job *task, result *out) {
         return EK_ERR_SHAPE;
     }
     const uint64_t words = (uint64_t)task->count + out->nodes;
-    if (!fits(task->result - EK_FLASH_BENCH_OFFSET, words + EK_BENCH_RESULT_BYTES / 4U, 4U)) {
+    if (!fits(task->result, words + EK_BENCH_RESULT_BYTES / 4U, 4U)) {
         return EK_ERR_SPACE;
     }
-    /* The output goes to the stack, or behind the model's part of the arena if it is large. */
     int8_t small[STACK_OUTPUT_BYTES];
-    const size_t large = task->output_bytes > sizeof small ? task->output_bytes : 0U;
-    if (ek_image_arena_bytes(&image) + large > EK_ARENA_BYTES) {
+    memory place;
+    if (find_places(task, ek_image_arena_bytes(&image), small, &place) != EK_OK) {
         return EK_ERR_ARENA;
     }
-    int8_t *output = large > 0U ? (int8_t *)ek_port_arena() + ek_image_arena_bytes(&image) : small;
     measure_clock(out);
-    return run_all(task, &image, output, out);
+    return run_all(task, &image, &place, out);
 }
 
 static ek_status write_result(uint32_t offset, const result *out, ek_status status) {
@@ -182,7 +223,7 @@ static ek_status write_result(uint32_t offset, const result *out, ek_status stat
     ek_wire_put_u32(header + 24, out->short_ticks);
     ek_wire_put_u32(header + 28, out->long_ticks);
     ek_wire_put_u32(header + 32, out->loop_instructions);
-    return ek_port_flash_write(offset, header, sizeof header);
+    return ek_bench_write(offset, header, sizeof header);
 }
 
 int ek_bench_main(void) {

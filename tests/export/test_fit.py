@@ -36,21 +36,41 @@ def test_small_model_fits_the_emulated_board() -> None:
     assert fit.instructions > 64 * 10
 
 
-def test_microbit_does_not_fit_a_100_kb_model_and_says_why() -> None:
-    model = dense(1000, 100)
-    assert len(model.image) > 100_000
-    fit = check_fit(model, load_board("microbit_v1"))
+def test_microbit_does_not_fit_a_large_input_and_says_why() -> None:
+    fit = check_fit(dense(7000, 4), load_board("microbit_v1"))
     assert not fit.fits
     assert f"{fit.ram_needed:,} bytes of RAM" in fit.reasons[0]
     assert fit.reasons[0].endswith("board 'microbit_v1' has 16,384")
-    assert "take a board with more than" in fit.remedies[0]
+    assert "make layer" in fit.remedies[0]
     assert fit.instructions is None
 
 
+def test_board_with_less_ram_than_the_firmware_is_told_so() -> None:
+    board = load_board("mps2_an386")
+    chip = dataclasses.replace(board.chip, ram_bytes=40_000)
+    fit = check_fit(dense(8, 8), dataclasses.replace(board, chip=chip))
+    assert "the firmware alone needs" in fit.remedies[0]
+
+
 def test_microbit_flash_is_counted_with_the_firmware() -> None:
-    fit = check_fit(dense(1000, 220), load_board("microbit_v1"))
+    fit = check_fit(dense(1000, 250), load_board("microbit_v1"))
     assert any("bytes of flash" in reason for reason in fit.reasons)
     assert any("use fewer weights" in remedy for remedy in fit.remedies)
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("name", ["microbit_v1", "netduinoplus2"])
+def test_firmware_without_an_agent_is_predicted_too(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    board = load_board(name)
+    ops = ("conv_2d", "fully_connected", "softmax")
+    firmware = build_firmware(board, ops=ops, out=tmp_path_factory.mktemp("fit"))
+    costs = load_costs()[board.core]
+    assert costs.firmware_bytes(ops, agent=False) == pytest.approx(
+        firmware.flash_bytes, rel=FLASH_TOLERANCE
+    )
+    assert costs.bench_ram_bytes == pytest.approx(firmware.static_bytes, rel=FLASH_TOLERANCE)
 
 
 def test_image_larger_than_a_slot_does_not_fit() -> None:
@@ -81,7 +101,7 @@ def test_kernel_that_the_firmware_lacks_is_named() -> None:
 
 def test_require_fit_raises_with_the_numbers() -> None:
     with pytest.raises(CapacityError, match="does not fit board 'microbit_v1'") as caught:
-        require_fit(dense(8, 8), load_board("microbit_v1"))
+        require_fit(dense(20_000, 8), load_board("microbit_v1"))
     assert caught.value.free_bytes == 16_384
     assert caught.value.needed_bytes > 16_384
 

@@ -71,7 +71,7 @@ def test_unknown_operator_is_refused() -> None:
 
 def test_board_of_which_only_data_is_known_is_not_built(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"support = \"data\": no firmware can be built"):
-        build_firmware(load_board("microbit_v1"), ops=OPS, out=tmp_path)
+        build_firmware(load_board("stm32vldiscovery"), ops=OPS, out=tmp_path)
 
 
 def test_firmware_without_kernels_is_refused(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_host_port_runs_the_same_job() -> None:
 def test_board_without_emulator_does_not_run() -> None:
     image = image_of(GRAPHS[0])
     with pytest.raises(ConfigError, match=r'support = "data": it cannot run'):
-        run_on_board(load_board("microbit_v1"), image, draw(image, 1))
+        run_on_board(load_board("stm32vldiscovery"), image, draw(image, 1))
 
 
 @pytest.mark.emulator

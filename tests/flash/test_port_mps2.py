@@ -18,7 +18,7 @@ import pytest
 from edgekit import share
 from edgekit.boards import Board, load_board
 from edgekit.errors import CapacityError, ConfigError, DeviceError, StoreError, ToolError
-from edgekit.export.mcu import board_header, linker_script
+from edgekit.export.mcu import board_header, linker_script, port_folders, port_units
 from edgekit.export.toolchain import TOOLCHAINS, WARNINGS, Unit, compile_and_link
 from edgekit.flash.flash_image import FlashImage, encode_samples
 from edgekit.flash.process import ChildProcess
@@ -38,22 +38,20 @@ def elf(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("port")
     (folder / "board.h").write_text(board_header(board, (), bytes(8)))
     (folder / "board.ld").write_text(linker_script(board))
-    return build_port(folder, Path(__file__).parent / "port_main.c")
+    return build_port(board, folder, Path(__file__).parent / "port_main.c")
 
 
-def build_port(folder: Path, main: Path) -> Path:
+def build_port(board: Board, folder: Path, main: Path) -> Path:
     firmware = share.firmware()
-    port = firmware / "ports" / "mps2_an386"
     units = [
-        Unit(path, WARNINGS if path.suffix == ".c" else ())
-        for path in sorted(port.iterdir())
-        if path.suffix in (".c", ".S")
+        Unit(unit.source, WARNINGS if unit.source.suffix == ".c" else ())
+        for unit in port_units(board)
     ]
     monocypher = share.third_party()
     compile_and_link(
-        TOOLCHAINS["cortex-m4"],
+        TOOLCHAINS[board.core],
         [*units, Unit(main, ("-Wno-infinite-recursion",)), Unit(monocypher / "monocypher.c")],
-        include=[folder, port, firmware / "include", monocypher],
+        include=[folder, *port_folders(board), firmware / "include", monocypher],
         flags=("-std=c11", "-O2", "-ffunction-sections", "-fdata-sections"),
         link_script=folder / "board.ld",
         elf=folder / "port.elf",
@@ -192,8 +190,8 @@ def test_missing_emulator_names_its_package(
 
 
 def test_board_without_emulator_is_refused(tmp_path: Path) -> None:
-    board = load_board("microbit_v1")
-    with pytest.raises(ConfigError, match=r"board 'microbit_v1' has no \[emulator\]"):
+    board = load_board("stm32vldiscovery")
+    with pytest.raises(ConfigError, match=r"board 'stm32vldiscovery' has no \[emulator\]"):
         qemu_command(board, tmp_path / "x.elf", tmp_path / "flash.bin", icount=False)
 
 

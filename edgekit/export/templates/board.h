@@ -14,6 +14,11 @@
 #define EK_FEATURE_CACHE_BYTES $feature_cache_bytes
 #define EK_TICKS_HZ $ticks_hz
 
+/* Hardware of the chip. */
+$peripherals
+/* Where the image ends on a board without an agent. */
+#define EK_IMAGE_END $image_end
+
 /* Persistent memory: offsets from its base. */
 #define EK_PERSISTENT_BASE $persistent_base
 #define EK_PERSISTENT_BYTES $persistent_bytes

@@ -1,6 +1,6 @@
-/* uint32_t ek_check_loop(uint32_t rounds): two instructions per round. Declared in firmware/agent/ek_bench.h. */
+/* uint32_t ek_check_loop(uint32_t rounds): two instructions per round. Declared in
+ * firmware/include/ek_bench_port.h. */
     .syntax unified
-    .cpu cortex-m4
     .thumb
     .section .text.ek_check_loop, "ax", %progbits
     .global ek_check_loop

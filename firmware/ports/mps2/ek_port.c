@@ -1,34 +1,28 @@
-/* The port to the emulated MPS2 board with a Cortex-M4F (application note AN386).
- * Interrupts are never taken; ek_port_idle sleeps until one is pending. Persistent memory is the 16
- * MiB PSRAM, which the emulator backs by a file; flash rules are kept by the functions below. */
+/* The port to Arm's emulated MPS2 and MPS3 boards, whose chips differ in addresses and clock.
+ * Interrupts are never taken; ek_port_idle sleeps until one is pending. Persistent memory is a RAM
+ * that the emulator backs by a file; flash rules are kept by the functions below. */
 #include "ek_port.h"
 
 #include <string.h>
 
 #include "board.h"
+#include "ek_bare.h"
+#include "ek_clock.h"
 #include "ek_lan9118.h"
-#include "ek_mps2.h"
 #include "ek_semihost.h"
 #include "ek_udp.h"
 #include "monocypher.h"
 
-/* CMSDK peripherals. Source: Arm DDI 0479, Cortex-M System Design Kit, 4.2 to 4.4. */
-enum { TIMER0 = 0x40000000, TIMER1 = 0x40001000, UART0 = 0x40004000, WATCHDOG = 0x40008000 };
-enum { TIMER_CTRL = 0x00, TIMER_VALUE = 0x04, TIMER_RELOAD = 0x08, TIMER_INTCLEAR = 0x0c };
+/* CMSDK peripherals. Source: Arm DDI 0479, Cortex-M System Design Kit, 4.3 and 4.4. */
 enum { UART_DATA = 0x00, UART_STATE = 0x04, UART_CTRL = 0x08, UART_BAUD = 0x10 };
 enum { WATCHDOG_LOAD = 0x00, WATCHDOG_CTRL = 0x08, WATCHDOG_INTCLEAR = 0x0c };
-enum { TIMER_ON = 1, TIMER_INTERRUPT = 1 << 3 };
 enum { WATCHDOG_ON = 3 }; /* first expiry interrupts, second resets */
 
 enum { NVIC_ENABLE = 0xe000e100, NVIC_DISABLE = 0xe000e180, NVIC_CLEAR_PENDING = 0xe000e280 };
-enum { SCB_AIRCR = 0xe000ed0c };
-enum { IRQ_TIMER1 = 9, IRQ_ETHERNET = 13 };
 
 enum { TICKS_PER_MS = EK_TICKS_HZ / 1000, WATCHDOG_S = 60 };
 enum { ARP_WAIT_MS = 1000, LOCAL_PORT = 4210 };
 enum { SAMPLES_HEADER_BYTES = 16, ENTROPY_OFFSET = 120, ENTROPY_BYTES = 32 };
-
-static __attribute__((section(".arena"), aligned(16))) uint8_t arena[EK_ARENA_BYTES];
 
 static struct {
     uint32_t last_ticks;
@@ -45,58 +39,22 @@ static uint8_t *persistent(void) {
     return (uint8_t *)(uintptr_t)EK_PERSISTENT_BASE;
 }
 
-/* Console. */
-
-void ek_console_write(const char *text) {
-    for (; *text != 0; text++) {
-        while ((*ek_register(UART0 + UART_STATE) & 1u) != 0) {
-        }
-        *ek_register(UART0 + UART_DATA) = (uint8_t)*text;
+void ek_console_put(char character) {
+    while ((*ek_register(EK_UART + UART_STATE) & 1u) != 0) {
     }
-}
-
-void ek_console_write_hex(uint32_t value) {
-    char text[9];
-    for (uint32_t i = 0; i < 8; i++) {
-        text[i] = "0123456789abcdef"[value >> (28 - 4 * i) & 15u];
-    }
-    text[8] = 0;
-    ek_console_write(text);
-}
-
-void ek_console_write_number(uint32_t value) {
-    char text[11];
-    size_t at = sizeof text - 1;
-    text[at] = 0;
-    do {
-        text[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    ek_console_write(text + at);
-}
-
-void ek_port_log(const char *line) {
-    ek_console_write(line);
-    ek_console_write("\n");
+    *ek_register(EK_UART + UART_DATA) = (uint8_t)character;
 }
 
 /* Time. */
 
 void ek_port_init(void) {
-    *ek_register(UART0 + UART_BAUD) = 16;
-    *ek_register(UART0 + UART_CTRL) = 1;
-    *ek_register(TIMER0 + TIMER_CTRL) = 0;
-    *ek_register(TIMER0 + TIMER_RELOAD) = 0xffffffffu;
-    *ek_register(TIMER0 + TIMER_VALUE) = 0xffffffffu;
-    *ek_register(TIMER0 + TIMER_CTRL) = TIMER_ON;
+    *ek_register(EK_UART + UART_BAUD) = 16;
+    *ek_register(EK_UART + UART_CTRL) = 1;
+    ek_clock_start();
     state.last_ticks = ek_port_ticks();
 }
 
-uint32_t ek_port_ticks(void) {
-    return 0xffffffffu - *ek_register(TIMER0 + TIMER_VALUE);
-}
-
-/* Right as long as it is called once in 171 s, the period of the timer; ek_port_idle and the
+/* Right as long as it is called once per period of the counter, 134 s or more; ek_port_idle and the
  * watchdog do. */
 uint64_t ek_port_now_ms(void) {
     const uint32_t now = ek_port_ticks();
@@ -105,32 +63,34 @@ uint64_t ek_port_now_ms(void) {
     return state.total_ticks / TICKS_PER_MS;
 }
 
+/* Writes the bits of both wakers into a register file of the interrupt controller. */
+static void wakers(uint32_t registers) {
+    *ek_register(registers + EK_IRQ_ALARM / 32 * 4) = UINT32_C(1) << EK_IRQ_ALARM % 32;
+    *ek_register(registers + EK_IRQ_ETHERNET / 32 * 4) = UINT32_C(1) << EK_IRQ_ETHERNET % 32;
+}
+
 void ek_port_idle(uint32_t timeout_ms) {
     const uint32_t ms = timeout_ms < 60000 ? timeout_ms : 60000;
     (void)ek_port_now_ms();
     if (ms == 0) {
         return;
     }
-    *ek_register(TIMER1 + TIMER_CTRL) = 0;
-    *ek_register(TIMER1 + TIMER_RELOAD) = ms * TICKS_PER_MS;
-    *ek_register(TIMER1 + TIMER_VALUE) = ms * TICKS_PER_MS;
-    *ek_register(TIMER1 + TIMER_INTCLEAR) = 1;
-    *ek_register(NVIC_CLEAR_PENDING) = (1u << IRQ_TIMER1) | (1u << IRQ_ETHERNET);
-    *ek_register(NVIC_ENABLE) = (1u << IRQ_TIMER1) | (1u << IRQ_ETHERNET);
+    ek_clock_alarm_off();
+    wakers(NVIC_CLEAR_PENDING);
+    wakers(NVIC_ENABLE);
     if (state.link_ready) {
         ek_lan9118_interrupt(1);
     }
-    *ek_register(TIMER1 + TIMER_CTRL) = TIMER_ON | TIMER_INTERRUPT;
+    ek_clock_alarm(ms * TICKS_PER_MS);
     if (!state.link_ready || !ek_lan9118_waiting()) {
         __asm__ volatile("dsb\n wfi" ::: "memory");
     }
-    *ek_register(TIMER1 + TIMER_CTRL) = 0;
-    *ek_register(TIMER1 + TIMER_INTCLEAR) = 1;
+    ek_clock_alarm_off();
     if (state.link_ready) {
         ek_lan9118_interrupt(0);
     }
-    *ek_register(NVIC_DISABLE) = (1u << IRQ_TIMER1) | (1u << IRQ_ETHERNET);
-    *ek_register(NVIC_CLEAR_PENDING) = (1u << IRQ_TIMER1) | (1u << IRQ_ETHERNET);
+    wakers(NVIC_DISABLE);
+    wakers(NVIC_CLEAR_PENDING);
     (void)ek_port_now_ms();
 }
 
@@ -242,10 +202,6 @@ ek_status ek_port_flash_write(size_t offset, const uint8_t *bytes, size_t n) {
     return EK_OK;
 }
 
-uint8_t *ek_port_arena(void) {
-    return arena;
-}
-
 /* Mixes the generator of the emulating machine, the entropy of the provisioning page, the clock and
  * a counter. */
 void ek_port_random(uint8_t *bytes, size_t n) {
@@ -312,21 +268,7 @@ ek_status ek_port_sample_next(uint8_t *raw, size_t raw_bytes, uint16_t *label) {
 
 void ek_port_watchdog_feed(void) {
     (void)ek_port_now_ms();
-    *ek_register(WATCHDOG + WATCHDOG_LOAD) = WATCHDOG_S * EK_TICKS_HZ;
-    *ek_register(WATCHDOG + WATCHDOG_INTCLEAR) = 1;
-    *ek_register(WATCHDOG + WATCHDOG_CTRL) = WATCHDOG_ON;
-}
-
-void ek_port_reset(void) {
-    __asm__ volatile("dsb" ::: "memory");
-    *ek_register(SCB_AIRCR) = 0x05fa0004u;
-    for (;;) {
-    }
-}
-
-void ek_port_exit(int code) {
-    ek_console_write("exit: stack used ");
-    ek_console_write_number(ek_stack_used());
-    ek_console_write(" bytes\n");
-    ek_semihost_exit(code);
+    *ek_register(EK_WATCHDOG + WATCHDOG_LOAD) = WATCHDOG_S * EK_WATCHDOG_HZ;
+    *ek_register(EK_WATCHDOG + WATCHDOG_INTCLEAR) = 1;
+    *ek_register(EK_WATCHDOG + WATCHDOG_CTRL) = WATCHDOG_ON;
 }
