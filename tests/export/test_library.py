@@ -359,6 +359,37 @@ def test_flash_of_the_library_is_printed_and_it_needs_nothing_else(
     assert 0 < code["run"] <= code["check"] < 12_000
 
 
+@pytest.mark.emulator
+@pytest.mark.parametrize("core", CORES)
+def test_example_runs_in_the_emulator(core: str, tmp_path: Path) -> None:
+    library = write_library(tiny(), out=tmp_path / "lib")
+    objects = tmp_path / "objects"
+    line = documented(library.folder, "arm-none-eabi-gcc").replace("cortex-m4", core)
+    shell(line, library.folder, objects)
+    vectors = Path(__file__).with_name("library_vectors.c")
+    shell(
+        f"arm-none-eabi-gcc -mcpu={core} -mthumb -std=c11 -I$MODEL/include --specs=rdimon.specs"
+        " -Wl,--gc-sections,--section-start=.vectors=0,--no-warn-rwx-segments,-u,vectors"
+        f" $MODEL/example/main.c {vectors} *.o -o example.elf",
+        library.folder,
+        objects,
+    )
+    command = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-kernel", "example.elf"]
+    command += ["-semihosting-config", "enable=on,target=native"]
+    done = subprocess.run(
+        command, cwd=objects, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    runner = Runner(tiny().image)
+    (output,) = runner.run(np.zeros((1, *runner.input_shape[1:]), np.int8))
+    best = int(np.argmax(output))
+    quant = runner.image.graph.tensor(runner.image.graph.outputs[0]).quant
+    assert quant is not None
+    value = (int(output.flat[best]) - quant.zero_point) * quant.scale
+    vectors_run = f"golden check: {len(runner.image.golden)} vectors equal"
+    assert done.stdout.splitlines() == [vectors_run, f"largest output: {best}, {value:f}"]
+
+
 def test_two_exports_are_equal_in_every_byte(tmp_path: Path) -> None:
     first = write_library(tiny(), out=tmp_path / "a" / "lib")
     second = write_library(tiny(), out=tmp_path / "other" / "place")
