@@ -297,44 +297,6 @@ def _transpose(graph: Graph, node: Node) -> Features:
     )
 
 
-def _remap(graph: Graph, node: Node) -> Features:
-    y = _shapes(graph, node)[-1]
-    axes = _int(node, "axes", 0)
-    run = prod(y[axes.bit_length() :])
-    pieces = prod(y) // run
-    rows = pieces // y[axes.bit_length() - 1]
-    whole = float(run > 1)
-    return whole * prod(y), whole * pieces, (1 - whole) * pieces, float(rows), 1.0
-
-
-def _resize_bilinear(graph: Graph, node: Node) -> Features:
-    y = _shapes(graph, node)[-1]
-    return float(prod(y)), float(prod(y) // y[3]), 1.0
-
-
-def _transpose_conv(graph: Graph, node: Node) -> Features:
-    x, w, *_, y = _shapes(graph, node)
-    taps = x[1] * x[2] * w[1] * w[2]
-    return (
-        float(x[0] * taps * prod(x[3:]) * w[0]),
-        float(x[0] * taps * w[0]),
-        float(prod(y)),
-        float(prod(y) // y[3]),
-        1.0,
-    )
-
-
-def _gather(graph: Graph, node: Node) -> Features:
-    x, ids, y = _shapes(graph, node)
-    axis = _int(node, "axis", 0)
-    return float(prod(y)), float(prod(ids) * prod(x[:axis])), 1.0
-
-
-def _arg_max(graph: Graph, node: Node) -> Features:
-    x, y = _shapes(graph, node)
-    return float(prod(x)), float(prod(y)), 1.0
-
-
 FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "conv_2d": _conv_2d,
     "depthwise_conv_2d": _depthwise_conv_2d,
@@ -352,12 +314,4 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "concatenation": _rows,
     "pad": _rows,
     "strided_slice": _rows,
-    "remap": _remap,
-    "maximum": _broadcast,
-    "squared_difference": _broadcast,
-    "prelu": _broadcast,
-    "resize_bilinear": _resize_bilinear,
-    "transpose_conv": _transpose_conv,
-    "gather": _gather,
-    "arg_max": _arg_max,
 }
