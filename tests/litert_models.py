@@ -48,6 +48,8 @@ class Model:
     ops: list[Op] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
+    token_limit: int = 0
+    """Token ids of an int32 input are below it."""
 
     def add(self, tensor: T) -> int:
         self.tensors.append(tensor)

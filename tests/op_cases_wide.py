@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
-from litert_models import Model, T
-from op_makers import Random, activation, constant, scale, shaped, unary, zero
+from litert_models import TYPES, Model, T
+from op_makers import (
+    Random,
+    activation,
+    bias,
+    constant,
+    out_size,
+    scale,
+    shaped,
+    unary,
+    weights,
+    zero,
+)
 
 
 def abs_(rng: Random) -> Model:
@@ -54,6 +66,7 @@ def rsqrt(rng: Random) -> Model:
 
 
 def div(rng: Random) -> Model:
+    """The output scale is fine enough for LiteRT to shift by less than 31 bits."""
     model = Model()
     b_zero = zero(rng)
     divisor = int(rng.integers(-128, 128))
@@ -62,7 +75,7 @@ def div(rng: Random) -> Model:
     x = model.add(T((1, 256), [scale(rng)], [zero(rng)]))
     b = model.add(T((1,), [scale(rng)], [b_zero], 0, np.array([divisor], np.int8)))
     ratio = model.tensors[x].scales[0] / model.tensors[b].scales[0] / abs(divisor - b_zero)
-    y = model.add(T((1, 256), [ratio * 2 ** rng.uniform(-2, 2)], [zero(rng)]))
+    y = model.add(T((1, 256), [ratio * 2 ** rng.uniform(-2, 0)], [zero(rng)]))
     model.op("DIV", [x, b], [y], fusedActivationFunction=activation(rng))
     model.inputs, model.outputs = [x], [y]
     return model
@@ -164,6 +177,151 @@ def depth_to_space(rng: Random) -> Model:
     return _blocks(rng, "DEPTH_TO_SPACE")
 
 
+def _pair(rng: Random, op: str, same: bool) -> Model:
+    """One operand is constant, or both are the input; either may be the smaller."""
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
+    b = x
+    b_quant = quant if same else ([scale(rng)], [zero(rng)])
+    if rng.random() < 0.7 or op == "PRELU":
+        other = tuple(n if rng.random() < 0.6 else 1 for n in shape)
+        other = other[int(rng.integers(0, len(shape))) :]
+        data = rng.integers(-128, 128, other, dtype=np.int8)
+        b = model.add(T(other, *b_quant, data=data))
+    elif not same:
+        b = model.add(T(shape, *b_quant))
+        model.op("QUANTIZE", [x], [b])
+    y_quant = quant
+    if not same:
+        y_scale = model.tensors[x].scales[0]
+        y_scale *= {"PRELU": 2 ** rng.uniform(-1, 3), "SQUARED_DIFFERENCE": 40.0}[op]
+        y_quant = ([y_scale], [zero(rng)])
+    y = model.add(T(shape, *y_quant))
+    swap = op != "PRELU" and rng.random() < 0.4
+    model.op(op, [b, x] if swap else [x, b], [y])
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def maximum(rng: Random) -> Model:
+    return _pair(rng, "MAXIMUM", True)
+
+
+def minimum(rng: Random) -> Model:
+    return _pair(rng, "MINIMUM", True)
+
+
+def squared_difference(rng: Random) -> Model:
+    return _pair(rng, "SQUARED_DIFFERENCE", False)
+
+
+def prelu(rng: Random) -> Model:
+    return _pair(rng, "PRELU", False)
+
+
+def mirror_pad(rng: Random) -> Model:
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
+    mode = int(rng.integers(0, 2))
+    widths = np.array([rng.integers(0, n + mode, 2) for n in shape], np.int32)
+    y = model.add(T(tuple(int(n + w.sum()) for n, w in zip(shape, widths, strict=True)), *quant))
+    table = model.add(T(widths.shape, data=widths, dtype="int32"))
+    model.op("MIRROR_PAD", [x, table], [y], mode=mode)
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def tile(rng: Random) -> Model:
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
+    repeats = [int(r) for r in rng.integers(1, 4, len(shape))]
+    y = model.add(T(tuple(n * r for n, r in zip(shape, repeats, strict=True)), *quant))
+    model.op("TILE", [x, constant(model, repeats)], [y])
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def _resize(rng: Random, op: str) -> Model:
+    model, x, shape, quant = shaped(rng, 4)
+    model.tensors[x].shape = shape = (shape[0], *(int(v) for v in rng.integers(1, 12, 2)), shape[3])
+    sizes = [int(v) for v in rng.integers(1, 24, 2)]
+    y = model.add(T((shape[0], *sizes, shape[3]), *quant))
+    corners, half = ((False, False), (True, False), (False, True))[int(rng.integers(0, 3))]
+    model.op(op, [x, constant(model, sizes)], [y], alignCorners=corners, halfPixelCenters=half)
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def resize_nearest_neighbor(rng: Random) -> Model:
+    return _resize(rng, "RESIZE_NEAREST_NEIGHBOR")
+
+
+def resize_bilinear(rng: Random) -> Model:
+    return _resize(rng, "RESIZE_BILINEAR")
+
+
+def transpose_conv(rng: Random) -> Model:
+    model = Model()
+    n, oh, ow, c, m = (int(v) for v in rng.integers([1, 1, 1, 1, 1], [3, 14, 14, 9, 9]))
+    while True:
+        kh, kw = (int(v) for v in rng.integers(1, 6, 2))
+        sh, sw = (int(v) for v in rng.integers(1, 4, 2))
+        padding = int(rng.integers(0, 2))
+        h, w = out_size(padding, oh, kh, sh, 1), out_size(padding, ow, kw, sw, 1)
+        if h > 0 and w > 0:
+            break
+    x = model.add(T((n, h, w, c), [scale(rng)], [zero(rng)]))
+    wi = weights(rng, (m, kh, kw, c), 0, model)
+    y_scale = model.tensors[x].scales[0] * float(np.mean(model.tensors[wi].scales))
+    y_scale *= 30 * math.sqrt(kh * kw * c) * 2 ** rng.uniform(-2, 3)
+    y = model.add(T((n, oh, ow, m), [y_scale], [zero(rng)]))
+    inputs = [constant(model, [n, oh, ow, m]), wi, x]
+    if rng.random() < 0.6:
+        inputs.append(bias(rng, model.tensors[x], model.tensors[wi], m, model))
+    model.op("TRANSPOSE_CONV", inputs, [y], padding=padding, strideH=sh, strideW=sw)
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def gather(rng: Random) -> Model:
+    """Token ids are the input and the table is constant, or the other way round."""
+    model = Model()
+    tokens = tuple(int(v) for v in rng.integers(1, 5, int(rng.integers(1, 3))))
+    shape = tuple(int(v) for v in rng.integers(1, 7, int(rng.integers(1, 4))))
+    axis = int(rng.integers(0, len(shape)))
+    quant = ([scale(rng)], [zero(rng)])
+    if rng.random() < 0.7:
+        data = rng.integers(-128, 128, shape, dtype=np.int8)
+        x, ids = model.add(T(shape, *quant, data=data)), model.add(T(tokens, dtype="int32"))
+        model.token_limit = shape[axis]
+        model.inputs = [ids]
+    else:
+        given = rng.integers(0, shape[axis], tokens, dtype=np.int32)
+        x, ids = model.add(T(shape, *quant)), model.add(T(tokens, data=given, dtype="int32"))
+        model.inputs = [x]
+    y = model.add(T((*shape[:axis], *tokens, *shape[axis + 1 :]), *quant))
+    model.op("GATHER", [x, ids], [y], axis=axis - len(shape) if rng.random() < 0.3 else axis)
+    model.outputs = [y]
+    return model
+
+
+def _index(rng: Random, op: str) -> Model:
+    model, x, shape, _ = shaped(rng, int(rng.integers(1, 5)))
+    axis = int(rng.integers(0, len(shape)))
+    kind = str(rng.choice(["int32", "int64"]))
+    y = model.add(T((*shape[:axis], *shape[axis + 1 :]), dtype=kind))
+    given = axis - len(shape) if rng.random() < 0.3 else axis
+    axis_id = model.add(T((), data=np.array(given, np.int32), dtype="int32"))
+    model.op(op, [x, axis_id], [y], outputType=TYPES[kind])
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def arg_max(rng: Random) -> Model:
+    return _index(rng, "ARG_MAX")
+
+
+def arg_min(rng: Random) -> Model:
+    return _index(rng, "ARG_MIN")
+
+
 WIDE_CASES: dict[str, Callable[[Random], Model]] = {
     maker.__name__.strip("_"): maker
     for maker in (
@@ -184,5 +342,17 @@ WIDE_CASES: dict[str, Callable[[Random], Model]] = {
         reverse_v2,
         space_to_depth,
         depth_to_space,
+        maximum,
+        minimum,
+        squared_difference,
+        prelu,
+        mirror_pad,
+        tile,
+        resize_nearest_neighbor,
+        resize_bilinear,
+        transpose_conv,
+        gather,
+        arg_max,
+        arg_min,
     )
 }

@@ -48,7 +48,8 @@ def single(
     tensors = [Tensor("x", inputs[0], DType.INT8, Quant((0.05,), (3,)))]
     for index, shape in enumerate(inputs[1:]):
         data = rng.integers(-127, 128, shape, np.int8)
-        tensors.append(Tensor(f"c{index}", shape, DType.INT8, Quant((0.02,), (0,)), data))
+        quant = Quant((0.05,), (3,)) if op == "MAXIMUM" else Quant((0.02,), (0,))
+        tensors.append(Tensor(f"c{index}", shape, DType.INT8, quant, data))
     tensors += constants
     tensors.append(Tensor("y", y, DType.INT8, _output_quant(op)))
     last = len(tensors) - 1
@@ -59,8 +60,16 @@ def single(
 def _output_quant(op: str) -> Quant:
     if op in ("SOFTMAX", "LOGISTIC"):
         return Quant((1 / 256,), (-128,))
-    same = ("RESHAPE", "TRANSPOSE", "CONCATENATION", "PAD", "STRIDED_SLICE")
-    if op in same or op.endswith("POOL_2D"):
+    same = (
+        "RESHAPE",
+        "TRANSPOSE",
+        "CONCATENATION",
+        "PAD",
+        "STRIDED_SLICE",
+        "MIRROR_PAD",
+        "MAXIMUM",
+    )
+    if op in same or op.endswith("POOL_2D") or op.startswith("RESIZE"):
         return Quant((0.05,), (3,))
     return Quant((0.11,), (-5,))
 
@@ -151,7 +160,7 @@ def dense() -> Iterator[Graph]:
 
 
 def elementwise() -> Iterator[Graph]:
-    """Sweep ADD, MUL, LOGISTIC, SOFTMAX, MEAN."""
+    """Sweep what broadcasts, LOGISTIC, SOFTMAX, MEAN."""
     pairs: list[tuple[Shape, Shape]] = [
         ((1, 8, 8, 16), (1, 8, 8, 16)),
         ((1, 8, 8, 16), (16,)),
@@ -161,7 +170,7 @@ def elementwise() -> Iterator[Graph]:
         ((1, 7, 5, 3), (1, 7, 1, 3)),
         ((1, 4, 4, 24), (1, 1, 1, 1)),
     ]
-    for op in ("ADD", "MUL"):
+    for op in ("ADD", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE", "PRELU"):
         for a, b in pairs:
             yield single(op, [a, b], a, {"activation": "NONE", "pot_scale_int16": False})
     shapes: list[Shape] = [(1, 10), (1, 256), (4, 16, 16), (16, 100), (1, 64, 4), (2, 3, 12)]
@@ -232,6 +241,60 @@ def layouts() -> Iterator[Graph]:
         yield single("STRIDED_SLICE", [shape], cut, masks, [*slices, _int32("strides", [1] * 4)])
 
 
+def resizing() -> Iterator[Graph]:
+    """Sweep MIRROR_PAD, the resizes and TRANSPOSE_CONV."""
+    images = [(8, 8, 16), (6, 5, 3), (16, 12, 1), (4, 4, 32)]
+    for height, width, c in images:
+        x = (1, height, width, c)
+        for axes in ((1, 2), (3,), (1,)):
+            widths = np.array([[d in axes and c > 1] * 2 for d in range(4)], np.int32)
+            y = tuple(n + 2 * int(w[0]) for n, w in zip(x, widths, strict=True))
+            if c > 1:
+                yield single("MIRROR_PAD", [x], y, {"mode": 0}, [_int32("widths", widths)])
+        flags: dict[str, Attr] = {"align_corners": False, "half_pixel_centers": True}
+        for op in ("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"):
+            for oh, ow in ((2 * height, 2 * width), (height + 3, width - 1)):
+                yield single(op, [x], (1, oh, ow, c), flags, [_int32("size", [oh, ow])])
+    sweep = [(8, 8, 8, 4, 3, 2), (4, 4, 16, 8, 2, 2), (6, 6, 3, 5, 3, 1), (5, 7, 1, 6, 4, 3)]
+    for height, width, c, m, k, stride in sweep:
+        oh, ow = height * stride, width * stride
+        attrs: dict[str, Attr] = {
+            "stride_h": stride,
+            "stride_w": stride,
+            "padding": "SAME",
+            "activation": "NONE",
+        }
+        shape = _int32("shape", [1, oh, ow, m])
+        graph = single(
+            "TRANSPOSE_CONV", [(1, height, width, c), (m, k, k, c)], (1, oh, ow, m), attrs, [shape]
+        )
+        node = graph.nodes[0]
+        turned = Node(node.name, node.op, (2, 1, 0), node.outputs, node.attrs)
+        yield Graph(graph.name, graph.tensors, (turned,), graph.inputs, graph.outputs)
+
+
+def picking() -> Iterator[Graph]:
+    """Sweep ARG_MAX, and GATHER by its indices."""
+    sweep: list[tuple[Shape, int, int]] = [
+        ((1, 16, 10), 2, 8),
+        ((1, 64, 4), 1, 16),
+        ((1, 5, 100), 2, 1),
+        ((1, 32, 32), 2, 24),
+        ((1, 12, 7), 1, 3),
+    ]
+    for shape, axis, width in sweep:
+        ids = tuple(n for d, n in enumerate(shape) if d != axis)
+        row = (shape[axis], width)
+        base = single("GATHER", [shape, row], (*ids, width), {"axis": 0, "batch_dims": 0})
+        x, table, y = base.tensors
+        y = Tensor("y", y.shape, DType.INT8, table.quant)
+        found = Tensor("found", ids, DType.INT32)
+        find = Node("arg_max", "ARG_MAX", (0, 3), (4,), {})
+        pick = Node("gather", "GATHER", (1, 4), (2,), base.nodes[0].attrs)
+        tensors = (x, table, y, _int32("axis", [axis]), found)
+        yield Graph("gather", tensors, (find, pick), (0,), (2,))
+
+
 def _twice(graph: Graph) -> Graph:
     """Let a concatenation read its input twice."""
     node = graph.nodes[0]
@@ -241,7 +304,7 @@ def _twice(graph: Graph) -> Graph:
 
 def cases() -> Iterator[Graph]:
     """Yield every model of the sweep."""
-    for source in (convolutions, dense, elementwise, windows, layouts):
+    for source in (convolutions, dense, elementwise, windows, layouts, resizing, picking):
         for graph in source():
             yield _twice(graph) if graph.nodes[0].op == "CONCATENATION" else graph
 

@@ -6,7 +6,20 @@ import hashlib
 from collections.abc import Iterable
 
 from edgekit.errors import ConfigError
-from edgekit.ops import activation, conv, dense, elementwise, layout, pool, reduce, softmax
+from edgekit.ops import (
+    activation,
+    conv,
+    dense,
+    elementwise,
+    gather,
+    layout,
+    pool,
+    reduce,
+    remap,
+    resize,
+    softmax,
+    transpose_conv,
+)
 from edgekit.ops.base import Kernel, Lowering
 
 OPS: tuple[Kernel, ...] = (
@@ -26,17 +39,30 @@ OPS: tuple[Kernel, ...] = (
     layout.CONCATENATION,
     layout.PAD,
     layout.STRIDED_SLICE,
+    remap.REMAP,
+    elementwise.MAXIMUM,
+    elementwise.SQUARED_DIFFERENCE,
+    elementwise.PRELU,
+    resize.RESIZE_BILINEAR,
+    transpose_conv.TRANSPOSE_CONV,
+    gather.GATHER,
+    gather.ARG_MAX,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
 LOWERINGS: dict[str, Lowering] = {
     "CONV_2D": conv.lower_conv_2d,
     "DEPTHWISE_CONV_2D": conv.lower_depthwise_conv_2d,
+    "TRANSPOSE_CONV": transpose_conv.lower_transpose_conv,
     "FULLY_CONNECTED": dense.lower_fully_connected,
     "BATCH_MATMUL": dense.lower_batch_matmul,
     "ADD": elementwise.lower_add,
     "SUB": elementwise.lower_sub,
     "MUL": elementwise.lower_mul,
+    "MAXIMUM": elementwise.lower_maximum,
+    "MINIMUM": elementwise.lower_minimum,
+    "SQUARED_DIFFERENCE": elementwise.lower_squared_difference,
+    "PRELU": elementwise.lower_prelu,
     "AVERAGE_POOL_2D": pool.lower_average_pool_2d,
     "MAX_POOL_2D": pool.lower_max_pool_2d,
     "MEAN": reduce.lower_mean,
@@ -77,6 +103,13 @@ LOWERINGS: dict[str, Lowering] = {
     "REVERSE_V2": layout.lower_reverse,
     "SPACE_TO_DEPTH": layout.lower_space_to_depth,
     "DEPTH_TO_SPACE": layout.lower_depth_to_space,
+    "MIRROR_PAD": remap.lower_mirror_pad,
+    "TILE": remap.lower_tile,
+    "RESIZE_NEAREST_NEIGHBOR": remap.lower_resize_nearest_neighbor,
+    "GATHER": gather.lower_gather,
+    "ARG_MAX": gather.lower_arg_max,
+    "ARG_MIN": gather.lower_arg_min,
+    "RESIZE_BILINEAR": resize.lower_resize_bilinear,
 }
 """Every source operator that edgekit compiles."""
 
@@ -100,8 +133,27 @@ _IMAGES = (
 
 KERNEL_SETS: dict[str, tuple[str, ...]] = {
     "all": tuple(kernel.name for kernel in OPS),
-    "vision": (*_IMAGES, "batch_matmul", "transpose", "concatenation", "strided_slice"),
-    "series": (*_IMAGES, "transpose", "concatenation", "strided_slice"),
+    "vision": (
+        *_IMAGES,
+        "batch_matmul",
+        "transpose",
+        "concatenation",
+        "strided_slice",
+        "remap",
+        "maximum",
+        "prelu",
+        "resize_bilinear",
+        "transpose_conv",
+    ),
+    "series": (
+        *_IMAGES,
+        "transpose",
+        "concatenation",
+        "strided_slice",
+        "remap",
+        "maximum",
+        "prelu",
+    ),
     "text": (
         "fully_connected",
         "batch_matmul",
@@ -114,6 +166,10 @@ KERNEL_SETS: dict[str, tuple[str, ...]] = {
         "transpose",
         "concatenation",
         "strided_slice",
+        "maximum",
+        "squared_difference",
+        "gather",
+        "arg_max",
     ),
 }
 """What `edgekit build --ops NAME` builds in."""

@@ -263,7 +263,10 @@ def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
 
 
 def _quotient(node: Node, x: Quantized, divisor: int, b_scale: float, y: Quantized) -> Table:
-    """Source: tensorflow/lite/kernels/internal/reference/div.h, DivElementwise for int8."""
+    """Where LiteRT shifts by 31 bits or more, which C++ does not define, the quotient rounds to 0.
+
+    Source: tensorflow/lite/kernels/internal/reference/div.h, DivElementwise for int8.
+    """
     ratio = np.float32(x[0]) / (np.float32(b_scale) * np.float32(y[0]))
     multiplier, shift = quantize_multiplier(float(ratio))
     low, high = activation_range(node, str(node.attrs["activation"]), *y)

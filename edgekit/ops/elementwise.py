@@ -1,4 +1,7 @@
-"""Functions of two tensors with broadcasting: ADD, SUB, MUL."""
+"""Functions of two tensors with broadcasting.
+
+ADD, SUB, MUL, MAXIMUM, MINIMUM, SQUARED_DIFFERENCE, PRELU.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from edgekit.ops.base import (
     operand,
     require,
     result,
+    unsupported,
     where,
 )
 from edgekit.ops.fixed import quantize_multiplier
@@ -97,6 +101,73 @@ def lower_mul(builder: Builder, node: Node) -> None:
     )
 
 
+def _lower_larger(builder: Builder, node: Node, sign: int) -> None:
+    a, b, y, inputs = _operands(builder, node)
+    if not int8_quant(node, a) == int8_quant(node, b) == int8_quant(node, y):
+        raise unsupported(node, "inputs and output have different quantization")
+    builder.emit("maximum", node, inputs=inputs, outputs=node.outputs, attrs={"sign": sign})
+
+
+def lower_maximum(builder: Builder, node: Node) -> None:
+    """MAXIMUM."""
+    _lower_larger(builder, node, 1)
+
+
+def lower_minimum(builder: Builder, node: Node) -> None:
+    """MINIMUM."""
+    _lower_larger(builder, node, -1)
+
+
+def lower_squared_difference(builder: Builder, node: Node) -> None:
+    """SQUARED_DIFFERENCE.
+
+    Source: tensorflow/lite/kernels/squared_difference.cc, Prepare.
+    """
+    a, b, y, inputs = _operands(builder, node)
+    a_scale, b_scale, y_scale = (int8_quant(node, tensor)[0] for tensor in (a, b, y))
+    twice = 2 * max(a_scale, b_scale)
+    a_multiplier, a_shift = quantize_multiplier(a_scale / twice)
+    b_multiplier, b_shift = quantize_multiplier(b_scale / twice)
+    y_multiplier, y_shift = quantize_multiplier(twice * twice / ((1 << 14) * y_scale))
+    builder.emit(
+        "squared_difference",
+        node,
+        inputs=inputs,
+        outputs=node.outputs,
+        attrs={
+            "a_multiplier": a_multiplier,
+            "a_shift": a_shift,
+            "b_multiplier": b_multiplier,
+            "b_shift": b_shift,
+            "y_multiplier": y_multiplier,
+            "y_shift": y_shift,
+        },
+    )
+
+
+def lower_prelu(builder: Builder, node: Node) -> None:
+    """PRELU.
+
+    Source: tensorflow/lite/kernels/activations.cc, PreluPrepare: in float32.
+    """
+    a, b, y, inputs = _operands(builder, node)
+    a_scale, b_scale, y_scale = (np.float32(int8_quant(node, t)[0]) for t in (a, b, y))
+    positive, positive_shift = quantize_multiplier(float(a_scale / y_scale))
+    negative, negative_shift = quantize_multiplier(float(a_scale * b_scale / y_scale))
+    builder.emit(
+        "prelu",
+        node,
+        inputs=inputs,
+        outputs=node.outputs,
+        attrs={
+            "positive_multiplier": positive,
+            "positive_shift": positive_shift,
+            "negative_multiplier": negative,
+            "negative_shift": negative_shift,
+        },
+    )
+
+
 def _check(graph: Graph, node: Node) -> None:
     check_dense(graph, node, 2)
     a, b = (graph.tensor(i) for i in node.inputs)
@@ -130,3 +201,20 @@ ADD = Kernel(
     in_place=True,
 )
 MUL = Kernel("mul", 6, ("multiplier", "shift", "y_min", "y_max"), _check, _macs_mul, in_place=True)
+MAXIMUM = Kernel("maximum", 18, ("sign",), _check, in_place=True)
+SQUARED_DIFFERENCE = Kernel(
+    "squared_difference",
+    19,
+    ("a_multiplier", "a_shift", "b_multiplier", "b_shift", "y_multiplier", "y_shift"),
+    _check,
+    _macs_mul,
+    in_place=True,
+)
+PRELU = Kernel(
+    "prelu",
+    20,
+    ("positive_multiplier", "positive_shift", "negative_multiplier", "negative_shift"),
+    _check,
+    _macs_mul,
+    in_place=True,
+)

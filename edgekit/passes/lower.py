@@ -18,7 +18,7 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
     """Turn a graph of source operators into one of kernels, with all parameters computed.
 
     Args:
-        graph: As read from a file, one int8 input and one int8 output.
+        graph: As read from a file, one input of int8 or int32, one output of int8 or of indices.
         rounding: Of dense layers; SINGLE equals LiteRT, DOUBLE equals TFLM.
 
     Raises:
@@ -29,10 +29,12 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
         if len(ids) != 1:
             raise UnsupportedError(f"model '{graph.name}': {len(ids)} {kind}s, expected 1")
         tensor = graph.tensor(ids[0])
+        if tensor.dtype is DType.INT32 or (kind == "output" and tensor.dtype is DType.INT64):
+            continue
         if tensor.dtype is not DType.INT8:
             raise UnsupportedError(
                 f"model '{graph.name}': {kind} '{tensor.name}' is {tensor.dtype.value}, "
-                "expected int8; convert with int8 input and output types"
+                "expected int8 or int32; convert with int8 input and output types"
             )
         if tensor.quant is None or len(tensor.quant.scales) != 1:
             raise FormatError(f"model '{graph.name}': {kind} '{tensor.name}' has no scale")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from edgekit.formats.image import read_image
 from edgekit.runtime.host import IMAGE_STRUCT_BYTES, host_library
 
 Int8Array = NDArray[np.int8]
+Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 
 
@@ -29,6 +31,8 @@ class Runner:
         image: The image, read.
         input_shape: Of one input, as the model states it.
         output_shape: Of one output.
+        input_dtype: int8, or int32 for token ids.
+        output_dtype: int8, or int32 for indices.
         raw_bytes: Of one raw input.
     """
 
@@ -51,6 +55,8 @@ class Runner:
         graph = self.image.graph
         self.input_shape = graph.tensor(graph.inputs[0]).shape
         self.output_shape = graph.tensor(graph.outputs[0]).shape
+        self.input_dtype = np.dtype(graph.tensor(graph.inputs[0]).dtype.value)
+        self.output_dtype = np.dtype(graph.tensor(graph.outputs[0]).dtype.value)
         self._arena = _aligned(self.arena_bytes)
 
     def _text(self, status: int) -> str:
@@ -71,19 +77,19 @@ class Runner:
         """Bytes of one raw input."""
         return int(self._library.ek_image_raw_bytes(self._struct.ctypes.data))
 
-    def run(self, x: Int8Array) -> Int8Array:
+    def run(self, x: Int8Array | Int32Array) -> Int8Array:
         """Run the model on each of N inputs.
 
         Args:
-            x: int8 [N, ...], each row with as many elements as the model's input.
+            x: [N, ...] of `input_dtype`, each row with as many elements as the model's input.
 
         Returns:
-            int8 [N, ...] with the shape of the model's output without its leading 1.
+            [N, ...] of `output_dtype` with the shape of the model's output without its leading 1.
         """
-        rows = self._rows(x, np.int8)
+        rows = self._rows(x, self.input_dtype)
         shape = self.output_shape[1:] if self.output_shape[:1] == (1,) else self.output_shape
-        out = np.empty((len(rows), *shape), np.int8)
-        each = np.empty(self.output_shape, np.int8)
+        out = np.empty((len(rows), *shape), self.output_dtype)
+        each = np.empty(self.output_shape, self.output_dtype)
         for number, row in enumerate(rows):
             self._call(self._library.ek_run, row, each)
             out[number] = each.reshape(shape)
@@ -95,7 +101,7 @@ class Runner:
         Args:
             raw: uint8 [N, ...], each row with `raw_bytes` elements.
         """
-        rows = self._rows(raw, np.uint8)
+        rows = self._rows(raw, np.dtype(np.uint8))
         x = np.empty(rows.shape, np.int8)
         for number, row in enumerate(rows):
             self._check(
@@ -103,7 +109,7 @@ class Runner:
                     self._struct.ctypes.data, row.ctypes.data, x[number].ctypes.data
                 )
             )
-        return self.run(x)
+        return self.run(x.view(self.input_dtype))
 
     def features(self, x: Int8Array) -> Int8Array:
         """Return what the head reads, for each of N inputs: int8 [N, h].
@@ -113,7 +119,7 @@ class Runner:
         """
         if self.image.head is None:
             raise RefusedError(f"model '{self.image.meta.name}' has no trainable head")
-        rows = self._rows(x, np.int8)
+        rows = self._rows(x, self.input_dtype)
         out = np.empty((len(rows), self.image.head.features), np.int8)
         for number, row in enumerate(rows):
             self._call(self._library.ek_run_features, row, out[number])
@@ -131,10 +137,10 @@ class Runner:
             )
         )
 
-    def _rows(self, x: NDArray[np.int8] | NDArray[np.uint8], kind: type) -> NDArray[np.int8]:
-        size = int(np.prod(self.input_shape))
+    def _rows(self, x: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+        size = int(np.prod(self.input_shape)) * self.input_dtype.itemsize // kind.itemsize
         if x.dtype != kind:
-            raise TypeError(f"input is {x.dtype}, expected {np.dtype(kind)}")
+            raise TypeError(f"input is {x.dtype}, expected {kind}")
         if x.ndim == 0 or x.size != len(x) * size:
             raise ValueError(f"input has shape {x.shape}, expected [N, {size}]")
         return np.ascontiguousarray(x.reshape(len(x), size))

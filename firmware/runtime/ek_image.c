@@ -127,6 +127,10 @@ static ek_status prove_tensors(ek_image *image, section plan) {
     return EK_OK;
 }
 
+static uint32_t bytes_of(const ek_tensor *tensor) {
+    return tensor->count * (tensor->type == EK_S8 ? 1u : 4u);
+}
+
 static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
     return a < b + b_bytes && b < a + a_bytes;
 }
@@ -149,13 +153,13 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
             continue;
         }
         const uint32_t place = ek_tensor_offset(image, ek_node_tensor(image, node, i));
-        const uint32_t bytes = call->tensors[i].count * (call->tensors[i].type == EK_S8 ? 1 : 4);
+        const uint32_t bytes = bytes_of(&call->tensors[i]);
         if (scratch_bytes != 0 && overlap(place, bytes, scratch, scratch_bytes)) {
             return EK_ERR_RANGE;
         }
         for (uint32_t o = call->inputs; o < tensors; o++) {
             const uint32_t out = ek_tensor_offset(image, ek_node_tensor(image, node, o));
-            const uint32_t out_bytes = call->tensors[o].count;
+            const uint32_t out_bytes = bytes_of(&call->tensors[o]);
             const int same = op->in_place && i < call->inputs && place == out && bytes == out_bytes;
             if (i != o && !same && overlap(place, bytes, out, out_bytes)) {
                 return EK_ERR_RANGE;
@@ -213,15 +217,15 @@ static ek_status prove_nodes(ek_image *image, section ops) {
 static ek_status prove_ends(ek_image *image) {
     ek_tensor tensor;
     ek_tensor_resolve(image, image->input, NULL, &tensor);
-    if (tensor.type != EK_S8 || tensor.constant) {
+    if (tensor.constant) {
         return EK_ERR_SHAPE;
     }
-    image->input_bytes = tensor.count;
+    image->input_bytes = bytes_of(&tensor);
     ek_tensor_resolve(image, image->output, NULL, &tensor);
-    if (tensor.type != EK_S8 || tensor.constant) {
+    if (tensor.constant) {
         return EK_ERR_SHAPE;
     }
-    image->output_bytes = tensor.count;
+    image->output_bytes = bytes_of(&tensor);
     return EK_OK;
 }
 
@@ -235,6 +239,11 @@ static ek_status prove_features(ek_image *image, section features) {
     }
     if (ek_get_u32(features.data) != EK_FEATURES_LUT_U8) {
         return EK_ERR_RANGE;
+    }
+    ek_tensor tensor;
+    ek_tensor_resolve(image, image->input, NULL, &tensor);
+    if (tensor.type != EK_S8) {
+        return EK_ERR_SHAPE;
     }
     image->features = features.data;
     return EK_OK;

@@ -20,6 +20,8 @@ SEEDS = 12
 
 def inputs_for(model: Model, rng: np.random.Generator) -> np.ndarray:
     shape = tuple(model.tensors[model.inputs[0]].shape)
+    if model.token_limit:
+        return rng.integers(0, model.token_limit, (3, *shape), dtype=np.int32)
     x = rng.integers(-128, 128, (3, *shape), dtype=np.int8)
     if shape == (1, 256):
         x[0] = np.arange(-128, 128)

@@ -1,0 +1,112 @@
+"""Indices: GATHER reads by them, ARG_MAX and ARG_MIN find them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgekit.errors import FormatError
+from edgekit.graph import DType, Graph, Node
+from edgekit.ops.base import (
+    Builder,
+    Kernel,
+    attr_int,
+    check_dense,
+    expect_shape,
+    indices,
+    int8_quant,
+    operand,
+    require,
+    result,
+    unsupported,
+    where,
+)
+
+
+def lower_gather(builder: Builder, node: Node) -> None:
+    """GATHER by int32 indices: an embedding table and tokens."""
+    x, ids, y = operand(builder, node, 0), operand(builder, node, 1), result(builder, node)
+    rank = len(x.shape)
+    axis = attr_int(node, "axis")
+    if not -rank <= axis < rank:
+        raise FormatError(f"{where(node)}: axis {axis} of {rank} dimensions")
+    axis %= rank
+    if attr_int(node, "batch_dims"):
+        raise unsupported(node, "batch dimensions are not supported")
+    if ids.dtype is not DType.INT32:
+        raise unsupported(node, f"'{ids.name}' is {ids.dtype.value}, only int32 is supported")
+    if int8_quant(node, x) != int8_quant(node, y):
+        raise unsupported(node, f"'{x.name}' and '{y.name}' have different quantization")
+    expect_shape(node, y, (*x.shape[:axis], *ids.shape, *x.shape[axis + 1 :]))
+    table, picked = node.inputs[:2]
+    if x.data is not None:
+        table = builder.constant(x.name, x.data, x.quant)
+    if ids.data is not None:
+        if not 0 <= ids.data.min() <= ids.data.max() < x.shape[axis]:
+            raise FormatError(f"{where(node)}: '{ids.name}' leaves {list(x.shape)}")
+        picked = builder.constant(ids.name, ids.data)
+    builder.emit(
+        "gather",
+        node,
+        inputs=(table, picked),
+        outputs=node.outputs,
+        attrs={"axis": axis, "wrap": 0},
+    )
+
+
+def _lower_extreme(builder: Builder, node: Node, sign: int) -> None:
+    x, y = operand(builder, node, 0), result(builder, node)
+    int8_quant(node, x)
+    rank = len(x.shape)
+    axes = indices(node, operand(builder, node, 1))
+    if len(axes) != 1 or not -rank <= axes[0] < rank:
+        raise FormatError(f"{where(node)}: axis {list(axes)} of {rank} dimensions")
+    axis = axes[0] % rank
+    if y.dtype not in (DType.INT32, DType.INT64):
+        raise FormatError(f"{where(node)}: '{y.name}' is {y.dtype.value}, expected int32")
+    expect_shape(node, y, (*x.shape[:axis], *x.shape[axis + 1 :]))
+    output = node.outputs[0]
+    builder.tensors[output] = replace(y, dtype=DType.INT32, quant=None)
+    builder.emit(
+        "arg_max",
+        node,
+        inputs=node.inputs[:1],
+        outputs=node.outputs,
+        attrs={"axis": axis, "sign": sign},
+    )
+
+
+def lower_arg_max(builder: Builder, node: Node) -> None:
+    """ARG_MAX; an index is int32 also where the file says int64."""
+    _lower_extreme(builder, node, 1)
+
+
+def lower_arg_min(builder: Builder, node: Node) -> None:
+    """ARG_MIN; an index is int32 also where the file says int64."""
+    _lower_extreme(builder, node, -1)
+
+
+def _check_gather(graph: Graph, node: Node) -> None:
+    check_dense(graph, node, 2)
+    x, ids = (graph.tensor(index) for index in node.inputs)
+    y = graph.tensor(node.outputs[0])
+    axis = attr_int(node, "axis")
+    require(0 <= axis < len(x.shape), node, f"axis {axis} of {x.shape}")
+    require(ids.dtype is DType.INT32, node, f"indices are {ids.dtype.value}")
+    require(
+        x.elements // x.shape[axis] * ids.elements == y.elements,
+        node,
+        f"{ids.elements} of {x.shape} along {axis} are not {y.shape}",
+    )
+
+
+def _check_arg_max(graph: Graph, node: Node) -> None:
+    require(len(node.inputs) == len(node.outputs) == 1, node, "one input and output expected")
+    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    axis = attr_int(node, "axis")
+    require(x.dtype is DType.INT8 and y.dtype is DType.INT32, node, "int8 in, int32 out expected")
+    require(0 <= axis < len(x.shape), node, f"axis {axis} of {x.shape}")
+    require(x.elements // x.shape[axis] == y.elements, node, f"{x.shape} becomes {y.shape}")
+
+
+GATHER = Kernel("gather", 23, ("axis", "wrap"), _check_gather)
+ARG_MAX = Kernel("arg_max", 24, ("axis", "sign"), _check_arg_max)
