@@ -49,7 +49,7 @@ STEPS = 17
 BOARD_IMAGES = 100
 MIN_ACCURACY = 0.9
 """What `[accept] min_accuracy` of the demo's project asks of a release."""
-SMALL_BOARD = "stm32vldiscovery"
+SMALL_BOARD = "microbit_v1"
 HOST = "host"
 MODEL = "digits"
 LICENSE = "Apache-2.0"
@@ -140,7 +140,7 @@ def _compile(
         }
         first = compiled[V1]
         step.detail = f"{len(first.image):,} bytes, arena {first.arena_bytes:,}, {first.macs:,} MAC"
-    fits = [check_fit(first, load_board(name)) for name in (BOARD, SMALL_BOARD)]
+    fits = [check_fit(first, load_board(name), agent=True) for name in (BOARD, SMALL_BOARD)]
     for fit in fits:
         teller.note(_fit_line(fit))
     _promise(f"fits {BOARD}", fits[0].fits, "; ".join(fits[0].reasons))

@@ -49,11 +49,18 @@ class Fit:
     remedies: tuple[str, ...]
 
 
-def check_fit(model: CompiledModel, board: Board, ops: tuple[str, ...] | None = None) -> Fit:
+def check_fit(
+    model: CompiledModel,
+    board: Board,
+    ops: tuple[str, ...] | None = None,
+    *,
+    agent: bool | None = None,
+) -> Fit:
     """Say whether model fits board with a firmware of these kernels.
 
     Args:
         ops: Kernels of the firmware; by default those that the model needs.
+        agent: Whether it must fit beside the agent of a fleet; by default what the board runs.
     """
     from edgekit.formats.image import read_image
 
@@ -62,8 +69,9 @@ def check_fit(model: CompiledModel, board: Board, ops: tuple[str, ...] | None = 
     table = load_costs()
     costs = table.get(board.core, table[REFERENCE_CORE])
     head = image.head is not None
-    firmware_bytes = costs.firmware_bytes(kernels, agent=board.agent)
-    static_bytes = costs.static_ram_bytes if board.agent else costs.bench_ram_bytes
+    with_agent = board.agent if agent is None else agent
+    firmware_bytes = costs.firmware_bytes(kernels, agent=with_agent)
+    static_bytes = costs.static_ram_bytes if with_agent else costs.bench_ram_bytes
     fixed = static_bytes + board.stack_bytes + (board.feature_cache_bytes if head else 0)
     unsupported = tuple(op for op in model.ops if op not in kernels)
     reasons: list[str] = []
@@ -71,7 +79,7 @@ def check_fit(model: CompiledModel, board: Board, ops: tuple[str, ...] | None = 
     if unsupported:
         reasons.append(f"the firmware has no kernel for {', '.join(unsupported)}")
         remedies.append(f"build it with --ops that include {', '.join(unsupported)}")
-    arena = model.arena_bytes if board.agent else _bench_arena(model, image.graph)
+    arena = model.arena_bytes if with_agent else _bench_arena(model, image.graph)
     _check_ram(model, board, arena, fixed, reasons, remedies)
     _check_flash(model, board, firmware_bytes, reasons, remedies)
     measured = table.get(board.core)

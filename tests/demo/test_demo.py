@@ -96,7 +96,7 @@ def test_demo_to_the_end(first: subprocess.CompletedProcess[str], folder: Path) 
     worse = re.search(r"images worse than float\s*│\s*(-?\d+)", text)
     assert worse and int(worse.group(1)) <= 8
     assert "100 of 100 images" in text
-    assert "does not fit stm32vldiscovery" in text
+    assert "does not fit microbit_v1" in text
     assert "refused by the device, rollout halted" in text
     assert wait_until_gone(folder) == []
 
