@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 from edgekit.errors import ConfigError, EdgekitError, LinkError, StoreError, ToolError
 from edgekit.fleet.devices import Presence, PresenceReport
 from edgekit.fleet.outbox import Outbox, SavedSession, Waiting, waiting
+from edgekit.fleet.rates import Bucket
 from edgekit.link.frames import (
     MAX_FRAME_BYTES,
     SEALED_TYPES,
@@ -51,9 +52,10 @@ logger = logging.getLogger(__name__)
 SILENCE_S = 60.0
 FRAMES_PER_S = 2_000.0
 HELLOS_PER_S = 200.0
-_BURST_S = 1.0
 _TICK_S = 0.25
 _REPEAT_S = 0.5  # when the server was not there to hear
+_PATH_S = 30.0  # a device pings every 20 s; until then its address is its own
+_REBOOT_S = 1.0  # a device does not boot more often
 _DATAGRAMS_PER_TURN = 64
 _RECEIVE_BUFFER_BYTES = 1 << 20
 _TYPES_TO_DEVICE = {
@@ -84,22 +86,6 @@ class GatewayConfig:
     silence_s: float = SILENCE_S
 
 
-class Bucket:
-    """A rate limit: so many per second, and a second's worth at once."""
-
-    __slots__ = ("_at_s", "_level", "_rate")
-
-    def __init__(self, rate: float, now_s: float) -> None:
-        self._rate, self._level, self._at_s = rate, rate * _BURST_S, now_s
-
-    def take(self, now_s: float) -> bool:
-        """Say whether one more may pass."""
-        level = min(self._rate * _BURST_S, self._level + (now_s - self._at_s) * self._rate)
-        self._at_s = now_s
-        self._level = level - 1.0 if level >= 1.0 else level
-        return level >= 1.0
-
-
 class _Session:
     """A device that is there: its address, its connection, and what is under way to the broker."""
 
@@ -107,7 +93,7 @@ class _Session:
         self.device = device
         self.boot = boot
         self.address = address
-        self.heard_s = now_s
+        self.heard_s = self.begun_s = now_s
         self.bucket = Bucket(FRAMES_PER_S, now_s)
         self.inflight: dict[int, Waiting] = {}
         self.has_outbox = True  # until the first flush has shown that there is nothing
@@ -210,6 +196,9 @@ class Gateway:
         except EdgekitError as exc:
             self.failure = exc
             logger.error("gateway stopped: %s", exc)
+        except Exception as exc:  # a bug of ours; whoever looks at `failure` has to hear of it
+            self.failure = ToolError(f"gateway stopped: {exc!r}")
+            logger.exception("gateway stopped")
 
     def _release(self) -> None:
         for closing in (self._selector, self._udp, self._wake_reader, self._wake_writer):
@@ -221,7 +210,8 @@ class Gateway:
             if now_s - session.heard_s > self.config.silence_s:
                 logger.info("device '%s' is lost", session.device)
                 self._end(session)
-                self._outbox.remove_session(session.device)
+                with self._storing():
+                    self._outbox.remove_session(session.device)
                 continue
             session.connection.tick(now_s)
             if session.has_outbox and session.connection.is_up:
@@ -279,16 +269,23 @@ class Gateway:
             return
         session = self._sessions.get(hello.device)
         if session is not None and session.boot != hello.boot:
+            if now_s - session.begun_s < _REBOOT_S:
+                self.refused["rate"] += 1
+                return
             self._end(session)
             session = None
         if session is None:
             session = self._begin(hello.device, hello.boot, address, now_s)
         elif session.address != address:
+            if now_s - session.heard_s < _PATH_S:
+                self.refused["address"] += 1
+                return
             self._by_address.pop(session.address, None)
             session.address = address
             self._by_address[address] = session
         session.heard_s = now_s
-        self._outbox.save_session(SavedSession(session.device, session.boot, *address))
+        with self._storing():
+            self._outbox.save_session(SavedSession(session.device, session.boot, *address))
         self._send(session, encode_frame(FrameType.WELCOME, Welcome(session.boot).encode()))
 
     def _begin(self, device: str, boot: int, address: Address, now_s: float) -> _Session:
@@ -357,8 +354,14 @@ class Gateway:
 
     def _keep(self, session: _Session, item: Waiting) -> None:
         session.has_outbox = True
-        try:
+        with self._storing():
             self._outbox.put(session.device, item)
+
+    @contextlib.contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Go on without the outbox where the disk is full, say; what was to be kept is lost."""
+        try:
+            yield
         except StoreError as exc:
             self.refused["outbox"] += 1
             logger.error("%s", exc)
@@ -372,11 +375,12 @@ class Gateway:
         if time.monotonic() < session.flush_after_s:
             return
         under_way = {item.number for item in session.inflight.values()}
-        rows = self._outbox.first(session.device, MAX_INFLIGHT)
-        for item in rows:
-            if len(session.inflight) < session.window and item.number not in under_way:
-                self._publish(session, item)
-        session.has_outbox = bool(rows)
+        with self._storing():
+            rows = self._outbox.first(session.device, MAX_INFLIGHT)
+            for item in rows:
+                if len(session.inflight) < session.window and item.number not in under_way:
+                    self._publish(session, item)
+            session.has_outbox = bool(rows)
 
     def _up(self, session: _Session) -> None:
         self._say(session, Presence.ONLINE)
@@ -397,7 +401,8 @@ class Gateway:
             self._keep(session, item)
             session.flush_after_s = time.monotonic() + _REPEAT_S
         elif session.has_outbox:
-            self._outbox.remove(session.device, item.number)
+            with self._storing():
+                self._outbox.remove(session.device, item.number)
             self._flush(session)
 
     def _say(self, session: _Session, state: Presence) -> None:
@@ -426,8 +431,11 @@ class Gateway:
         self._send(session, payload)
 
     def _send(self, session: _Session, frame: bytes) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        try:
             self._udp.sendto(frame, session.address)
+        except OSError as exc:  # full, or an address that nobody can answer: whoever lacks it asks
+            self.refused["send"] += 1
+            logger.debug("datagram to %s: %s", session.address, exc)
 
 
 class _Credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekit.errors import StoreError
 from edgekit.link.topics import Channel
@@ -78,49 +79,56 @@ class Outbox:
         Raises:
             StoreError: If the disk is full.
         """
-        try:
-            self._database.execute(
-                "INSERT OR REPLACE INTO outbox VALUES (?,?,?,?)",
-                (device, item.number, item.channel.value, item.frame),
+        self._do(
+            "INSERT OR REPLACE INTO outbox VALUES (?,?,?,?)",
+            (device, item.number, item.channel.value, item.frame),
+        )
+        if item.channel is Channel.REPORTED:
+            self._do(
+                "DELETE FROM outbox WHERE device=?1 AND channel=?2 AND number <"
+                " (SELECT max(number) FROM outbox WHERE device=?1 AND channel=?2)",
+                (device, item.channel.value),
             )
-            if item.channel is Channel.REPORTED:
-                self._database.execute(
-                    "DELETE FROM outbox WHERE device=?1 AND channel=?2 AND number <"
-                    " (SELECT max(number) FROM outbox WHERE device=?1 AND channel=?2)",
-                    (device, item.channel.value),
-                )
-            self._database.execute(
-                "DELETE FROM outbox WHERE device=? AND number NOT IN (SELECT number FROM outbox"
-                " WHERE device=? ORDER BY number DESC LIMIT ?)",
-                (device, device, MAX_ROWS),
-            )
-        except sqlite3.Error as exc:
-            raise StoreError(f"{self._path}: {exc}") from exc
+        self._do(
+            "DELETE FROM outbox WHERE device=? AND number NOT IN (SELECT number FROM outbox"
+            " WHERE device=? ORDER BY number DESC LIMIT ?)",
+            (device, device, MAX_ROWS),
+        )
 
     def first(self, device: str, count: int) -> list[Waiting]:
-        """Return the oldest frames of a device."""
-        rows = self._database.execute(
+        """Return the oldest frames of a device.
+
+        Raises:
+            StoreError: If the file cannot be read; so all that follow.
+        """
+        rows = self._do(
             "SELECT number, channel, frame FROM outbox WHERE device=? ORDER BY number LIMIT ?",
             (device, count),
-        ).fetchall()
+        )
         return [Waiting(number, Channel(channel), frame) for number, channel, frame in rows]
 
     def remove(self, device: str, number: str) -> None:
         """Forget a frame that the broker has."""
-        self._database.execute("DELETE FROM outbox WHERE device=? AND number=?", (device, number))
+        self._do("DELETE FROM outbox WHERE device=? AND number=?", (device, number))
 
     def save_session(self, session: SavedSession) -> None:
         """Remember where a device is."""
-        self._database.execute(
+        self._do(
             "INSERT OR REPLACE INTO sessions VALUES (?,?,?,?)",
             (session.device, session.boot, session.host, session.port),
         )
 
     def remove_session(self, device: str) -> None:
         """Forget a device that is gone."""
-        self._database.execute("DELETE FROM sessions WHERE device=?", (device,))
+        self._do("DELETE FROM sessions WHERE device=?", (device,))
 
     def sessions(self) -> list[SavedSession]:
         """Return all that were there."""
-        rows = self._database.execute("SELECT device, boot, host, port FROM sessions")
-        return [SavedSession(*row) for row in rows.fetchall()]
+        rows = self._do("SELECT device, boot, host, port FROM sessions", ())
+        return [SavedSession(*row) for row in rows]
+
+    def _do(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._database.execute(statement, values).fetchall()
+        except sqlite3.Error as exc:
+            raise StoreError(f"{self._path}: {exc}") from exc

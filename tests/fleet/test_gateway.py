@@ -6,19 +6,21 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fleet.peer import Peer, wait_until
 
-from edgekit.errors import ConfigError, ToolError
+from edgekit.errors import ConfigError, StoreError, ToolError
 from edgekit.fleet.broker import PrivateBroker
-from edgekit.fleet.gateway import Bucket, Gateway, GatewayConfig, load_config
+from edgekit.fleet.gateway import Gateway, GatewayConfig, load_config
 from edgekit.fleet.identity import new_token
-from edgekit.fleet.outbox import MAX_ROWS, Outbox, waiting
+from edgekit.fleet.outbox import MAX_ROWS, Outbox, SavedSession, waiting
+from edgekit.fleet.rates import Bucket
 from edgekit.link.frames import FrameType, encode_frame
 from edgekit.link.messages import Hello, Log, LogLevel, Pong
 from edgekit.link.mqtt import Connection, Handlers, Login, ThreadedConnection
@@ -214,6 +216,80 @@ def test_rebooted_device_has_a_will_of_its_new_boot(gateway: Gateway, server: Se
         said = [json.loads(data) for data in server.of(Channel.PRESENCE)]
         assert said[-1] == {"boot": 2, "state": "online"}
         assert {"boot": 1, "state": "lost"} in said
+
+
+def test_address_that_cannot_be_answered_stops_nothing(
+    tmp_path: Path, broker: PrivateBroker, server: Server
+) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    outbox.save_session(SavedSession("a", 1, "127.0.0.1", 0))  # as a raw socket can say hello
+    outbox.close()
+    gateway = Gateway(_config(tmp_path, broker))
+    gateway.start()
+    wait_until(lambda: bool(server.of(Channel.PRESENCE)))
+    chunk = seal_frame(KEY, Direction.TO_DEVICE, FrameType.CHUNK, bytes(16), 1 << 32 | 1)
+    server.connection.publish(topic("f", "a", Channel.RESPONSE), chunk)
+    wait_until(lambda: gateway.refused["send"] == 1)
+    with _peer(gateway, "b") as peer:
+        peer.join()
+    assert gateway.failure is None
+    gateway.close()
+
+
+def test_live_device_keeps_its_address(gateway: Gateway, server: Server) -> None:
+    with _peer(gateway) as peer, _peer(gateway) as thief:
+        peer.join()
+        wait_until(lambda: bool(server.of(Channel.PRESENCE)))
+        thief.plain(FrameType.HELLO, Hello("a", 1))
+        wait_until(lambda: gateway.refused["address"] == 1)
+        peer.ping()
+        wait_until(lambda: peer.pongs == 1)
+        assert thief.welcomes == 0
+
+
+def test_device_that_boots_all_the_time_is_held_up(gateway: Gateway, server: Server) -> None:
+    with _peer(gateway) as peer:
+        peer.join()
+        for boot in range(2, 40):
+            peer.plain(FrameType.HELLO, Hello("a", boot))
+        wait_until(lambda: gateway.refused["rate"] >= 36)
+        peer.boot, peer.welcomes = 99, 0
+        peer.hello()
+        wait_until(lambda: b'{"boot": 99, "state": "online"}' in server.of(Channel.PRESENCE))
+        assert len(server.of(Channel.PRESENCE)) <= 6
+
+
+def test_broken_outbox_costs_what_it_kept_and_no_more(
+    tmp_path: Path, broker: PrivateBroker, server: Server
+) -> None:
+    gateway = Gateway(_config(tmp_path, broker))
+    gateway.start()
+    with sqlite3.connect(tmp_path / "outbox.db") as database:
+        database.executescript("DROP TABLE sessions; DROP TABLE outbox;")
+    database.close()
+    with _peer(gateway) as peer:
+        peer.join()
+        wait_until(lambda: bool(server.of(Channel.PRESENCE)))
+        assert gateway.refused["outbox"] > 0
+        assert gateway.failure is None
+    gateway.close()
+
+
+def test_outbox_that_cannot_be_read_is_a_typed_error(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    outbox.close()
+    frame = seal_frame(KEY, Direction.TO_SERVER, FrameType.LOG, b"", 1)
+    calls: list[Callable[[], object]] = [
+        lambda: outbox.put("a", waiting(Channel.LOG, frame)),
+        lambda: outbox.first("a", 1),
+        lambda: outbox.remove("a", "1"),
+        lambda: outbox.save_session(SavedSession("a", 1, "127.0.0.1", 1)),
+        lambda: outbox.remove_session("a"),
+        outbox.sessions,
+    ]
+    for call in calls:
+        with pytest.raises(StoreError, match=r"outbox\.db"):
+            call()
 
 
 def test_only_frames_for_devices_go_down(gateway: Gateway, server: Server) -> None:
