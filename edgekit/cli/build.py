@@ -30,6 +30,7 @@ def build(
 
         facts = {
             "board": firmware.board,
+            "agent": target.agent,
             "elf": str(firmware.elf),
             "version": firmware.version,
             "kernel_set_hash": firmware.kernel_set_hash.hex(),
@@ -42,6 +43,8 @@ def build(
         print(json.dumps(facts, indent=2))
         return
     print(f"{firmware.elf}")
+    if not target.agent:
+        print("agent    none: this board runs models one by one, it joins no fleet")
     print(f"kernels  {len(firmware.ops)}, set {firmware.kernel_set_hash.hex()}")
     print(f"flash    {firmware.flash_bytes:>9,} of {target.firmware_bytes:,} bytes")
     print(f"RAM      {firmware.ram_bytes:>9,} of {target.ram_bytes:,} bytes")

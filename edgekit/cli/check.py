@@ -41,6 +41,7 @@ def check(
         facts = {
             "fits": fit.fits,
             "board": fit.board,
+            "agent": target.agent,
             "arena_bytes": fit.arena_bytes,
             "ram_needed": fit.ram_needed,
             "ram_bytes": fit.ram_bytes,
@@ -61,6 +62,8 @@ def check(
             f"flash  {fit.flash_needed:>9,} of {fit.flash_bytes:,} bytes,"
             f" model {fit.image_bytes:,}, firmware about {fit.firmware_bytes:,}"
         )
+        if not target.agent:
+            print("agent  none: this board runs models one by one, it joins no fleet")
         if fit.instructions is not None:
             print(f"about  {fit.instructions:,} instructions per inference")
         for reason in fit.reasons:

@@ -59,7 +59,10 @@ def profile(
     for row, count in zip(rows, result.layers, strict=True):
         share_of = 100 * count / total
         print(f"{round(count):>12,}  {share_of:5.1f} %  {row['op']:<18} {row['name']}")
-    print(f"{instructions:>12,}  instructions per inference (predicted {predicted or 0:,})")
+    guess = "" if predicted is None else f" (predicted {predicted:,})"
+    print(f"{instructions:>12,}  instructions per inference{guess}")
+    loop = result.check_loop
+    print(f"{loop.measured:>12,.0f}  instructions of the check loop, which has {loop.expected:,}")
     print(f"{compiled.arena_bytes:>12,}  bytes of arena")
     print(f"{result.stack_bytes:>12,}  bytes of stack")
     print(f"{firmware.flash_bytes + len(compiled.image):>12,}  bytes of flash")

@@ -70,7 +70,7 @@ def _cortex_m(cpu: str, floats: tuple[str, ...], *folders: str) -> Toolchain:
         core_flags=(f"-mcpu={cpu}", "-mthumb", *floats),
         link_flags=_BARE_METAL_LINK,
         ports=("common", "cortex_m", *(f"cortex_m/{folder}" for folder in folders)),
-        link_script="cortex_m.ld",
+        link_script="bare_metal.ld",
     )
 
 
@@ -84,6 +84,21 @@ TOOLCHAINS = {
         "cortex-m7", ("-mfloat-abi=hard", "-mfpu=fpv5-d16"), "mainline", "armv7m"
     ),
     "cortex-m55": _cortex_m("cortex-m55", ("-mfloat-abi=hard",), "mainline", "armv8m"),
+    "rv32imac": Toolchain(
+        compiler="riscv64-unknown-elf-gcc",
+        package="gcc-riscv64-unknown-elf",
+        core_flags=("-march=rv32imac_zicsr", "-mabi=ilp32", "-ffreestanding"),
+        link_flags=(
+            "-march=rv32imac",  # as the compiler names its libgcc
+            "-nostdlib",
+            "-Wl,--gc-sections",
+            "-Wl,--no-warn-rwx-segments",
+            "-Wl,--build-id=none",
+            "-lgcc",
+        ),
+        ports=("common", "riscv"),
+        link_script="bare_metal.ld",
+    ),
     "host": Toolchain(
         compiler="cc",
         package="gcc libc6-dev",

@@ -90,6 +90,7 @@ def qemu_command(
         hardware += ["-nic", f"user,model={data.ethernet}"]
     else:
         hardware = ["-M", data.machine, "-nic", "none"]
+        hardware += ["-bios", "none"] if board.core in QEMU else []
         semihosting += f",arg={flash_file}"
     command = [find_qemu(board), *hardware, "-nographic", "-monitor", "none", "-serial", "stdio"]
     command += ["-semihosting-config", semihosting]

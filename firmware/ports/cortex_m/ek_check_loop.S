@@ -1,5 +1,5 @@
 /* uint32_t ek_check_loop(uint32_t rounds): two instructions per round. Declared in
- * firmware/include/ek_bench_port.h. */
+ * firmware/agent/ek_bench.h. */
     .syntax unified
     .thumb
     .section .text.ek_check_loop, "ax", %progbits
