@@ -20,7 +20,7 @@ from edgekit.ops import (
     softmax,
     transpose_conv,
 )
-from edgekit.ops.base import Kernel, Lowering
+from edgekit.ops.base import Kernel, Source
 
 OPS: tuple[Kernel, ...] = (
     conv.CONV_2D,
@@ -50,68 +50,122 @@ OPS: tuple[Kernel, ...] = (
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
-LOWERINGS: dict[str, Lowering] = {
-    "CONV_2D": conv.lower_conv_2d,
-    "DEPTHWISE_CONV_2D": conv.lower_depthwise_conv_2d,
-    "TRANSPOSE_CONV": transpose_conv.lower_transpose_conv,
-    "FULLY_CONNECTED": dense.lower_fully_connected,
-    "BATCH_MATMUL": dense.lower_batch_matmul,
-    "ADD": elementwise.lower_add,
-    "SUB": elementwise.lower_sub,
-    "MUL": elementwise.lower_mul,
-    "MAXIMUM": elementwise.lower_maximum,
-    "MINIMUM": elementwise.lower_minimum,
-    "SQUARED_DIFFERENCE": elementwise.lower_squared_difference,
-    "PRELU": elementwise.lower_prelu,
-    "AVERAGE_POOL_2D": pool.lower_average_pool_2d,
-    "MAX_POOL_2D": pool.lower_max_pool_2d,
-    "MEAN": reduce.lower_mean,
-    "SUM": reduce.lower_sum,
-    "REDUCE_MAX": reduce.lower_reduce_max,
-    "REDUCE_MIN": reduce.lower_reduce_min,
-    "SOFTMAX": softmax.lower_softmax,
-    "LOGISTIC": activation.lower_table,
-    "TANH": activation.lower_table,
-    "RELU": activation.lower_table,
-    "RELU6": activation.lower_table,
-    "RELU_N1_TO_1": activation.lower_table,
-    "HARD_SWISH": activation.lower_table,
-    "LEAKY_RELU": activation.lower_table,
-    "GELU": activation.lower_table,
-    "QUANTIZE": activation.lower_table,
-    "ABS": activation.lower_table,
-    "NEG": activation.lower_table,
-    "EXP": activation.lower_table,
-    "LOG": activation.lower_table,
-    "SQRT": activation.lower_table,
-    "RSQRT": activation.lower_table,
-    "ELU": activation.lower_table,
-    "DIV": activation.lower_div,
-    "RESHAPE": layout.lower_reshape,
-    "SQUEEZE": layout.lower_reshape,
-    "EXPAND_DIMS": layout.lower_reshape,
-    "TRANSPOSE": layout.lower_transpose,
-    "CONCATENATION": layout.lower_concatenation,
-    "PAD": layout.lower_pad,
-    "PADV2": layout.lower_pad,
-    "STRIDED_SLICE": layout.lower_strided_slice,
-    "SLICE": layout.lower_slice,
-    "SPLIT": layout.lower_split,
-    "SPLIT_V": layout.lower_split_v,
-    "PACK": layout.lower_pack,
-    "UNPACK": layout.lower_unpack,
-    "REVERSE_V2": layout.lower_reverse,
-    "SPACE_TO_DEPTH": layout.lower_space_to_depth,
-    "DEPTH_TO_SPACE": layout.lower_depth_to_space,
-    "MIRROR_PAD": remap.lower_mirror_pad,
-    "TILE": remap.lower_tile,
-    "RESIZE_NEAREST_NEIGHBOR": remap.lower_resize_nearest_neighbor,
-    "GATHER": gather.lower_gather,
-    "ARG_MAX": gather.lower_arg_max,
-    "ARG_MIN": gather.lower_arg_min,
-    "RESIZE_BILINEAR": resize.lower_resize_bilinear,
+LOWERINGS: dict[str, Source] = {
+    "CONV_2D": Source(
+        conv.lower_conv_2d,
+        ("conv_2d",),
+        "int8 weights, scale per channel or one; at most 65,536 products per output",
+    ),
+    "DEPTHWISE_CONV_2D": Source(
+        conv.lower_depthwise_conv_2d,
+        ("depthwise_conv_2d",),
+        "any channel multiplier; at most 65,536 products per output",
+    ),
+    "TRANSPOSE_CONV": Source(
+        transpose_conv.lower_transpose_conv,
+        ("transpose_conv",),
+        "int8 weights, scale per channel or one; at most 65,536 products per output",
+    ),
+    "FULLY_CONNECTED": Source(
+        dense.lower_fully_connected, ("fully_connected",), "int8 weights, constant"
+    ),
+    "BATCH_MATMUL": Source(dense.lower_batch_matmul, ("batch_matmul",)),
+    "ADD": Source(elementwise.lower_add, ("add",)),
+    "SUB": Source(elementwise.lower_sub, ("add",)),
+    "MUL": Source(elementwise.lower_mul, ("mul",)),
+    "MAXIMUM": Source(elementwise.lower_maximum, ("maximum",), "one scale for all"),
+    "MINIMUM": Source(elementwise.lower_minimum, ("maximum",), "one scale for all"),
+    "SQUARED_DIFFERENCE": Source(elementwise.lower_squared_difference, ("squared_difference",)),
+    "PRELU": Source(elementwise.lower_prelu, ("prelu",)),
+    "AVERAGE_POOL_2D": Source(
+        pool.lower_average_pool_2d, ("average_pool_2d",), "windows up to 65,536 elements"
+    ),
+    "MAX_POOL_2D": Source(
+        pool.lower_max_pool_2d, ("max_pool_2d",), "windows up to 65,536 elements"
+    ),
+    "MEAN": Source(reduce.lower_mean, ("mean",), "at most 8,388,608 elements"),
+    "SUM": Source(
+        reduce.lower_sum,
+        ("mean",),
+        "at most 8,388,608 elements; equals LiteRT's optimized kernel",
+    ),
+    "REDUCE_MAX": Source(
+        reduce.lower_reduce_max, ("max_pool_2d", "copy"), "runs of at most 65,536 elements"
+    ),
+    "REDUCE_MIN": Source(
+        reduce.lower_reduce_min, ("max_pool_2d", "lut", "copy"), "runs of at most 65,536 elements"
+    ),
+    "SOFTMAX": Source(softmax.lower_softmax, ("softmax",), "rows of at most 4,095 elements"),
+    "LOGISTIC": Source(activation.lower_table, ("lut",)),
+    "TANH": Source(activation.lower_table, ("lut",)),
+    "RELU": Source(activation.lower_table, ("lut",)),
+    "RELU6": Source(activation.lower_table, ("lut",)),
+    "RELU_N1_TO_1": Source(activation.lower_table, ("lut",)),
+    "HARD_SWISH": Source(
+        activation.lower_table, ("lut",), "an output scale that is not too small for the input's"
+    ),
+    "LEAKY_RELU": Source(activation.lower_table, ("lut",)),
+    "GELU": Source(activation.lower_table, ("lut",)),
+    "QUANTIZE": Source(activation.lower_table, ("lut",)),
+    "ABS": Source(activation.lower_table, ("lut",)),
+    "NEG": Source(
+        activation.lower_table,
+        ("lut",),
+        "equal scales, zero points 0: LiteRT negates the stored bytes",
+    ),
+    "EXP": Source(activation.lower_table, ("lut",)),
+    "LOG": Source(activation.lower_table, ("lut",)),
+    "SQRT": Source(
+        activation.lower_table, ("lut",), "a value below 0 counts as 0; LiteRT refuses it"
+    ),
+    "RSQRT": Source(
+        activation.lower_table, ("lut",), "a value below 0 counts as 0; LiteRT refuses it"
+    ),
+    "ELU": Source(activation.lower_table, ("lut",)),
+    "DIV": Source(activation.lower_div, ("lut",), "by one constant"),
+    "RESHAPE": Source(layout.lower_reshape, ("copy",)),
+    "SQUEEZE": Source(layout.lower_reshape, ("copy",)),
+    "EXPAND_DIMS": Source(layout.lower_reshape, ("copy",)),
+    "TRANSPOSE": Source(layout.lower_transpose, ("transpose", "copy")),
+    "CONCATENATION": Source(
+        layout.lower_concatenation, ("concatenation",), "at most 17 inputs, one scale for all"
+    ),
+    "PAD": Source(layout.lower_pad, ("pad",), "constant widths"),
+    "PADV2": Source(layout.lower_pad, ("pad",), "constant widths and value"),
+    "STRIDED_SLICE": Source(
+        layout.lower_strided_slice,
+        ("strided_slice", "copy"),
+        "no ellipsis, no new axes, constant bounds",
+    ),
+    "SLICE": Source(layout.lower_slice, ("strided_slice", "copy"), "constant bounds"),
+    "SPLIT": Source(layout.lower_split, ("strided_slice", "copy")),
+    "SPLIT_V": Source(layout.lower_split_v, ("strided_slice", "copy"), "constant sizes"),
+    "PACK": Source(
+        layout.lower_pack, ("concatenation", "copy"), "at most 17 inputs, one scale for all"
+    ),
+    "UNPACK": Source(layout.lower_unpack, ("strided_slice", "copy")),
+    "REVERSE_V2": Source(layout.lower_reverse, ("strided_slice",)),
+    "SPACE_TO_DEPTH": Source(layout.lower_space_to_depth, ("transpose", "copy")),
+    "DEPTH_TO_SPACE": Source(layout.lower_depth_to_space, ("transpose", "copy")),
+    "MIRROR_PAD": Source(remap.lower_mirror_pad, ("remap", "copy"), "constant widths"),
+    "TILE": Source(remap.lower_tile, ("remap", "copy"), "constant repeats"),
+    "RESIZE_NEAREST_NEIGHBOR": Source(
+        remap.lower_resize_nearest_neighbor, ("remap", "copy"), "constant size"
+    ),
+    "GATHER": Source(
+        gather.lower_gather,
+        ("gather",),
+        "no batch dimensions; an index outside picks the nearest row",
+    ),
+    "ARG_MAX": Source(
+        gather.lower_arg_max, ("arg_max",), "int32 indices, also where the file says int64"
+    ),
+    "ARG_MIN": Source(
+        gather.lower_arg_min, ("arg_max",), "int32 indices, also where the file says int64"
+    ),
+    "RESIZE_BILINEAR": Source(resize.lower_resize_bilinear, ("resize_bilinear",), "constant size"),
 }
-"""Every source operator that edgekit compiles."""
+"""Every source operator that edgekit compiles. docs/operators.md is this table."""
 
 _BY_NAME = {kernel.name: kernel for kernel in OPS}
 _BY_NUMBER = {kernel.number: kernel for kernel in OPS}

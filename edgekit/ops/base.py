@@ -123,7 +123,19 @@ class Builder:
         )
 
 
-Lowering = Callable[[Builder, Node], None]
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source operator of `.tflite`.
+
+    Attributes:
+        lower: Emits kernels that do what a node does.
+        kernels: Names of the kernels that it may emit.
+        limits: What it does not do, for the documentation.
+    """
+
+    lower: Callable[[Builder, Node], None]
+    kernels: tuple[str, ...]
+    limits: str = ""
 
 
 def where(node: Node) -> str:

@@ -46,7 +46,7 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
                 node=node.name,
                 op=node.op,
             )
-        LOWERINGS[node.op](builder, node)
+        LOWERINGS[node.op].lower(builder, node)
     lowered = Graph(
         graph.name, tuple(builder.tensors), tuple(builder.nodes), graph.inputs, graph.outputs
     )

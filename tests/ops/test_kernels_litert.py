@@ -37,7 +37,10 @@ def test_kernel_equals_litert(op: str, seed: int) -> None:
     data = model.to_bytes()
     x = inputs_for(model, rng)
     expected = reference(data, x)
-    runner = Runner(compile_tflite(data, name=op).image)
+    compiled = compile_tflite(data, name=op)
+    stated = {kernel for made in model.ops for kernel in LOWERINGS[made.name].kernels}
+    assert set(compiled.ops) <= stated
+    runner = Runner(compiled.image)
     runner.golden_check()
     assert np.array_equal(runner.run(x).reshape(expected.shape), expected)
 

@@ -1,0 +1,15 @@
+"""The page of operators is what the tables say."""
+
+from __future__ import annotations
+
+from edgekit.ops import LOWERINGS, OPS
+from tools.operators import PAGE, page
+
+
+def test_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run 'python -m tools.operators'"
+
+
+def test_every_kernel_is_emitted_by_some_operator() -> None:
+    emitted = {kernel for source in LOWERINGS.values() for kernel in source.kernels}
+    assert emitted == {kernel.name for kernel in OPS}

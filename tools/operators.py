@@ -1,0 +1,73 @@
+"""Write `docs/operators.md`: what edgekit compiles, from the tables of `edgekit.ops`.
+
+python -m tools.operators
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from edgekit.graph import MAX_RANK
+from edgekit.ops import KERNEL_SETS, LOWERINGS, OPS
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
+
+TYPES = {
+    "GATHER": "int8, int32 indices",
+    "ARG_MAX": "int8 to int32",
+    "ARG_MIN": "int8 to int32",
+}
+
+
+def page() -> str:
+    """Return the text of the page."""
+    lines = [
+        "# Operators",
+        "",
+        "Written by `python -m tools.operators` from `LOWERINGS`, `OPS` and `KERNEL_SETS` in "
+        "`edgekit/ops/`.",
+        "",
+        "## Of `.tflite`",
+        "",
+        "The result equals LiteRT's reference kernel in every byte (of ELU and SUM its optimized "
+        "kernel: LiteRT 2.3.0 has no reference for the one, and a broken one for the other, which "
+        "computes in float32: an exact tie may differ by one). Activations are int8 with one "
+        f"scale, tensors have at most {MAX_RANK} dimensions, shapes are fixed. A model has one "
+        "input (int8, or int32 for token ids) and one output (int8, or int32 for indices).",
+        "",
+        "| operator | kernels | types | limits |",
+        "|---|---|---|---|",
+    ]
+    for name, source in sorted(LOWERINGS.items()):
+        kernels = ", ".join(f"`{kernel}`" for kernel in source.kernels)
+        lines.append(f"| {name} | {kernels} | {TYPES.get(name, 'int8')} | {source.limits} |")
+    sets = [name for name in KERNEL_SETS if name != "all"]
+    lines += [
+        "",
+        "A `copy` vanishes where nobody needs the other shape.",
+        "",
+        "## Kernels",
+        "",
+        "What a firmware is built with: `edgekit build --ops SET`, or a list of names. All are in "
+        "the set `all`.",
+        "",
+        f"| kernel | number | works in place | {' | '.join(sets)} |",
+        f"|---|---|---|{'---|' * len(sets)}",
+    ]
+    for kernel in OPS:
+        marks = " | ".join("yes" if kernel.name in KERNEL_SETS[name] else "" for name in sets)
+        place = "yes" if kernel.in_place else ""
+        lines.append(f"| `{kernel.name}` | {kernel.number} | {place} | {marks} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE.name}: {len(LOWERINGS)} operators, {len(OPS)} kernels")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
