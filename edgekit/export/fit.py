@@ -67,9 +67,11 @@ def check_fit(
     image = read_image(model.image)
     kernels = tuple(ops) if ops is not None else tuple(model.ops)
     table = load_costs()
-    costs = table.get(board.core, table[REFERENCE_CORE])
     head = image.head is not None
     with_agent = board.agent if agent is None else agent
+    costs = table.get(board.core, table[REFERENCE_CORE])
+    if with_agent and not costs.base_flash_bytes:
+        costs = table[REFERENCE_CORE]
     firmware_bytes = costs.firmware_bytes(kernels, agent=with_agent)
     static_bytes = costs.static_ram_bytes if with_agent else costs.bench_ram_bytes
     fixed = static_bytes + board.stack_bytes + (board.feature_cache_bytes if head else 0)
