@@ -106,6 +106,16 @@ def test_require_fit_raises_with_the_numbers() -> None:
     assert caught.value.needed_bytes > 16_384
 
 
+def test_board_that_runs_a_bench_has_no_room_for_the_agent() -> None:
+    small = load_board("microbit_v1")
+    model = dense(64, 8)
+    assert check_fit(model, small).fits
+    fit = check_fit(model, small, agent=True)
+    assert not fit.fits
+    assert fit.ram_needed > 40_000
+    assert "of RAM" in fit.reasons[0]
+
+
 def test_every_kernel_has_costs() -> None:
     costs = load_costs()["cortex-m4"]
     names = {kernel.name for kernel in OPS}
