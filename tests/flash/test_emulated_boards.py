@@ -13,8 +13,8 @@ from edgekit.boards import Board, boards, load_board
 from edgekit.cli.model import describe_image, load_model
 from edgekit.errors import CapacityError, ConfigError, DeviceError, ToolError
 from edgekit.export.fit import check_fit
-from edgekit.export.mcu import Firmware, build_firmware
-from edgekit.export.toolchain import TOOLCHAINS, find_compiler
+from edgekit.export.mcu import Firmware, build_firmware, build_program
+from edgekit.export.toolchain import TOOLCHAINS, Unit, find_compiler
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.flash.flash_image import FlashImage
 from edgekit.flash.qemu import Emulator, find_qemu
@@ -123,6 +123,15 @@ def test_kernel_that_is_not_built_in_is_refused(board: Board) -> None:
     image = dense()
     with pytest.raises(DeviceError, match="status 7: operator is unknown or not built in"):
         run_on_board(board, image, draw(image, 1), firmware=small)
+
+
+def test_stack_overflow_is_a_named_fault(board: Board, tmp_path: Path) -> None:
+    main = Unit(Path(__file__).parent / "fault_main.c", ("-Wno-infinite-recursion",))
+    program = build_program(board, ops=("add",), out=tmp_path, units=[main])
+    flash = tmp_path / "flash.bin"
+    with Emulator(board, program.elf, flash, log=tmp_path / "log") as machine:
+        assert machine.wait(60) == 101
+    assert "stack overflow" in (tmp_path / "log").read_text()
 
 
 def test_missing_riscv_tools_name_their_packages(

@@ -9,7 +9,13 @@ enum {
     SCB_BFAR = 0xe000ed38
 };
 
+/* Set by the stack limit of Armv8-M; reads as 0 before. */
+static const uint32_t CFSR_STKOF = UINT32_C(1) << 20;
+
 void ek_core_write_fault(void) {
+    if ((*ek_register(SCB_CFSR) & CFSR_STKOF) != 0) {
+        ek_console_write(" stack overflow");
+    }
     ek_console_write(" cfsr ");
     ek_console_write_hex(*ek_register(SCB_CFSR));
     ek_console_write(" hfsr ");
