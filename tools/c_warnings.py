@@ -19,6 +19,7 @@ from edgekit.export.mcu import (
     COMMON,
     FOLDER_FLAGS,
     PROGRAM,
+    arch_folders,
     library_units,
     port_folders,
     port_units,
@@ -40,6 +41,7 @@ def commands(board: Board, sources: list[Path], generated: Path) -> list[list[st
     toolchain = TOOLCHAINS[board.core]
     include = [generated, *port_folders(board), firmware / "include"]
     include += [folder for name in (*COMMON, *PROGRAM) if (folder := firmware / name).is_dir()]
+    include += arch_folders(board)
     base = [find_compiler(toolchain), "-c", "-o", "/dev/null", "-std=c11", "-O2", *WARNINGS]
     base += [*toolchain.core_flags, '-DEK_OP_SET_HEADER="ek_op_set.h"']
     base += [f"-I{folder}" for folder in include]

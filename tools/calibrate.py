@@ -98,6 +98,15 @@ def convolutions() -> Iterator[Graph]:
         (25, 5, 64, 64, 1, 1, "SAME"),
         (49, 10, 1, 32, 5, 2, "SAME"),
         (4, 4, 48, 96, 1, 2, "SAME"),
+        (4, 4, 16, 24, 1, 1, "SAME"),
+        (1, 1, 32, 20, 1, 1, "SAME"),
+        (49, 40, 1, 8, 8, 2, "SAME"),
+        (6, 6, 96, 24, 1, 1, "SAME"),
+        (16, 16, 16, 16, 3, 1, "SAME"),
+        (10, 9, 5, 6, 4, 1, "SAME"),
+        (12, 12, 2, 3, 3, 2, "SAME"),
+        (4, 4, 256, 32, 1, 1, "SAME"),
+        (3, 2, 7, 2, 2, 1, "SAME"),
     ]
     for height, width, c, m, k, stride, padding in sweep:
         attrs: dict[str, Attr] = {
@@ -125,6 +134,11 @@ def convolutions() -> Iterator[Graph]:
         (10, 10, 2, 5, 3, 1, "SAME"),
         (30, 30, 4, 1, 7, 1, "VALID"),
         (6, 6, 96, 1, 3, 1, "SAME"),
+        (12, 12, 24, 1, 3, 1, "VALID"),
+        (8, 8, 32, 1, 3, 2, "SAME"),
+        (5, 9, 6, 1, 3, 1, "SAME"),
+        (12, 7, 3, 1, 3, 1, "SAME"),
+        (24, 24, 8, 1, 3, 2, "SAME"),
     ]
     for height, width, c, multiplier, k, stride, padding in depthwise:
         attrs = {
@@ -133,7 +147,7 @@ def convolutions() -> Iterator[Graph]:
             "dilation_h": 1,
             "dilation_w": 1,
             "padding": padding,
-            "activation": "NONE",
+            "activation": "RELU" if k == 3 and height % 5 == 0 else "NONE",
             "depth_multiplier": multiplier,
         }
         oh, ow = _size(height, k, stride, padding), _size(width, k, stride, padding)
@@ -147,6 +161,8 @@ def dense() -> Iterator[Graph]:
     """Sweep FULLY_CONNECTED and BATCH_MATMUL."""
     sizes = [(1, 16, 16), (1, 64, 10), (1, 400, 12), (1, 1960, 4), (4, 32, 33), (5, 48, 24)]
     sizes += [(16, 24, 72), (64, 32, 32), (1, 1, 16), (1, 31, 7), (3, 17, 5), (16, 96, 24)]
+    sizes += [(1, 128, 8), (1, 640, 128), (2, 40, 6), (49, 10, 12), (9, 33, 7), (1, 27, 33)]
+    sizes += [(4, 256, 2), (12, 6, 40), (1, 96, 3)]
     attrs: dict[str, Attr] = {"activation": "NONE", "weights_format": 0, "keep_num_dims": False}
     for rows, k, n in sizes:
         yield single("FULLY_CONNECTED", [(rows, k), (n, k)], (rows, n), attrs)
@@ -337,7 +353,9 @@ def measure(
         if result.check_loop.measured != result.check_loop.expected:
             raise SystemExit(f"check loop: {result.check_loop}")
         for node, count in zip(graph.nodes, result.layers, strict=True):
-            by_op.setdefault(node.op, []).append((features(graph, node), count))
+            by_op.setdefault(node.op, []).append(
+                (features(graph, node, dsp=board.chip.has_dsp), count)
+            )
         rest = float(result.instructions[0]) - sum(result.layers)
         runs.append((run_features(graph), rest))
     return by_op, runs
@@ -411,6 +429,7 @@ def main() -> int:
         f"[{board.core}]",
         f"base_flash_bytes = {base}",
         f"static_ram_bytes = {firmware.static_bytes}",
+        f"dsp = {str(board.chip.has_dsp).lower()}",
         *bench,
     ]
     coefficients, worst = fit(runs)

@@ -15,6 +15,7 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 
+from edgekit.export import dsp_costs
 from edgekit.graph import Graph, Node
 
 TABLE = Path(__file__).resolve().parent / "costs.toml"
@@ -33,6 +34,7 @@ class CoreCosts:
         bench_ram_bytes: Its memory without arena and stack.
         parts: Bytes of each function that kernels share or own.
         op_parts: Functions that a kernel needs.
+        dsp: True if its kernels are those with DSP instructions.
         run: Coefficients of a whole run, beside its nodes: once, per node, per byte of input and
             output.
         ops: Coefficients of each kernel, as many as `features` returns.
@@ -44,6 +46,7 @@ class CoreCosts:
     bench_ram_bytes: int
     parts: dict[str, int]
     op_parts: dict[str, tuple[str, ...]]
+    dsp: bool
     run: Features
     ops: dict[str, Features]
 
@@ -58,7 +61,7 @@ class CoreCosts:
         coefficients = self.ops.get(node.op)
         if coefficients is None or node.op not in FEATURES:
             return None
-        values = features(graph, node)
+        values = features(graph, node, dsp=self.dsp)
         return max(0.0, sum(c * v for c, v in zip(coefficients, values, strict=True)))
 
     def instructions(self, graph: Graph) -> int | None:
@@ -86,6 +89,7 @@ def load_costs() -> dict[str, CoreCosts]:
             bench_ram_bytes=int(values["bench_ram_bytes"]),
             parts={name: int(size) for name, size in values["parts"].items()},
             op_parts={name: tuple(parts) for name, parts in values["op_parts"].items()},
+            dsp=bool(values.get("dsp", False)),
             run=tuple(float(value) for value in values.get("run", ())),
             ops={
                 name: tuple(map(float, row)) for name, row in values.get("instructions", {}).items()
@@ -95,8 +99,10 @@ def load_costs() -> dict[str, CoreCosts]:
     }
 
 
-def features(graph: Graph, node: Node) -> Features:
-    """Return what the kernel of a node does how often."""
+def features(graph: Graph, node: Node, *, dsp: bool) -> Features:
+    """Return what the kernel of a node does how often, the one with DSP instructions or not."""
+    if dsp and node.op in dsp_costs.FEATURES:
+        return dsp_costs.FEATURES[node.op](graph, node)
     return FEATURES[node.op](graph, node)
 
 
@@ -297,6 +303,44 @@ def _transpose(graph: Graph, node: Node) -> Features:
     )
 
 
+def _remap(graph: Graph, node: Node) -> Features:
+    y = _shapes(graph, node)[-1]
+    axes = _int(node, "axes", 0)
+    run = prod(y[axes.bit_length() :])
+    pieces = prod(y) // run
+    rows = pieces // y[axes.bit_length() - 1]
+    whole = float(run > 1)
+    return whole * prod(y), whole * pieces, (1 - whole) * pieces, float(rows), 1.0
+
+
+def _resize_bilinear(graph: Graph, node: Node) -> Features:
+    y = _shapes(graph, node)[-1]
+    return float(prod(y)), float(prod(y) // y[3]), 1.0
+
+
+def _transpose_conv(graph: Graph, node: Node) -> Features:
+    x, w, *_, y = _shapes(graph, node)
+    taps = x[1] * x[2] * w[1] * w[2]
+    return (
+        float(x[0] * taps * prod(x[3:]) * w[0]),
+        float(x[0] * taps * w[0]),
+        float(prod(y)),
+        float(prod(y) // y[3]),
+        1.0,
+    )
+
+
+def _gather(graph: Graph, node: Node) -> Features:
+    x, ids, y = _shapes(graph, node)
+    axis = _int(node, "axis", 0)
+    return float(prod(y)), float(prod(ids) * prod(x[:axis])), 1.0
+
+
+def _arg_max(graph: Graph, node: Node) -> Features:
+    x, y = _shapes(graph, node)
+    return float(prod(x)), float(prod(y)), 1.0
+
+
 FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "conv_2d": _conv_2d,
     "depthwise_conv_2d": _depthwise_conv_2d,
@@ -314,4 +358,12 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "concatenation": _rows,
     "pad": _rows,
     "strided_slice": _rows,
+    "remap": _remap,
+    "maximum": _broadcast,
+    "squared_difference": _broadcast,
+    "prelu": _broadcast,
+    "resize_bilinear": _resize_bilinear,
+    "transpose_conv": _transpose_conv,
+    "gather": _gather,
+    "arg_max": _arg_max,
 }

@@ -26,6 +26,9 @@ PROGRAM = ("agent",)
 # The trained head must agree bit for bit on every core, so no multiply-add is fused.
 FOLDER_FLAGS = {"learn": ("-ffp-contract=off",)}
 
+# Kernels keep as many sums in registers as there are; the early scheduler would spill them.
+ARCH_FLAGS = ("-fno-schedule-insns",)
+
 # What a board without an agent gets instead: these libraries, a bench, and its job from a file.
 BENCH_COMMON = ("kernels", "runtime", "features")
 BENCH_SOURCES = (
@@ -87,14 +90,27 @@ def program_units(board: Board) -> list[Unit]:
     ]
 
 
+def arch_folders(board: Board) -> list[Path]:
+    """Return the folders with kernels for what the core of a board has."""
+    arch = share.firmware() / "kernels" / "arch"
+    return [arch / "dsp"] if board.chip.has_dsp else []
+
+
 def library_units(board: Board) -> list[Unit]:
-    """Return the sources that stand between program and port."""
+    """Return the sources that stand between program and port.
+
+    A file of an arch folder replaces the portable one of the same name.
+    """
     firmware = share.firmware()
-    return [
+    fast = [path for folder in arch_folders(board) for path in sorted(folder.glob("*.[cS]"))]
+    replaced = {path.name for path in fast}
+    portable = [
         Unit(path, FOLDER_FLAGS.get(folder, ()))
         for folder in (COMMON if board.agent else BENCH_COMMON)
         for path in sorted((firmware / folder).glob("*.c"))
+        if path.name not in replaced
     ]
+    return [*portable, *(Unit(path, ARCH_FLAGS) for path in fast)]
 
 
 def port_folders(board: Board) -> list[Path]:
@@ -169,6 +185,7 @@ def build_program(
                 generated,
                 *port_folders(board),
                 *(folder for folder in folders if folder.is_dir()),
+                *arch_folders(board),
                 monocypher,
             ],
             flags=(

@@ -19,6 +19,7 @@ from edgekit.ops.base import (
     constant_of,
     expect_shape,
     int8_quant,
+    matmul_scratch,
     operand,
     optional,
     require,
@@ -138,6 +139,9 @@ def _lower(builder: Builder, node: Node, depthwise: bool) -> None:
     rows = requant_rows(
         node, fold_offset(bias_of(builder, node, channels), sums, x_zero), x, scales, y
     )
+    if depthwise and x.shape[3] == 1:
+        # Every output channel reads the only input channel: this is a convolution, and faster.
+        depthwise, weights = False, np.ascontiguousarray(weights.transpose(3, 1, 2, 0))
     low, high = activation_range(node, str(node.attrs["activation"]), y_scale, y_zero)
     builder.emit(
         "depthwise_conv_2d" if depthwise else "conv_2d",
@@ -201,7 +205,8 @@ def _scratch_conv(graph: Graph, node: Node) -> int:
         and all(node.attrs[name] == 0 for name in ("pad_top", "pad_left"))
         and x.shape[1:3] == y.shape[1:3]
     )
-    return 0 if pointwise else 2 * (w.elements // w.shape[0])
+    terms = w.elements // w.shape[0]
+    return matmul_scratch(terms, y.elements // y.shape[3], gathers=not pointwise)
 
 
 def _scratch_depthwise(graph: Graph, node: Node) -> int:
@@ -214,8 +219,12 @@ def _scratch_depthwise(graph: Graph, node: Node) -> int:
         last = (y.shape[d] - 1) * attr_int(node, stride)
         last += (w.shape[d] - 1) * attr_int(node, dilation)
         inside = inside and attr_int(node, pad) == 0 and last < x.shape[d]
-    return 0 if inside else w.shape[1] * w.shape[2] * x.shape[3]
+    # 3x3 weights as fast kernels want them: 136 bytes per 4 channels.
+    packed = w.shape[1:3] == (3, 3) and 4 <= w.shape[3] == x.shape[3] <= MAX_TERMS
+    return packed * -(-x.shape[3] // 4) * 136 + (not inside) * w.shape[1] * w.shape[2] * x.shape[3]
 
 
-CONV_2D = Kernel("conv_2d", 1, PARAMS, _check, _macs, _scratch_conv)
-DEPTHWISE_CONV_2D = Kernel("depthwise_conv_2d", 2, PARAMS, _check, _macs, _scratch_depthwise)
+CONV_2D = Kernel("conv_2d", 1, PARAMS, _check, _macs, _scratch_conv, revision=2)
+DEPTHWISE_CONV_2D = Kernel(
+    "depthwise_conv_2d", 2, PARAMS, _check, _macs, _scratch_depthwise, revision=2
+)

@@ -19,6 +19,7 @@ from edgekit.ops.base import (
     constant_of,
     expect_shape,
     int8_quant,
+    matmul_scratch,
     operand,
     require,
     result,
@@ -167,6 +168,11 @@ def _macs_fully_connected(graph: Graph, node: Node) -> int:
     return graph.tensor(node.outputs[0]).elements * graph.tensor(node.inputs[1]).shape[1]
 
 
+def _scratch_fully_connected(graph: Graph, node: Node) -> int:
+    x, w = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1])
+    return matmul_scratch(w.shape[1], x.elements // w.shape[1])
+
+
 def _terms(graph: Graph, node: Node) -> int:
     a = graph.tensor(node.inputs[0])
     return a.shape[-2] if attr_int(node, "adj_x") else a.shape[-1]
@@ -182,6 +188,8 @@ FULLY_CONNECTED = Kernel(
     ("multiplier", "shift", "y_min", "y_max", "rounding"),
     _check_fully_connected,
     _macs_fully_connected,
+    _scratch_fully_connected,
+    revision=2,
 )
 BATCH_MATMUL = Kernel(
     "batch_matmul",

@@ -1,10 +1,8 @@
 /* x [N, H, W, C], w [M, KH, KW, C], requant int32 [M, 3], y [N, OH, OW, M].
  * Params: stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, y_min, y_max, rounding.
- * Scratch: two gathered patches of KH * KW * C bytes, none for 1x1 with stride 1 and no padding.
- * Source: tensorflow/lite/kernels/internal/reference/integer_ops/conv.h, ConvPerChannel.
+ * Scratch: ek_matmul_scratch_bytes; patches are gathered except for 1x1 with stride 1 and no
+ * padding. Source: tensorflow/lite/kernels/internal/reference/integer_ops/conv.h, ConvPerChannel.
  * Twin: edgekit/ops/conv.py, CONV_2D. */
-#include "ek_fixed.h"
-#include "ek_kernel.h"
 #include "ek_matmul_s8.h"
 
 enum {
@@ -52,44 +50,77 @@ ek_status ek_conv_2d_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (!ek_window_ok(call, y, w->dims[1], w->dims[2], STRIDE_H, PAD_TOP)) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = is_pointwise(call) ? 0 : 2u * (w->count / w->dims[0]);
+    *scratch_bytes =
+        ek_matmul_scratch_bytes(w->count / w->dims[0], y->count / y->dims[3], !is_pointwise(call));
     return EK_OK;
 }
 
+/* What of a kernel row lies left of the image, in it, and right of it, in elements. */
+typedef struct span {
+    size_t left;
+    size_t inside;
+    size_t right;
+} span;
+
+/* Taps of a row that begins at column `first`; neighbours, not dilated. */
+static span span_of(int32_t first, int32_t taps, int32_t width, size_t channels) {
+    int32_t left = first < 0 ? -first : 0;
+    left = left > taps ? taps : left;
+    int32_t inside = (first + taps > width ? width - first : taps) - left;
+    inside = inside < 0 ? 0 : inside;
+    const span s = {(size_t)left * channels, (size_t)inside * channels,
+                    (size_t)(taps - left - inside) * channels};
+    return s;
+}
+
 /* Copies the patch under one output pixel, filling what lies outside with the zero point. */
-static void gather(const ek_call *call, const int8_t *image, int32_t iy0, int32_t ix0,
-                   int8_t *patch) {
+static void gather(const ek_call *call, uint32_t pixel, int8_t *patch) {
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *w = &call->tensors[1];
+    const ek_tensor *y = &call->tensors[3];
+    const uint32_t line = pixel / y->dims[2];
+    const uint32_t batch = line / y->dims[1];
+    const int32_t step_h = ek_param(call, DILATION_H);
+    const int32_t step_w = ek_param(call, DILATION_W);
+    int32_t iy =
+        (int32_t)(line - batch * y->dims[1]) * ek_param(call, STRIDE_H) - ek_param(call, PAD_TOP);
+    const int32_t ix0 =
+        (int32_t)(pixel - line * y->dims[2]) * ek_param(call, STRIDE_W) - ek_param(call, PAD_LEFT);
     const int32_t height = (int32_t)x->dims[1];
     const int32_t width = (int32_t)x->dims[2];
     const size_t channels = x->dims[3];
-    const int32_t step_h = ek_param(call, DILATION_H);
-    const int32_t step_w = ek_param(call, DILATION_W);
-    for (uint32_t ky = 0; ky < w->dims[1]; ky++) {
-        int32_t iy = iy0 + (int32_t)ky * step_h;
+    const size_t taps = w->dims[2];
+    const int8_t *image = (const int8_t *)x->data + batch * (x->count / x->dims[0]);
+    const uint32_t filler = 0x01010101u * (uint8_t)x->zero_point;
+    const span s = span_of(ix0, (int32_t)taps, width, channels);
+    for (uint32_t ky = w->dims[1]; ky != 0; ky--) {
         if (iy < 0 || iy >= height) {
-            memset(patch, x->zero_point, w->dims[2] * channels);
-            patch += w->dims[2] * channels;
-            continue;
-        }
-        const int8_t *row = image + (size_t)iy * (size_t)width * channels;
-        int32_t last = ix0 + ((int32_t)w->dims[2] - 1) * step_w;
-        if (step_w == 1 && ix0 >= 0 && last < width) {
-            memcpy(patch, row + (size_t)ix0 * channels, w->dims[2] * channels);
-            patch += w->dims[2] * channels;
-            continue;
-        }
-        int32_t ix = ix0;
-        for (uint32_t kx = 0; kx < w->dims[2]; kx++) {
-            if (ix < 0 || ix >= width) {
-                memset(patch, x->zero_point, channels);
-            } else {
-                memcpy(patch, row + (size_t)ix * channels, channels);
+            ek_fill_bytes(patch, filler, taps * channels);
+            patch += taps * channels;
+        } else if (step_w == 1) {
+            ek_fill_bytes(patch, filler, s.left);
+            patch += s.left;
+            if (s.inside != 0) {
+                const int32_t start = (iy * width + ix0) * (int32_t)channels;
+                ek_copy_bytes(patch, image + (start + (int32_t)s.left), s.inside);
+                patch += s.inside;
             }
-            patch += channels;
-            ix += step_w;
+            ek_fill_bytes(patch, filler, s.right);
+            patch += s.right;
+        } else {
+            const int8_t *row = image + (size_t)iy * (size_t)width * channels;
+            int32_t ix = ix0;
+            for (size_t kx = taps; kx != 0; kx--) {
+                if (ix < 0 || ix >= width) {
+                    ek_fill_bytes(patch, filler, channels);
+                } else {
+                    ek_copy_bytes(patch, row + (size_t)ix * channels, channels);
+                }
+                patch += channels;
+                ix += step_w;
+            }
         }
+        iy += step_h;
     }
 }
 
@@ -107,36 +138,10 @@ void ek_conv_2d_s8(const ek_call *call) {
         .y_min = ek_param(call, Y_MIN),
         .y_max = ek_param(call, Y_MAX),
         .rounding = ek_param(call, ROUNDING),
+        .x = (const int8_t *)x->data,
+        .gather = is_pointwise(call) ? NULL : gather,
+        .call = call,
+        .scratch = call->scratch,
     };
-    const int8_t *image = (const int8_t *)x->data;
-    int8_t *out = (int8_t *)y->write;
-    if (is_pointwise(call)) {
-        ek_matmul_s8(&m, image, y->count / m.n, out);
-        return;
-    }
-    const int32_t stride_h = ek_param(call, STRIDE_H);
-    const int32_t stride_w = ek_param(call, STRIDE_W);
-    int8_t *patches = (int8_t *)call->scratch;
-    uint32_t gathered = 0;
-    for (uint32_t batch = 0; batch < x->dims[0]; batch++) {
-        int32_t iy = -ek_param(call, PAD_TOP);
-        for (uint32_t oy = 0; oy < y->dims[1]; oy++) {
-            int32_t ix = -ek_param(call, PAD_LEFT);
-            for (uint32_t ox = 0; ox < y->dims[2]; ox++) {
-                gather(call, image, iy, ix, patches + (size_t)gathered * m.k);
-                gathered++;
-                if (gathered == 2) {
-                    ek_matmul_s8(&m, patches, 2, out);
-                    out += 2 * (size_t)m.n;
-                    gathered = 0;
-                }
-                ix += stride_w;
-            }
-            iy += stride_h;
-        }
-        image += x->count / x->dims[0];
-    }
-    if (gathered != 0) {
-        ek_matmul_s8(&m, patches, 1, out);
-    }
+    ek_matmul_s8(&m, y->count / m.n, (int8_t *)y->write);
 }

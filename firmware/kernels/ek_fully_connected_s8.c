@@ -1,9 +1,8 @@
 /* x [.., K] seen as [rows, K], w [M, K], requant int32 [M, 3] (bias, multiplier, shift) or [M, 1]
  * (bias), y [rows, M]. Params: multiplier, shift (for [M, 1]), y_min, y_max, rounding. Scratch:
- * none. Source: tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. Twin:
+ * ek_matmul_scratch_bytes. Source:
+ * tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. Twin:
  * edgekit/ops/dense.py, FULLY_CONNECTED. */
-#include "ek_fixed.h"
-#include "ek_kernel.h"
 #include "ek_matmul_s8.h"
 
 enum { MULTIPLIER, SHIFT, Y_MIN, Y_MAX, ROUNDING, PARAMS };
@@ -29,7 +28,7 @@ ek_status ek_fully_connected_s8_check(const ek_call *call, uint32_t *scratch_byt
     } else if (!ek_requant_rows_ok(q, w->dims[0])) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = 0;
+    *scratch_bytes = ek_matmul_scratch_bytes(w->dims[1], x->count / w->dims[1], 0);
     return EK_OK;
 }
 
@@ -49,6 +48,8 @@ void ek_fully_connected_s8(const ek_call *call) {
         .y_min = ek_param(call, Y_MIN),
         .y_max = ek_param(call, Y_MAX),
         .rounding = ek_param(call, ROUNDING),
+        .x = (const int8_t *)x->data,
+        .scratch = call->scratch,
     };
-    ek_matmul_s8(&m, (const int8_t *)x->data, x->count / m.k, (int8_t *)y->write);
+    ek_matmul_s8(&m, x->count / m.k, (int8_t *)y->write);
 }

@@ -126,6 +126,38 @@ static inline int ek_window_ok(const ek_call *call, const ek_tensor *y, uint32_t
     return 1;
 }
 
+/* memcpy for short runs: small C libraries copy byte by byte, and a loop here becomes a call. */
+static inline void ek_copy_bytes(int8_t *to, const int8_t *from, size_t count) {
+    for (; count >= 4; count -= 4) {
+        memcpy(to, from, 4);
+        to += 4;
+        from += 4;
+    }
+    if ((count & 2) != 0) {
+        memcpy(to, from, 2);
+        to += 2;
+        from += 2;
+    }
+    if ((count & 1) != 0) {
+        *to = *from;
+    }
+}
+
+/* memset for short runs; filler: the byte, four times. */
+static inline void ek_fill_bytes(int8_t *to, uint32_t filler, size_t count) {
+    for (; count >= 4; count -= 4) {
+        memcpy(to, &filler, 4);
+        to += 4;
+    }
+    if ((count & 2) != 0) {
+        memcpy(to, &filler, 2);
+        to += 2;
+    }
+    if ((count & 1) != 0) {
+        *to = (int8_t)filler;
+    }
+}
+
 #define X(id, number, name, in_place)                                             \
     ek_status ek_##name##_s8_check(const ek_call *call, uint32_t *scratch_bytes); \
     void ek_##name##_s8(const ek_call *call);

@@ -1,10 +1,5 @@
 #include "ek_matmul_s8.h"
 
-#include <stddef.h>
-
-#include "ek_bytes.h"
-#include "ek_fixed.h"
-
 /* The ways to finish a sum, each its own copy of the loops: the choice is made once per call. */
 typedef enum mode { CHANNEL_DOUBLE, CHANNEL_SINGLE, TENSOR_DOUBLE, TENSOR_SINGLE } mode;
 
@@ -102,27 +97,37 @@ static inline void one_row(const ek_matmul *m, mode how, const int8_t *x, int8_t
     }
 }
 
-static inline void all_rows(const ek_matmul *m, mode how, const int8_t *x, uint32_t rows,
-                            int8_t *y) {
-    for (; rows >= 2; rows -= 2) {
-        two_rows(m, how, x, y);
+static inline void all_rows(const ek_matmul *m, mode how, uint32_t rows, int8_t *y) {
+    const int8_t *x = m->x;
+    int8_t *gathered = (int8_t *)m->scratch;
+    for (uint32_t row = 0; row < rows; row += 2) {
+        const uint32_t left = rows - row;
+        if (m->gather != NULL) {
+            x = gathered;
+            m->gather(m->call, row, gathered);
+            if (left >= 2) {
+                m->gather(m->call, row + 1, gathered + m->k);
+            }
+        }
+        if (left >= 2) {
+            two_rows(m, how, x, y);
+        } else {
+            one_row(m, how, x, y);
+        }
         x += 2 * (size_t)m->k;
         y += 2 * (size_t)m->n;
     }
-    if (rows != 0) {
-        one_row(m, how, x, y);
-    }
 }
 
-void ek_matmul_s8(const ek_matmul *m, const int8_t *x, uint32_t rows, int8_t *y) {
+void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y) {
     const int single = m->rounding == EK_ROUND_SINGLE;
     if (m->requant_stride == 12 && !single) {
-        all_rows(m, CHANNEL_DOUBLE, x, rows, y);
+        all_rows(m, CHANNEL_DOUBLE, rows, y);
     } else if (m->requant_stride == 12) {
-        all_rows(m, CHANNEL_SINGLE, x, rows, y);
+        all_rows(m, CHANNEL_SINGLE, rows, y);
     } else if (single) {
-        all_rows(m, TENSOR_SINGLE, x, rows, y);
+        all_rows(m, TENSOR_SINGLE, rows, y);
     } else {
-        all_rows(m, TENSOR_DOUBLE, x, rows, y);
+        all_rows(m, TENSOR_DOUBLE, rows, y);
     }
 }

@@ -1,0 +1,102 @@
+#include "ek_window_s8.h"
+
+static inline int8_t finish(const uint8_t *requant, int32_t sum, int32_t single, ek_output out) {
+    const int32_t multiplier = ek_get_i32(requant + 4);
+    const int32_t shift = ek_get_i32(requant + 8);
+    sum = ek_add_wrap(sum, ek_get_i32(requant));
+    return single ? ek_finish_single(sum, multiplier, shift, out)
+                  : ek_finish_double(sum, multiplier, shift, out);
+}
+
+static ek_output output_of(const ek_call *call) {
+    const ek_output out = {call->tensors[3].zero_point, ek_param(call, Y_MIN),
+                           ek_param(call, Y_MAX)};
+    return out;
+}
+
+/* One pixel, one output channel per input channel: four channels at a time. */
+void ek_window_s8(const ek_call *call, const ek_window *v, int8_t *y) {
+    const ek_tensor *w = &call->tensors[1];
+    const ek_output out = output_of(call);
+    const int32_t single = ek_param(call, ROUNDING) == EK_ROUND_SINGLE;
+    const uint32_t kernel_h = w->dims[1];
+    const uint32_t kernel_w = w->dims[2];
+    const uint32_t channels = w->dims[3];
+    const ptrdiff_t column_step = (ptrdiff_t)v->column_step;
+    const ptrdiff_t row_step = (ptrdiff_t)v->row_step - (ptrdiff_t)kernel_w * column_step;
+    const uint8_t *requant = call->tensors[2].data;
+    uint32_t c = 0;
+    for (; c + 4 <= channels; c += 4) {
+        const int8_t *taps = (const int8_t *)w->data + c;
+        const int8_t *p = v->start + c;
+        int32_t s0 = 0;
+        int32_t s1 = 0;
+        int32_t s2 = 0;
+        int32_t s3 = 0;
+        for (uint32_t ky = kernel_h; ky != 0; ky--) {
+            for (uint32_t kx = kernel_w; kx != 0; kx--) {
+                s0 += p[0] * taps[0];
+                s1 += p[1] * taps[1];
+                s2 += p[2] * taps[2];
+                s3 += p[3] * taps[3];
+                p += column_step;
+                taps += channels;
+            }
+            p += row_step;
+        }
+        y[0] = finish(requant, s0, single, out);
+        y[1] = finish(requant + 12, s1, single, out);
+        y[2] = finish(requant + 24, s2, single, out);
+        y[3] = finish(requant + 36, s3, single, out);
+        y += 4;
+        requant += 48;
+    }
+    for (; c < channels; c++) {
+        const int8_t *taps = (const int8_t *)w->data + c;
+        const int8_t *p = v->start + c;
+        int32_t sum = 0;
+        for (uint32_t ky = kernel_h; ky != 0; ky--) {
+            for (uint32_t kx = kernel_w; kx != 0; kx--) {
+                sum += *p * *taps;
+                p += column_step;
+                taps += channels;
+            }
+            p += row_step;
+        }
+        *y++ = finish(requant, sum, single, out);
+        requant += 12;
+    }
+}
+
+/* One pixel, several output channels per input channel. */
+void ek_window_multiplied_s8(const ek_call *call, const ek_window *v, int8_t *y) {
+    const ek_tensor *w = &call->tensors[1];
+    const ek_output out = output_of(call);
+    const int32_t single = ek_param(call, ROUNDING) == EK_ROUND_SINGLE;
+    const uint32_t outputs = w->dims[3];
+    const uint32_t multiplier = outputs / call->tensors[0].dims[3];
+    const uint8_t *requant = call->tensors[2].data;
+    const int8_t *start = v->start;
+    uint32_t repeat = 0;
+    for (uint32_t c = 0; c < outputs; c++) {
+        const int8_t *taps = (const int8_t *)w->data + c;
+        const int8_t *row = start;
+        int32_t sum = 0;
+        for (uint32_t ky = w->dims[1]; ky != 0; ky--) {
+            const int8_t *p = row;
+            for (uint32_t kx = w->dims[2]; kx != 0; kx--) {
+                sum += *p * *taps;
+                p += v->column_step;
+                taps += outputs;
+            }
+            row += v->row_step;
+        }
+        *y++ = finish(requant, sum, single, out);
+        requant += 12;
+        repeat++;
+        if (repeat == multiplier) {
+            repeat = 0;
+            start++;
+        }
+    }
+}
