@@ -124,7 +124,7 @@ int main(void) {
     case 3:
         return overflow(0);
     case 4:
-        *(volatile uint32_t *)0x60000000 = 1;
+        *(volatile uint32_t *)0x3f000000 = 1;
         return 1;
     case 5:
         return play_reset(base);

@@ -1,4 +1,4 @@
-"""The port to the emulated Cortex-M4: a program of its own plays one case per function."""
+"""The port to Arm's emulated boards: a program of its own plays one case per function."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edgekit import share
-from edgekit.boards import Board, load_board
+from edgekit.boards import Board, boards, load_board
 from edgekit.errors import CapacityError, ConfigError, DeviceError, StoreError, ToolError
 from edgekit.export.mcu import board_header, linker_script, port_folders, port_units
 from edgekit.export.toolchain import TOOLCHAINS, WARNINGS, Unit, compile_and_link
@@ -28,12 +28,15 @@ DONE = 42
 TIMEOUT_S = 60.0
 
 
-@pytest.fixture(scope="session")
-def board() -> Board:
-    return load_board("mps2_an386")
+BOARDS = [name for name in boards() if load_board(name).port.startswith("mps2/")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", params=BOARDS)
+def board(request: pytest.FixtureRequest) -> Board:
+    return load_board(str(request.param))
+
+
+@pytest.fixture(scope="module")
 def elf(board: Board, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("port")
     (folder / "board.h").write_text(board_header(board, (), bytes(8)))
@@ -100,7 +103,7 @@ class TestPort:
     ) -> None:
         status, log = play(board, elf, tmp_path, b"\x04")
         assert status == 101
-        assert "bfar 60000000" in log
+        assert "bfar 3f000000" in log
 
     def test_persistent_memory_survives_resets_and_processes(
         self, board: Board, elf: Path, tmp_path: Path
@@ -147,7 +150,7 @@ class TestPort:
             from edgekit.boards import load_board
             from edgekit.flash.qemu import Emulator
             folder = Path({str(tmp_path)!r})
-            machine = Emulator(load_board("mps2_an386"), Path({str(elf)!r}),
+            machine = Emulator(load_board({board.name!r}), Path({str(elf)!r}),
                                folder / "flash.bin", log=folder / "log")
             thread = threading.Thread(target=machine.start)
             thread.start()
@@ -182,11 +185,13 @@ def is_running(pid: int) -> bool:
 
 
 def test_missing_emulator_names_its_package(
-    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match="'qemu-system-arm' is missing; apt-get install"):
-        qemu_command(board, tmp_path / "x.elf", tmp_path / "flash.bin", icount=False)
+        qemu_command(
+            load_board("mps2_an386"), tmp_path / "x.elf", tmp_path / "flash.bin", icount=False
+        )
 
 
 def test_board_without_emulator_is_refused(tmp_path: Path) -> None:
@@ -195,8 +200,8 @@ def test_board_without_emulator_is_refused(tmp_path: Path) -> None:
         qemu_command(board, tmp_path / "x.elf", tmp_path / "flash.bin", icount=False)
 
 
-def test_flash_file_is_erased_and_laid_out(board: Board, tmp_path: Path) -> None:
-    flash = FlashImage(tmp_path / "flash.bin", board)
+def test_flash_file_is_erased_and_laid_out(tmp_path: Path) -> None:
+    flash = FlashImage(tmp_path / "flash.bin", load_board("mps2_an386"))
     assert flash.path.stat().st_size == 16 << 20
     assert set(flash.read("slot_b")) == {0xFF}
     flash.write_slot("a", b"image")
@@ -204,16 +209,16 @@ def test_flash_file_is_erased_and_laid_out(board: Board, tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["flash.bin"]
 
 
-def test_image_larger_than_the_slot_is_refused(board: Board, tmp_path: Path) -> None:
-    flash = FlashImage(tmp_path / "flash.bin", board)
+def test_image_larger_than_the_slot_is_refused(tmp_path: Path) -> None:
+    flash = FlashImage(tmp_path / "flash.bin", load_board("mps2_an386"))
     with pytest.raises(CapacityError, match=r"393217 bytes at 0x0 do not fit into 'slot_a'"):
         flash.write_slot("a", bytes(393_217))
 
 
-def test_flash_file_of_another_size_is_refused(board: Board, tmp_path: Path) -> None:
+def test_flash_file_of_another_size_is_refused(tmp_path: Path) -> None:
     (tmp_path / "flash.bin").write_bytes(b"x")
     with pytest.raises(StoreError, match="has 1 bytes, the persistent memory of board"):
-        FlashImage(tmp_path / "flash.bin", board)
+        FlashImage(tmp_path / "flash.bin", load_board("mps2_an386"))
 
 
 def test_child_that_runs_too_long_is_stopped(tmp_path: Path) -> None:
