@@ -33,6 +33,9 @@ def run(
     decay: float = typer.Option(0.0, "--decay", min=0, help="L2 decay on the devices."),
     deadline_s: float = typer.Option(120.0, "--deadline-s", help="When a round closes."),
     min_updates: int = typer.Option(1, "--min-updates", min=1, help="Fewer change nothing."),
+    max_samples: int = typer.Option(
+        1_000_000, "--max-samples", min=1, help="More than a device may claim, as it is its weight."
+    ),
     out: Path | None = typer.Option(None, "--out", help="Write the final head object here."),
     project: Path = _PROJECT,
     as_json: bool = _JSON,
@@ -68,6 +71,7 @@ def run(
                 decay=decay,
                 deadline_s=deadline_s,
                 min_updates=min_updates,
+                max_samples=max_samples,
             )
         except ValueError as exc:
             raise RefusedError(str(exc)) from exc

@@ -28,6 +28,9 @@ ROUND_CLOSED = "federated.round_closed"
 FINISHED = "federated.finished"
 KINDS = (OPENED, ROUND_OPENED, UPDATE, ROUND_CLOSED, FINISHED)
 
+MAX_EPOCHS = 1_000  # Twin: firmware/agent/ek_agent_learn.c, EPOCHS_MAX
+MAX_DEADLINE_S = 2**31
+MAX_RATE = 1e9  # devices read rate and decay as float32
 MAX_EMPTY_ROUNDS = 2  # in a row, then a run gives up
 
 
@@ -80,6 +83,14 @@ class RunPlan:
             raise ValueError(f"run {self.run} is outside 1 .. 2**64-1")
         if min(self.rounds, self.epochs, self.min_updates) < 1 or self.deadline_s <= 0:
             raise ValueError(f"run {self.run} needs rounds, epochs, updates and a deadline above 0")
+        if self.epochs > MAX_EPOCHS or not self.deadline_s <= MAX_DEADLINE_S:
+            raise ValueError(
+                f"run {self.run} has {self.epochs} epochs and a deadline of {self.deadline_s:g} s,"
+                f" at most {MAX_EPOCHS} and {MAX_DEADLINE_S}"
+            )
+        for name, value in (("rate", self.rate), ("decay", self.decay)):
+            if not 0 <= value <= MAX_RATE:
+                raise ValueError(f"run {self.run} has {name} {value}, expected 0 .. {MAX_RATE:g}")
         if self.min_updates > len(self.devices) or not 0 <= self.target <= len(self.devices):
             raise ValueError(
                 f"run {self.run} has {len(self.devices)} devices, too few for"

@@ -235,7 +235,10 @@ class FederatedDriver:
             live.pulling.discard(device)
             if live.state.phase is Phase.FINISHED:
                 return
-            if isinstance(result, EdgekitError):
+            if (live.state.round, live.state.collecting) != (round_, True):
+                # The device may answer the next round yet; this is no answer to that one.
+                self._reject(live, device, round_, f"late: round {round_} is closed")
+            elif isinstance(result, EdgekitError):
                 self._failed(live, device, round_, result)
             else:
                 self._enter(live, receive(live.state, device, result))
@@ -268,8 +271,17 @@ class FederatedDriver:
     def _advance(self, live: _Live) -> None:
         while (fact := advance(live.state, time.time())) is not None:
             if fact.kind == ROUND_CLOSED and fact.blob is not None and live.evaluate is not None:
-                fact.body["accuracy"] = live.evaluate(decode_head(fact.blob))
+                fact.body["accuracy"] = self._accuracy(live, live.evaluate, fact.blob)
             self._enter(live, fact)
+
+    def _accuracy(self, live: _Live, evaluate: Evaluate, head: bytes) -> float | None:
+        """Evaluate a head; what goes wrong there must not hold up the run."""
+        try:
+            value = float(evaluate(decode_head(head)))
+        except Exception:
+            log.exception("run %d: accuracy of its head is left out", live.state.plan.run)
+            return None
+        return value if math.isfinite(value) else None
 
     def _enter(self, live: _Live, fact: Fact) -> None:
         run = str(live.state.plan.run)

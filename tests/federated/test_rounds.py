@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -329,6 +330,13 @@ def test_facts_out_of_turn_are_refused() -> None:
         {"rounds": 0},
         {"epochs": 0},
         {"deadline_s": 0.0},
+        {"deadline_s": math.inf},
+        {"deadline_s": math.nan},
+        {"epochs": 1_001},
+        {"rate": math.nan},
+        {"rate": math.inf},
+        {"rate": -0.1},
+        {"decay": 1e39},
     ],
 )
 def test_plan_that_makes_no_sense_is_a_mistake(changes: dict[str, object]) -> None:

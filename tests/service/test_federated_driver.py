@@ -16,6 +16,7 @@ from edgekit.federated.aggregate import fold
 from edgekit.federated.codecs import HeadWeights, decode_update
 from edgekit.federated.orders import run_body, run_states
 from edgekit.federated.rounds import Phase, RunPlan
+from edgekit.link.frames import FrameType
 from edgekit.link.messages import FederatedTask
 from edgekit.link.status import Status
 from edgekit.service.federated import FederatedDriver
@@ -170,6 +171,42 @@ def test_round_does_not_wait_for_the_dead(fleet: LocalFleet) -> None:
         assert time.monotonic() - begin < 6
         assert [row.silent for row in state.table] == [("dev-1",), ("dev-1",)]
         assert [row.accepted for row in state.table] == [1, 1]
+
+
+def test_answer_that_comes_late_is_none_to_the_next_round(fleet: LocalFleet) -> None:
+    """The update of round 1 is still being fetched when round 2 opens."""
+    driver = FederatedDriver(fleet.server)
+    with all_of(devices(fleet, shift(0, 10), shift(1, 10))) as made:
+        slow = made[1].peer
+        send, held = slow.send, []
+
+        def hold(kind: FrameType, content: bytes) -> None:
+            if kind is FrameType.CHUNK and not held:
+                held.append(time.monotonic())
+                time.sleep(1.8)  # nothing of this device is heard meanwhile
+            send(kind, content)
+
+        slow.send = hold  # type: ignore[method-assign]
+        state = driver.run(plan(2, rounds=3, deadline_s=1.5), HEAD, timeout_s=30)
+    assert held
+    assert state.table[0].silent == ("dev-1",)
+    assert all(row.rejected == () for row in state.table)
+    assert state.table[2].accepted == 2
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "none", None])
+def test_evaluation_that_fails_does_not_hold_up_the_run(
+    fleet: LocalFleet, value: float | str | None
+) -> None:
+    driver = FederatedDriver(fleet.server)
+
+    def evaluate(head: HeadWeights) -> float:
+        return float(value)  # type: ignore[arg-type]
+
+    with all_of(devices(fleet, shift(0, 10))):
+        state = driver.run(plan(1, rounds=2), HEAD, timeout_s=30, evaluate=evaluate)
+    assert state.reason == "all rounds done"
+    assert [row.accuracy for row in state.table] == [None, None]
 
 
 def test_run_of_the_dead_only_gives_up(fleet: LocalFleet) -> None:
