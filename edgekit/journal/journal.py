@@ -203,7 +203,10 @@ class Journal:
         previous, count = FIRST_HASH, 0
         for event in self.events():
             count += 1
-            text = canonical(event.body)
+            try:
+                text = canonical(event.body)
+            except ValueError as exc:  # no JSON of ours, such as NaN
+                raise StoreError(f"{self.path}: event {event.seq}: {exc}") from exc
             whole = _hash(
                 event.seq,
                 event.time_ms,
@@ -245,4 +248,8 @@ def _hash(*fields: int | str | None) -> str:
 
 def _event(row: tuple[Any, ...]) -> Event:
     seq, time_ms, kind, subject, actor, text, blob, previous, whole = row
-    return Event(seq, time_ms, kind, subject, actor, json.loads(text), blob, previous, whole)
+    try:
+        body = json.loads(text)
+    except ValueError as exc:
+        raise StoreError(f"event {seq} of the journal has a body that is no JSON: {exc}") from exc
+    return Event(seq, time_ms, kind, subject, actor, body, blob, previous, whole)

@@ -89,6 +89,17 @@ def test_verify_names_the_event_that_was_changed(tmp_path: Path) -> None:
             journal.verify()
 
 
+@pytest.mark.parametrize("body", ["", "{", '{"boot":NaN}', '{"boot":1}', "[]"])
+def test_body_that_was_overwritten_is_a_typed_error(tmp_path: Path, body: str) -> None:
+    with Journal.open(tmp_path) as journal:
+        journal.append("device.presence", "a", PRESENCE)
+        with sqlite3.connect(journal.path) as database:
+            database.execute("UPDATE events SET body = ?", (body,))
+        database.close()
+        with pytest.raises(StoreError, match="event 1"):
+            journal.verify()
+
+
 def test_verify_names_the_event_that_is_missing(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         for boot in range(3):
