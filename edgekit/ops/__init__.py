@@ -58,7 +58,7 @@ LOWERINGS: dict[str, Source] = {
     ),
     "DEPTHWISE_CONV_2D": Source(
         conv.lower_depthwise_conv_2d,
-        ("depthwise_conv_2d",),
+        ("depthwise_conv_2d", "conv_2d"),
         "any channel multiplier; at most 65,536 products per output",
     ),
     "TRANSPOSE_CONV": Source(
@@ -69,7 +69,7 @@ LOWERINGS: dict[str, Source] = {
     "FULLY_CONNECTED": Source(
         dense.lower_fully_connected, ("fully_connected",), "int8 weights, constant"
     ),
-    "BATCH_MATMUL": Source(dense.lower_batch_matmul, ("batch_matmul",)),
+    "BATCH_MATMUL": Source(dense.lower_batch_matmul, ("batch_matmul", "copy")),
     "ADD": Source(elementwise.lower_add, ("add",)),
     "SUB": Source(elementwise.lower_sub, ("add",)),
     "MUL": Source(elementwise.lower_mul, ("mul",)),

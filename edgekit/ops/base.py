@@ -14,6 +14,8 @@ from edgekit.errors import FormatError, GraphError, UnsupportedError
 from edgekit.graph import MAX_RANK, Attr, DType, Graph, Node, Quant, Tensor
 from edgekit.ops.fixed import Rounding
 
+MAX_SIDE = 65536
+
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
@@ -227,6 +229,17 @@ def expect_shape(node: Node, tensor: Tensor, shape: tuple[int, ...]) -> None:
         raise FormatError(
             f"{where(node)}: '{tensor.name}' has shape {list(tensor.shape)}, expected {list(shape)}"
         )
+
+
+def expect_sides(node: Node, *tensors: Tensor) -> None:
+    """Check that a table per dimension stays small.
+
+    Raises:
+        UnsupportedError: If a dimension has more than 65,536 elements.
+    """
+    for tensor in tensors:
+        if max(tensor.shape, default=1) > MAX_SIDE:
+            raise unsupported(node, f"'{tensor.name}' has a dimension above {MAX_SIDE}")
 
 
 def attr_int(node: Node, name: str) -> int:

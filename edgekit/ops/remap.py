@@ -18,6 +18,7 @@ from edgekit.ops.base import (
     attr_int,
     check_dense,
     expect_shape,
+    expect_sides,
     indices,
     int8_quant,
     operand,
@@ -72,6 +73,7 @@ def lower_resize_nearest_neighbor(builder: Builder, node: Node) -> None:
     """RESIZE_NEAREST_NEIGHBOR."""
     x = operand(builder, node, 0)
     sizes = indices(node, operand(builder, node, 1))
+    expect_sides(node, x, result(builder, node))
     if len(x.shape) != 4 or len(sizes) != 2 or min(sizes) < 1:
         raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(sizes)}")
     expect_shape(node, result(builder, node), (x.shape[0], *sizes, x.shape[3]))
@@ -90,6 +92,7 @@ def lower_resize_nearest_neighbor(builder: Builder, node: Node) -> None:
 def lower_mirror_pad(builder: Builder, node: Node) -> None:
     """MIRROR_PAD, modes REFLECT and SYMMETRIC."""
     x, y = operand(builder, node, 0), result(builder, node)
+    expect_sides(node, x, y)
     widths = indices(node, operand(builder, node, 1))
     mode = attr_int(node, "mode")
     if len(widths) != 2 * len(x.shape) or not widths or mode not in (0, 1):
@@ -111,6 +114,7 @@ def lower_mirror_pad(builder: Builder, node: Node) -> None:
 def lower_tile(builder: Builder, node: Node) -> None:
     """TILE."""
     x, y = operand(builder, node, 0), result(builder, node)
+    expect_sides(node, x, y)
     repeats = indices(node, operand(builder, node, 1))
     if len(repeats) != len(x.shape) or min(repeats, default=0) < 1:
         raise FormatError(f"{where(node)}: {list(repeats)} times {list(x.shape)}")

@@ -12,6 +12,7 @@ from edgekit.ops.base import (
     Kernel,
     check_dense,
     expect_shape,
+    expect_sides,
     indices,
     int8_quant,
     operand,
@@ -60,6 +61,7 @@ def lower_resize_bilinear(builder: Builder, node: Node) -> None:
         raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(sizes)}")
     if int8_quant(node, x) != int8_quant(node, y):
         raise unsupported(node, "input and output have different quantization")
+    expect_sides(node, x, y)
     expect_shape(node, y, (x.shape[0], *sizes, x.shape[3]))
     inputs = [node.inputs[0]]
     for axis, outputs in zip((1, 2), sizes, strict=True):

@@ -9,6 +9,7 @@ from edgekit.graph import DType, Graph, Node, verify
 from edgekit.ops import LOWERINGS, kernel
 from edgekit.ops.base import Builder
 from edgekit.ops.fixed import Rounding
+from edgekit.passes.fold import fold_constants
 
 # Kernels that look at the number of elements only.
 _SHAPELESS = ("fully_connected", "copy", "lut")
@@ -46,7 +47,9 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
                 node=node.name,
                 op=node.op,
             )
+        first = len(builder.nodes)
         LOWERINGS[node.op].lower(builder, node)
+        fold_constants(builder, first)
     lowered = Graph(
         graph.name, tuple(builder.tensors), tuple(builder.nodes), graph.inputs, graph.outputs
     )
