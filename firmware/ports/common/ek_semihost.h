@@ -1,5 +1,6 @@
 /* Semihosting: the few things that the emulator does for us as the laboratory bench would.
- * Source: Arm, Semihosting for AArch32 and AArch64, version 3.0; RISC-V Semihosting, version 0.4. */
+ * Source: Arm, Semihosting for AArch32 and AArch64, version 3.0; RISC-V Semihosting, version 0.4.
+ */
 #ifndef EK_SEMIHOST_H
 #define EK_SEMIHOST_H
 
