@@ -140,39 +140,36 @@ static void multiply_tile(const ek_matmul *m, ek_tile *tile, uint32_t *weights, 
 
 /* Four columns of one row that is stored as it is. */
 static void four_columns(const ek_matmul *m, const int8_t *x, const int8_t *w, int32_t *sums) {
-    const uint32_t k = m->k;
-    const int8_t *w1 = w + k;
-    const int8_t *w2 = w1 + k;
-    const int8_t *w3 = w2 + k;
+    /* One pointer and distances: loads that only add them need no steps of their own. */
+    const size_t k = m->k;
+    const size_t k3 = 3 * k;
     int32_t s0 = 0;
     int32_t s1 = 0;
     int32_t s2 = 0;
     int32_t s3 = 0;
-    uint32_t i = k;
+    uint32_t i = m->k;
     for (; i >= 4; i -= 4) {
         const uint32_t word = ek_load_s8x4(x);
         const uint32_t even = ek_even_s16(word);
         const uint32_t odd = ek_odd_s16(word);
         const uint32_t a = ek_load_s8x4(w);
-        const uint32_t b = ek_load_s8x4(w1);
-        const uint32_t c = ek_load_s8x4(w2);
-        const uint32_t d = ek_load_s8x4(w3);
+        const uint32_t b = ek_load_s8x4(w + k);
+        const uint32_t c = ek_load_s8x4(w + 2 * k);
+        const uint32_t d = ek_load_s8x4(w + k3);
         s0 = ek_multiply_lanes(ek_odd_s16(a), odd, ek_multiply_lanes(ek_even_s16(a), even, s0));
         s1 = ek_multiply_lanes(ek_odd_s16(b), odd, ek_multiply_lanes(ek_even_s16(b), even, s1));
         s2 = ek_multiply_lanes(ek_odd_s16(c), odd, ek_multiply_lanes(ek_even_s16(c), even, s2));
         s3 = ek_multiply_lanes(ek_odd_s16(d), odd, ek_multiply_lanes(ek_even_s16(d), even, s3));
         x += 4;
         w += 4;
-        w1 += 4;
-        w2 += 4;
-        w3 += 4;
     }
     for (; i != 0; i--) {
         const int32_t value = *x++;
-        s0 += value * *w++;
-        s1 += value * *w1++;
-        s2 += value * *w2++;
-        s3 += value * *w3++;
+        s0 += value * w[0];
+        s1 += value * w[k];
+        s2 += value * w[2 * k];
+        s3 += value * w[k3];
+        w++;
     }
     sums[0] = s0;
     sums[1] = s1;
