@@ -21,14 +21,10 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
 from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError
-from edgekit.fleet.devices import (
-    DeviceView,
-    PresenceReport,
-    is_news,
-    reported_body,
-)
+from edgekit.fleet.devices import DeviceView, Presence, PresenceReport, is_news, reported_body
 from edgekit.fleet.identity import answer_claim, claim_response
 from edgekit.fleet.members import dismiss
+from edgekit.fleet.rates import Bucket
 from edgekit.fleet.store import SERVER_USER, DeviceRecord, FleetStore
 from edgekit.journal import Journal
 from edgekit.link.chunks import ChunkStore, object_id
@@ -54,6 +50,7 @@ from edgekit.link.topics import (
     parse_topic,
     topic,
 )
+from edgekit.service import limits
 from edgekit.service.lock import lock_folder
 from edgekit.service.pulls import PullDone, Pulls
 from edgekit.service.wishes import KEEP, Keep, Wish, wish_of
@@ -85,6 +82,8 @@ class _Device:
     wished_s: float = 0.0
     counters: range = field(default_factory=lambda: range(0))
     telemetry: Telemetry | None = None
+    lines: Bucket = field(default_factory=limits.lines)
+    claims: Bucket = field(default_factory=limits.claims)
 
     @property
     def key(self) -> bytes | None:
@@ -129,15 +128,14 @@ class FleetServer:
         self._heartbeat_s = heartbeat_s
         self._devices: dict[str, _Device] = {}
         self._views: dict[str, DeviceView] = {}
-        self._pulls = Pulls(
-            send=self._send_request,
-            tell=self._tell_result,
-        )
+        self._pulls = Pulls(send=self._send_request, tell=self._tell_result)
         self._chunks = ChunkStore(self._load_offer)
         self._listeners: list[Listener] = []
         self._tickers: list[list[Any]] = []  # period, function, next time
         self._queue: queue.SimpleQueue[_Message | Callable[[], None]] = queue.SimpleQueue()
         self._dirty: dict[str, int] = {}
+        self._news = limits.News(self.journal)
+        self._complain = limits.complainer(logger)
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._change_number = -1
@@ -319,13 +317,13 @@ class FleetServer:
             fn()
         except LinkError as exc:
             self.refused[Status(exc.status).name] += 1
-            logger.info("refused: %s", exc)
+            self._complain(logging.INFO, f"refused: {exc}")
         except SecurityError as exc:
             self.refused["SECURITY"] += 1
-            logger.warning("refused: %s", exc)
+            self._complain(logging.WARNING, f"refused: {exc}")
         except EdgekitError as exc:
             self.refused["ERROR"] += 1
-            logger.error("%s", exc)
+            self._complain(logging.ERROR, str(exc))
         except Exception:
             self.refused["BUG"] += 1
             logger.exception("a step of the service failed")
@@ -335,6 +333,7 @@ class FleetServer:
 
     def _tick(self) -> None:
         now_s = time.time()
+        self._guarded(self._news.tell)
         if now_s >= self._next_store_check_s:
             self._next_store_check_s = now_s + _STORE_CHECK_S
             self._refresh_if_changed()
@@ -443,6 +442,8 @@ class FleetServer:
 
     def _claim(self, device: _Device, request: ClaimRequest) -> None:
         name = device.record.device
+        if not device.claims.take(time.monotonic()):
+            raise refuse(Status.STATE, f"device '{name}' claims too often")
         if request.token_id != device.record.token.id:
             self._refresh()  # it may have been enrolled anew a moment ago
         record = device.record
@@ -455,6 +456,7 @@ class FleetServer:
             device.heard_counter = 0
             self._dirty.pop(name, None)
             device.body = None
+            self._news.forget(name)
             self._refresh()
             self._show(device, reported=None, boot=0, presence_boot=0)
             self._journal_claim(name, record.token.id.hex())
@@ -469,17 +471,15 @@ class FleetServer:
 
     def _take_presence(self, device: _Device, presence: PresenceReport) -> None:
         view, name = device.view, device.record.device
-        if presence.boot < view.presence_boot:
+        # Anybody can claim a boot before the gateway; a sealed message has proven its own.
+        is_gone = presence.state is not Presence.ONLINE and presence.boot < view.presence_boot
+        if presence.boot < view.boot or is_gone:
             return
         if (presence.boot, presence.state) == (view.presence_boot, view.presence):
             return
         self._show(device, presence=presence.state, presence_boot=presence.boot)
-        self.journal.append(
-            "device.presence",
-            name,
-            {"device": name, "state": presence.state.value, "boot": presence.boot},
-            actor=name,
-        )
+        body = {"device": name, "state": presence.state.value, "boot": presence.boot}
+        self._news.note(name, "device.presence", body)
         self._tell(device)
 
     def _take(self, device: _Device, sealed: Sealed) -> None:
@@ -493,9 +493,7 @@ class FleetServer:
         elif sealed.type is FrameType.TELEMETRY:
             device.telemetry = Telemetry.decode(sealed.content)
         elif sealed.type is FrameType.LOG:
-            line = Log.decode(sealed.content)
-            level = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)[line.level]
-            logger.log(level, "device '%s': %s", device.record.device, line.text)
+            limits.log_line(device.lines, device.record.device, Log.decode(sealed.content))
 
     def _take_reported(self, device: _Device, sealed: Sealed) -> None:
         name = device.record.device
@@ -507,7 +505,7 @@ class FleetServer:
             )
         body = reported_body(name, reported)
         if is_news(body, device.body):
-            self.journal.append("device.reported", name, body, actor=name)
+            self._news.note(name, "device.reported", body)
             device.body = body
         self._store.save_reported(name, sealed.content, time.time())
         self._show(device, reported=reported)

@@ -17,7 +17,14 @@ from fleet.peer import Peer, wait_until
 from edgekit.errors import DeviceError, EdgekitError, StoreError
 from edgekit.fleet.devices import DeviceView, Presence
 from edgekit.link.frames import FrameType, encode_frame
-from edgekit.link.messages import FederatedTask, SignedManifest, UpdateReport, UpdateState
+from edgekit.link.messages import (
+    FederatedTask,
+    Log,
+    LogLevel,
+    SignedManifest,
+    UpdateReport,
+    UpdateState,
+)
 from edgekit.link.status import Status
 from edgekit.service.local import LocalFleet
 from edgekit.service.server import FleetServer
@@ -75,6 +82,65 @@ def test_report_is_journaled_only_when_more_than_the_uptime_changed(fleet: Local
         peer.report(uptime_s=10, update=UpdateReport(state=UpdateState.DOWNLOADING, bytes_done=5))
         wait_until(lambda: (view := _view(fleet).reported) is not None and view.uptime_s == 10)
         assert len(_kinds(fleet, "device.reported")) == 2
+
+
+def test_device_that_changes_all_the_time_does_not_fill_the_journal(fleet: LocalFleet) -> None:
+    with _peer(fleet) as peer:
+        peer.join()
+        for counter in range(1, 400):
+            peer.report(counter=counter)
+            time.sleep(0.001)
+        wait_until(lambda: (now := _view(fleet).reported) is not None and now.counter == 399)
+        assert len(_kinds(fleet, "device.reported")) < 130
+        wait_until(lambda: _kinds(fleet, "device.reported")[-1]["counter"] == 399)
+        assert len(_kinds(fleet, "device.reported")) < 140
+
+
+def test_boot_that_nobody_has_proven_hides_no_later_presence(fleet: LocalFleet) -> None:
+    with _peer(fleet) as peer, Peer("a", peer.token, fleet.gateway.port) as thief:
+        peer.join()
+        peer.report()
+        wait_until(lambda: _view(fleet).reported is not None)
+        thief.boot = 2**32 - 1
+        thief.hello()
+        wait_until(lambda: _view(fleet).presence_boot == 2**32 - 1)
+        peer.welcomes = 0
+        peer.hello()
+        wait_until(lambda: _view(fleet).presence_boot == 1)
+        assert _view(fleet).presence is Presence.ONLINE
+        fleet.gateway.close()
+        fleet._closing = [part for part in fleet._closing if part is not fleet.gateway]
+        wait_until(lambda: _view(fleet).presence is Presence.OFFLINE)
+
+
+def test_log_of_a_device_forges_no_lines_and_ends_somewhere(
+    fleet: LocalFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    with _peer(fleet) as peer:
+        peer.join()
+        forged = Log(LogLevel.ERROR, "x\nERROR edgekit: all is lost\x1b[2J").encode()
+        for _ in range(300):
+            peer.send(FrameType.LOG, forged)
+            time.sleep(0.001)
+        peer.report()
+        wait_until(lambda: _view(fleet).reported is not None)
+    lines = [record.getMessage() for record in caplog.records if "all is lost" in record.message]
+    assert 0 < len(lines) < 130
+    assert lines[0] == r"device 'a': x\nERROR edgekit: all is lost\x1b[2J"
+
+
+def test_forged_messages_fill_no_log(fleet: LocalFleet, caplog: pytest.LogCaptureFixture) -> None:
+    with _peer(fleet) as peer:
+        peer.join()
+        fake = Peer("a", type(peer.token)(bytes(8), bytes(32)), fleet.gateway.port, boot=2)
+        with fake:
+            fake.hello()
+            for _ in range(400):
+                fake.claim()
+                time.sleep(0.001)
+            wait_until(lambda: sum(fleet.server.refused.values()) >= 390)
+        assert fleet.server.refused["SECURITY"] < 70
+        assert sum("refused" in record.message for record in caplog.records) < 130
 
 
 def test_wish_reaches_the_device_and_comes_back_as_its_version(fleet: LocalFleet) -> None:
