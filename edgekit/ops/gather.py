@@ -49,7 +49,7 @@ def lower_gather(builder: Builder, node: Node) -> None:
         node,
         inputs=(table, picked),
         outputs=node.outputs,
-        attrs={"axis": axis, "wrap": 0},
+        attrs={"axis": axis},
     )
 
 
@@ -108,5 +108,5 @@ def _check_arg_max(graph: Graph, node: Node) -> None:
     require(x.elements // x.shape[axis] == y.elements, node, f"{x.shape} becomes {y.shape}")
 
 
-GATHER = Kernel("gather", 23, ("axis", "wrap"), _check_gather)
+GATHER = Kernel("gather", 23, ("axis",), _check_gather)
 ARG_MAX = Kernel("arg_max", 24, ("axis", "sign"), _check_arg_max)

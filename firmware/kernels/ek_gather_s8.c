@@ -1,12 +1,11 @@
 /* y = rows of x along one dimension, picked by int32 indices that are computed or given while
  * running: an embedding table and tokens. y: dimensions of x before the axis, those of the indices,
- * those of x behind the axis. With wrap a negative index counts from the end; then an index outside
- * picks the nearest row. Params: axis, wrap (0 or 1). Scratch: none.
+ * those of x behind the axis. An index outside picks the nearest row. Params: axis. Scratch: none.
  * Source: tensorflow/lite/kernels/internal/reference/gather.h; LiteRT refuses indices outside.
  * Twin: edgekit/ops/gather.py, GATHER. */
 #include "ek_kernel.h"
 
-enum { AXIS, WRAP, PARAMS };
+enum { AXIS, PARAMS };
 
 ek_status ek_gather_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     const ek_tensor *x = &call->tensors[0];
@@ -15,8 +14,7 @@ ek_status ek_gather_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (!ek_call_is(call, 2, 1, PARAMS) || x->rank == 0 || indices->type != EK_S32) {
         return EK_ERR_SHAPE;
     }
-    if (!ek_params_in(call, AXIS, 1, 0, (int32_t)x->rank - 1) ||
-        !ek_params_in(call, WRAP, 1, 0, 1)) {
+    if (!ek_params_in(call, AXIS, 1, 0, (int32_t)x->rank - 1)) {
         return EK_ERR_RANGE;
     }
     const uint32_t rows = x->dims[ek_param(call, AXIS)];
@@ -28,10 +26,7 @@ ek_status ek_gather_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
 }
 
 /* The row that an index means. */
-static size_t row_of(int32_t index, int32_t rows, int32_t wrap) {
-    if (index < 0 && wrap) {
-        index += rows;
-    }
+static size_t row_of(int32_t index, int32_t rows) {
     index = index < 0 ? 0 : index;
     return (size_t)(index < rows ? index : rows - 1);
 }
@@ -40,7 +35,6 @@ void ek_gather_s8(const ek_call *call) {
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *indices = &call->tensors[1];
     const uint32_t axis = (uint32_t)ek_param(call, AXIS);
-    const int32_t wrap = ek_param(call, WRAP);
     const uint32_t rows = x->dims[axis];
     size_t outer = 1;
     for (uint32_t d = 0; d < axis; d++) {
@@ -52,7 +46,7 @@ void ek_gather_s8(const ek_call *call) {
     for (; outer != 0; outer--) {
         const uint8_t *index = indices->data;
         for (uint32_t i = indices->count; i != 0; i--) {
-            memcpy(out, table + run * row_of(ek_get_i32(index), (int32_t)rows, wrap), run);
+            memcpy(out, table + run * row_of(ek_get_i32(index), (int32_t)rows), run);
             out += run;
             index += 4;
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from litert_models import classifier, reference
+from litert_models import Model, T, classifier, reference
 
 from edgekit.errors import FormatError, RefusedError, UnsupportedError
 from edgekit.export.compile import compile_tflite, replace_head
@@ -182,3 +182,35 @@ def test_runner_refuses_a_damaged_image() -> None:
     data[100] ^= 1
     with pytest.raises(FormatError, match="checksum"):
         Runner(bytes(data))
+
+
+def test_token_outside_the_table_reads_the_nearest_row() -> None:
+    """LiteRT refuses such a token while running; a device has no way to, so it stays inside."""
+    table = np.arange(24, dtype=np.int8).reshape(6, 4)
+    model = Model()
+    rows = model.add(T(table.shape, [0.1], [0], data=table))
+    ids = model.add(T((1, 3), dtype="int32"))
+    y = model.add(T((1, 3, 4), [0.1], [0]))
+    model.op("GATHER", [rows, ids], [y], axis=0)
+    model.inputs, model.outputs = [ids], [y]
+    runner = Runner(compile_tflite(model.to_bytes(), name="m").image)
+    runner.golden_check()
+    got = runner.run(np.array([[[2, 6, -1]], [[0, 2**31 - 1, -(2**31)]]], np.int32))
+    assert np.array_equal(got, table[[[2, 5, 0], [0, 5, 0]]])
+    with pytest.raises(TypeError, match="expected int32"):
+        runner.run(np.zeros((1, 1, 3), np.int8))
+
+
+def test_features_of_bytes_do_not_fit_tokens() -> None:
+    table = np.zeros((6, 4), np.int8)
+    model = Model()
+    rows, ids = (
+        model.add(T(table.shape, [0.1], [0], data=table)),
+        model.add(T((1, 3), dtype="int32")),
+    )
+    y = model.add(T((1, 3, 4), [0.1], [0]))
+    model.op("GATHER", [rows, ids], [y], axis=0)
+    model.inputs, model.outputs = [ids], [y]
+    features = Features("lut_u8", bytes(256))
+    with pytest.raises(FormatError, match="shape does not fit"):
+        compile_tflite(model.to_bytes(), name="m", features=features)
