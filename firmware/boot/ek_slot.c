@@ -46,6 +46,18 @@ ek_status ek_release_open(ek_view manifest_bytes, const uint8_t signature[64],
     return ek_manifest_read(manifest_bytes.bytes, manifest_bytes.n, manifest);
 }
 
+/* True if a slot was proven to hold this very release: its image must have been damaged since. */
+static bool was_installed(const ek_state *state, const ek_manifest *manifest) {
+    for (size_t i = 0; i < 2U; i++) {
+        const ek_slot_record *slot = &state->slots[i];
+        if (slot->bytes == manifest->image_bytes && slot->counter == manifest->counter &&
+            memcmp(slot->image, manifest->image, 32) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 ek_status ek_release_check(const ek_state *state, const ek_manifest *manifest, uint64_t time_s) {
     static const uint8_t kernel_set[8] = EK_KERNEL_SET_HASH_BYTES;
     static const char board[] = EK_BOARD_NAME;
@@ -55,7 +67,8 @@ ek_status ek_release_check(const ek_state *state, const ek_manifest *manifest, u
         memcmp(manifest->kernel_set, kernel_set, sizeof kernel_set) != 0) {
         return EK_ERR_CLASS;
     }
-    if (manifest->counter <= state->highest) {
+    if (manifest->counter < state->highest ||
+        (manifest->counter == state->highest && !was_installed(state, manifest))) {
         return EK_ERR_COUNTER;
     }
     if (manifest->expiry_s <= time_s) {

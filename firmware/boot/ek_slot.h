@@ -36,7 +36,8 @@ ek_status ek_release_check(const ek_state *state, const ek_manifest *manifest, u
 ek_status ek_release_open(ek_view manifest_bytes, const uint8_t signature[64],
                           const uint8_t release_key[32], ek_manifest *manifest);
 
-/* Chooses the slot and forgets what was there before. */
+/* Chooses the slot that is not running; its record stays until the switch, as its hash tells
+ * whether what is there still holds. */
 ek_status ek_install_start(ek_install *install, const ek_state *state, const ek_manifest *manifest);
 
 /* Bytes of the block list of this installation. */

@@ -251,7 +251,7 @@ def test_interrupted_download_goes_on_where_it_was(agent: Agent, server: LoneSer
 
 
 def _spoilt_signature(release: SignedManifest) -> SignedManifest:
-    return replace(release, signature=release.signature[:-1] + b"\x00")
+    return replace(release, signature=release.signature[:-1] + bytes([release.signature[-1] ^ 1]))
 
 
 @cache
@@ -356,6 +356,34 @@ def test_older_release_is_refused(agent: Agent, server: LoneServer) -> None:
     assert server.reported is not None
     assert server.reported.counter == 6
     assert not server.requests
+
+
+def test_damaged_image_is_healed_by_its_own_release(agent: Agent, server: LoneServer) -> None:
+    """After bit rot the older model runs; the newest release is taken again, an older one not."""
+    agent.put_image(tiny_image())
+    _online(agent, server)
+    _offer(server, _good())
+    server.desire(_release(_good(), 5))
+    server.wait(_update_is(server, UpdateState.INSTALLED))
+    agent.cut()
+    with agent.flash.open("r+b") as file:
+        file.seek(LAYOUT.slot_b.offset + len(_good()) // 2)
+        spoilt = bytes([file.read(1)[0] ^ 1])
+        file.seek(-1, os.SEEK_CUR)
+        file.write(spoilt)
+    _online(agent, server)
+    assert server.reported is not None
+    assert server.reported.active_image == hash_of(tiny_image())
+    other = tiny_image(seed=4)
+    _offer(server, other)
+    for image, counter in ((other, 5), (_good(), 4)):
+        server.desire(_release(image, counter))
+        server.wait(_update_is(server, UpdateState.REFUSED))
+        assert server.reported.update.status is Status.COUNTER
+    server.desire(_release(_good(), 5))
+    server.wait(_update_is(server, UpdateState.INSTALLED))
+    assert server.reported.active_image == hash_of(_good())
+    assert server.reported.counter == 5
 
 
 def test_frames_of_strangers_change_nothing(agent: Agent, server: LoneServer) -> None:
