@@ -497,7 +497,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: gateway.stop())
     logger.info("listening on UDP %s:%d", gateway.config.host, gateway.port)
-    gateway.run()
+    try:
+        gateway.run()
+    except EdgekitError as exc:
+        logger.error("%s", exc)
+        return 1
     return 0
 
 

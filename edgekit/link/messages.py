@@ -40,6 +40,7 @@ MAX_MANIFEST_BYTES = 1_024
 
 _HASH = exact(HASH_BYTES)
 _NAME = text(MAX_NAME_BYTES)
+_SAID = text(MAX_NAME_BYTES, check=str.isprintable)  # is shown to people as it is
 _DEVICE = text(32, check=is_device_id)
 
 
@@ -157,8 +158,8 @@ class Reported(Message):
 
     boot: int = key(0, unsigned(32))
     desired_version: int = key(1, unsigned(32))
-    board: str = key(2, _NAME)
-    firmware: str = key(3, _NAME)
+    board: str = key(2, _SAID)
+    firmware: str = key(3, _SAID)
     kernel_set_hash: bytes = key(4, exact(8))
     active_image: bytes | None = key(5, nullable(_HASH))
     counter: int = key(6, unsigned(64))

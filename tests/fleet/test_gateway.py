@@ -383,6 +383,30 @@ def test_gateway_runs_as_a_process(tmp_path: Path, broker: PrivateBroker, server
     wait_until(lambda: b"offline" in server.of(Channel.PRESENCE)[-1])
 
 
+def test_process_with_an_unreadable_outbox_says_so_in_one_line(
+    tmp_path: Path, broker: PrivateBroker
+) -> None:
+    _config(tmp_path, broker)
+    with sqlite3.connect(tmp_path / "outbox.db") as database:
+        database.execute("CREATE TABLE sessions (other TEXT)")
+    database.close()
+    fields = {
+        "fleet": "f",
+        "broker_host": broker.address.host,
+        "broker_port": broker.address.port,
+        "credentials": "credentials.json",
+        "outbox": "outbox.db",
+    }
+    (tmp_path / "gateway.json").write_text(json.dumps(fields))
+    command = [sys.executable, "-m", "edgekit.fleet.gateway", "--config"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "gateway.json")], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    assert "outbox.db: no such column" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"fleet": "f", "more": 1}', '"x"'])
 def test_configuration_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "gateway.json"

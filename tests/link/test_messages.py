@@ -227,6 +227,14 @@ def test_encode_refuses_what_decode_would_refuse() -> None:
             bad.encode()
 
 
+@pytest.mark.parametrize("field", ["board", "firmware"])
+def test_report_that_speaks_to_a_terminal_is_refused(field: str) -> None:
+    key = {"board": 2, "firmware": 3}[field]
+    for text in ("\x1b[2J", "two\nlines", "nul\x00", "\u202egpj"):
+        with pytest.raises(LinkError, match=f"Reported.{field}"):
+            Reported.decode(encode_map({**REPORTED.to_map(), key: text}))
+
+
 def test_task_with_a_rate_that_is_not_finite_is_refused() -> None:
     values = TASK.to_map()
     for bits in (0x7F800000, 0x7FC00000, 0xFF800000):
