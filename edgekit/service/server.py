@@ -61,6 +61,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15
 _BATCH = 64
+_MAX_WAITING = 20_000  # messages; what is lost is said again, as over a lossy link
 _TICK_S = 0.1
 _STORE_CHECK_S = 0.5
 _REPEAT_S = 1.0  # the same wish is not published to a device more often
@@ -144,12 +145,7 @@ class FleetServer:
             Connection(
                 address=broker,
                 login=Login(SERVER_USER, self._store.server_password()),
-                handlers=Handlers(
-                    message=lambda name, payload, retained: self._queue.put(
-                        _Message(name, payload, retained)
-                    ),
-                    up=lambda: self._queue.put(self._reassert),
-                ),
+                handlers=Handlers(message=self._hear, up=lambda: self._queue.put(self._reassert)),
                 subscriptions=[(fleet_filter(fleet, channel), 0) for channel in FROM_DEVICE],
             )
         )
@@ -277,6 +273,12 @@ class FleetServer:
         self.call(work)
 
     # The thread
+
+    def _hear(self, name: str, payload: bytes, retained: bool) -> None:
+        if self._queue.qsize() < _MAX_WAITING:
+            self._queue.put(_Message(name, payload, retained))
+        else:
+            self.refused["OVERLOAD"] += 1
 
     def _run(self) -> None:
         next_tick_s = 0.0

@@ -129,6 +129,23 @@ def test_log_of_a_device_forges_no_lines_and_ends_somewhere(
     assert lines[0] == r"device 'a': x\nERROR edgekit: all is lost\x1b[2J"
 
 
+def test_messages_that_nobody_has_time_for_do_not_pile_up(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.service.server._MAX_WAITING", 10)
+    with _peer(fleet) as peer:
+        peer.join()
+
+        def busy() -> None:
+            for _ in range(50):
+                peer.send(FrameType.TELEMETRY, bytes(9))
+            wait_until(lambda: fleet.server.refused["OVERLOAD"] >= 20)
+
+        fleet.server.call(busy)
+        peer.report(uptime_s=777)
+        wait_until(lambda: (now := _view(fleet).reported) is not None and now.uptime_s == 777)
+
+
 def test_forged_messages_fill_no_log(fleet: LocalFleet, caplog: pytest.LogCaptureFixture) -> None:
     with _peer(fleet) as peer:
         peer.join()
