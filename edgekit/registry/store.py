@@ -8,6 +8,7 @@ not at all: pyoxigraph runs one update as one transaction.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -27,6 +28,9 @@ Results = ox.QuerySolutions | ox.QueryBoolean | ox.QueryTriples
 # knows keywords without space around them, so the word is refused wherever it stands; `\u` could
 # spell it. Source: SPARQL 1.1 Query Language, 19.2 Codepoint Escape Sequences.
 _SERVICE = re.compile(r"service|\\u", re.IGNORECASE)
+
+_READ_ATTEMPTS = 10
+_READ_PAUSE_S = 0.1
 
 
 class StoreInUseError(StoreError):
@@ -56,7 +60,7 @@ class Store:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             return cls(ox.Store(folder), writable=True)
-        except OSError as exc:
+        except (OSError, RuntimeError) as exc:  # RuntimeError: RocksDB's "Corruption"
             if "lock" in str(exc).lower():
                 raise StoreInUseError(f"registry {folder} is in use by another process") from exc
             raise StoreError(f"registry {folder} cannot be opened: {exc}") from exc
@@ -65,15 +69,22 @@ class Store:
     def read_only(cls, folder: Path) -> Self:
         """Open the store in a folder for reading, also while another process writes to it.
 
+        The writer may remove a file between the reading of the list of files and of the file
+        itself; then the list has changed, and the next attempt reads the new one.
+
         Raises:
             StoreError: If there is none, or it cannot be read.
         """
         if not (folder / "CURRENT").is_file():
             raise StoreError(f"no registry at {folder}; 'edgekit registry rebuild' makes one")
-        try:
-            return cls(ox.Store.read_only(str(folder)), writable=False)
-        except OSError as exc:
-            raise StoreError(f"registry {folder} cannot be read: {exc}") from exc
+        for attempt in range(_READ_ATTEMPTS):
+            try:
+                return cls(ox.Store.read_only(str(folder)), writable=False)
+            except (OSError, RuntimeError) as exc:  # RuntimeError: RocksDB's "Corruption"
+                if attempt == _READ_ATTEMPTS - 1:
+                    raise StoreError(f"registry {folder} cannot be read: {exc}") from exc
+                time.sleep(_READ_PAUSE_S)
+        raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
         """Write everything to disk and let go of the folder."""

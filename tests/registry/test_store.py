@@ -119,3 +119,13 @@ def test_killed_writer_leaves_whole_transactions(tmp_path: Path, seed: int) -> N
         numbers = [int(q.object.value) for q in store.quads()]
     assert len(numbers) == 3 and len(set(numbers)) == 1
     assert numbers[0] in (acknowledged, acknowledged + 1)
+
+
+def test_damaged_store_is_named(tmp_path: Path) -> None:
+    """Where RocksDB's files are gone for good, reading ends with our error, not with its."""
+    with Store.open(tmp_path / "store") as store:
+        store.replace_graph(G, [quad(1)])
+    for file in (tmp_path / "store").glob("*.sst"):
+        file.unlink()
+    with pytest.raises(StoreError, match="cannot be read"):
+        Store.read_only(tmp_path / "store")
