@@ -151,10 +151,10 @@ def _compile(
 def _fit_line(fit: Fit) -> str:
     if fit.fits:
         return (
-            f"fits {fit.board}: RAM {fit.ram_needed:,} of {fit.ram_bytes:,}, flash"
+            f"fits {fit.board} beside the agent: RAM {fit.ram_needed:,} of {fit.ram_bytes:,}, flash"
             f" {fit.flash_needed:,} of {fit.flash_bytes:,} bytes"
         )
-    return f"does not fit {fit.board}: {'; '.join(fit.reasons)}"
+    return f"does not fit {fit.board} beside the agent: {'; '.join(fit.reasons)}"
 
 
 def _build(folder: Path, teller: Teller) -> dict[str, Firmware]:
