@@ -140,9 +140,11 @@ def _offer(server: LoneServer, image: bytes) -> None:
 
 
 def _online(agent: Agent, server: LoneServer) -> None:
+    """Start the agent and wait for a report of this boot, not for a late one of the last."""
+    before = server.boot
     agent.start()
     server.reported = None
-    server.wait(lambda: server.reported is not None)
+    server.wait(lambda: server.reported is not None and server.reported.boot > before)
 
 
 def _update_is(server: LoneServer, state: UpdateState) -> Callable[[], bool]:
