@@ -310,7 +310,11 @@ def test_only_frames_for_devices_go_down(gateway: Gateway, server: Server) -> No
         assert peer.refused == []
 
 
-def test_flood_is_cut_off_and_others_are_served(gateway: Gateway) -> None:
+def test_flood_is_cut_off_and_others_are_served(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Low enough that a busy machine still sends faster.
+    monkeypatch.setattr("edgekit.fleet.gateway.FRAMES_PER_S", 100.0)
     with _peer(gateway) as flooder, _peer(gateway, "b") as other:
         flooder.join()
         other.join()
