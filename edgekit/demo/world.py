@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -235,8 +236,6 @@ def place_samples(samples: Path, flash: Path, board: Board) -> None:
     Raises:
         StoreError: If it cannot be copied.
     """
-    import subprocess
-
     assert board.layout is not None
     region = board.layout.samples
     command = ["dd", f"if={samples}", f"of={flash}", "bs=4096", "conv=notrunc", "status=none"]
