@@ -21,6 +21,8 @@ Support = Literal["emulated", "built", "data"]
 
 SUPPORT: tuple[Support, ...] = ("emulated", "built", "data")
 CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55", "rv32imac", "host")
+KERNEL_FAMILIES = ("portable", "dsp", "mve", "small", "host")
+"""Twin: edgekit/ops/__init__.py, FAMILIES; this module stands below it."""
 GIB = 1 << 30
 
 _T = TypeVar("_T")
@@ -213,7 +215,7 @@ def read_chip(path: Path) -> Chip:
         ram_bytes=table.integer("ram_bytes", 1_024, GIB),
         flash_bytes=table.integer("flash_bytes", 4_096, GIB),
         flash_page_bytes=table.integer("flash_page_bytes", 64, 1 << 20),
-        kernel_family=table.choice("kernel_family", ("portable",)),
+        kernel_family=table.choice("kernel_family", KERNEL_FAMILIES),
         flash_base=table.integer("flash_base", 0, 0xFFFF_FFFF, 0),
         ram_base=table.integer("ram_base", 0, 0xFFFF_FFFF, 0x2000_0000),
         peripherals=_read_peripherals(document) if document.has("peripherals") else (),

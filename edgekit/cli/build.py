@@ -22,7 +22,7 @@ def build(
     from edgekit.export.mcu import build_firmware
 
     target = load_board(board)
-    names = choose_ops(ops)
+    names = choose_ops(ops, target.chip.kernel_family)
     folder = out if out is not None else share.cache_dir() / "firmware" / board
     firmware = build_firmware(target, ops=names, out=folder)
     if as_json:
@@ -50,8 +50,8 @@ def build(
     print(f"RAM      {firmware.ram_bytes:>9,} of {target.ram_bytes:,} bytes")
 
 
-def choose_ops(text: str) -> tuple[str, ...]:
-    """Return the kernels of a named set, or those that a model file needs.
+def choose_ops(text: str, family: str) -> tuple[str, ...]:
+    """Return the kernels of a named set for a family of cores, or those that a model file needs.
 
     Raises:
         ConfigError: If it is neither.
@@ -60,11 +60,10 @@ def choose_ops(text: str) -> tuple[str, ...]:
     from edgekit.ops import KERNEL_SETS, kernel_set
 
     if text in KERNEL_SETS:
-        return tuple(kernel_set(text))
+        return kernel_set(text, family)
     if Path(text).suffix in (".tflite", ".ekm"):
         from edgekit.cli.model import load_model
 
-        needed = load_model(Path(text)).ops
-        return tuple(name for name in kernel_set("all") if name in needed)
+        return load_model(Path(text), family=family).ops
     known = ", ".join(sorted(KERNEL_SETS))
     raise ConfigError(f"kernel set '{text}' is not known; known are {known}, or name a model file")

@@ -28,9 +28,9 @@ def check(
     from edgekit.export.fit import check_fit
 
     target = load_board(board)
-    kernels = None if ops is None else choose_ops(ops)
+    kernels = None if ops is None else choose_ops(ops, target.chip.kernel_family)
     try:
-        compiled = load_model(model)
+        compiled = load_model(model, family=target.chip.kernel_family)
     except UnsupportedError as exc:
         if not as_json:
             raise

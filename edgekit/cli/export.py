@@ -44,6 +44,9 @@ def export(
     rounding: RoundingName | None = typer.Option(
         None, "--rounding", help="Rounding of dense layers: as LiteRT (default) or as TFLM."
     ),
+    board: str | None = typer.Option(
+        None, "--board", help="Pack for the core of this board; default: for any core."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Compile a model into a model image, or into a C library.
@@ -54,12 +57,15 @@ def export(
 
     Example: edgekit export model.tflite --to c --out third_party/kws --prefix kws
     """
+    from edgekit.boards import load_board
     from edgekit.cli.model import compile_for_project, load_model
 
+    family = "portable" if board is None else load_board(board).chip.kernel_family
     if prefix is not None and to is not Target.C:
         raise typer.BadParameter("only with --to c", param_hint="--prefix")
     if project is None:
-        compiled = load_model(model, rounding=(rounding or RoundingName.LITERT).value)
+        chosen = (rounding or RoundingName.LITERT).value
+        compiled = load_model(model, rounding=chosen, family=family)
     else:
         from dataclasses import replace
 
@@ -68,7 +74,7 @@ def export(
         config = load_config(project)
         if rounding is not None:
             config = replace(config, export=replace(config.export, rounding=rounding.value))
-        compiled = compile_for_project(model, config)
+        compiled = compile_for_project(model, config, family=family)
     if to is Target.C:
         from edgekit.export.library import write_library
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from edgekit.export.compile import CompiledModel
 
 
-def load_model(path: Path, *, rounding: str = "litert") -> CompiledModel:
-    """Compile a `.tflite`, or take an `.ekm` as it is.
+def load_model(path: Path, *, rounding: str = "litert", family: str = "portable") -> CompiledModel:
+    """Compile a `.tflite` for a kernel family, or take an `.ekm` as it is.
 
     Raises:
         ConfigError: If the file has another ending or cannot be read.
@@ -25,10 +25,10 @@ def load_model(path: Path, *, rounding: str = "litert") -> CompiledModel:
     data = _read(path)
     if path.suffix == ".ekm":
         return describe_image(data)
-    return compile_tflite(data, name=path.stem, rounding=rounding)
+    return compile_tflite(data, name=path.stem, rounding=rounding, family=family)
 
 
-def compile_for_project(path: Path, config: Config) -> CompiledModel:
+def compile_for_project(path: Path, config: Config, *, family: str = "portable") -> CompiledModel:
     """Compile a `.tflite` with all that the project knows: input, labels, licences, head.
 
     Raises:
@@ -49,6 +49,7 @@ def compile_for_project(path: Path, config: Config) -> CompiledModel:
         license=config.project.license,
         head=config.learn.head or config.learn.enabled,
         rounding=config.export.rounding,
+        family=family,
     )
 
 

@@ -25,7 +25,7 @@ def profile(
     from edgekit.flash.bench import cached_firmware, run_on_board
 
     target = load_board(board)
-    compiled = load_model(model)
+    compiled = load_model(model, family=target.chip.kernel_family)
     if target.emulator is None:
         raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
     predicted = require_fit(compiled, target).instructions

@@ -27,9 +27,10 @@ def run(
 
     Example: edgekit run model.tflite --on mps2_an386 --input x.npy --output y.npy
     """
+    from edgekit.boards import load_board
     from edgekit.cli.model import load_model
 
-    compiled = load_model(model)
+    compiled = load_model(model, family=load_board(on).chip.kernel_family)
     inputs = read_inputs(compiled, input_file, count, seed)
     outputs, instructions = _run_on(compiled, on, inputs)
     if output_file is not None:

@@ -73,7 +73,8 @@ def publish(
         part = load_dataset(config.data.dataset).acceptance
         acceptance = releases.Acceptance(part.raw, part.labels, minimum)
     model = load_model(image) if image.suffix == ".ekm" else compile_for_project(image, config)
-    target, kernels = load_board(board or config.board.name), kernel_set(ops or config.board.ops)
+    target = load_board(board or config.board.name)
+    kernels = kernel_set(ops or config.board.ops, target.chip.kernel_family)
     with Journal.open(config.state / "journal.db") as journal:
         release = releases.publish(
             model.image,

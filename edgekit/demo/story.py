@@ -158,10 +158,11 @@ def _fit_line(fit: Fit) -> str:
 
 def _build(folder: Path, teller: Teller) -> dict[str, Firmware]:
     with teller.step("Build the firmware") as step:
-        firmware = {
-            name: build_firmware(load_board(name), ops=kernel_set("all"), out=folder / name)
-            for name in (BOARD, HOST)
-        }
+        firmware = {}
+        for name in (BOARD, HOST):
+            board = load_board(name)
+            ops = kernel_set("all", board.chip.kernel_family)
+            firmware[name] = build_firmware(board, ops=ops, out=folder / name)
         step.detail = f"{firmware[BOARD].flash_bytes:,} bytes of flash with all kernels"
     return firmware
 

@@ -27,6 +27,7 @@ from edgekit.ops.dense import dense_multiplier
 from edgekit.ops.fixed import Rounding
 from edgekit.ops.softmax import exp_table, float_of_bits
 from edgekit.passes.lower import lower, verify_kernels
+from edgekit.passes.pack import pack, unpack
 from edgekit.passes.plan import Plan, plan_memory
 from edgekit.runtime import Runner
 
@@ -34,7 +35,6 @@ ROUNDINGS = {"litert": Rounding.SINGLE, "tflm": Rounding.DOUBLE}
 HEAD_RATE = 0.05
 GOLDEN_SEED = 20240229
 GOLDEN_COUNT = 4
-KERNEL_FAMILY = "portable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ def compile_tflite(
     head: bool | str = False,
     raw_golden: NDArray[np.uint8] | None = None,
     rounding: str = "litert",
+    family: str = "portable",
 ) -> CompiledModel:
     """Compile an int8 `.tflite`; the outputs equal LiteRT's reference kernels in every byte.
 
@@ -111,8 +112,11 @@ def compile_tflite(
             seed. As many are
             stored as fit in the larger of 8 kB and 5 % of the image, at least one, at most four.
         rounding: "litert", or "tflm" for dense layers as TensorFlow Lite Micro computes them.
+        family: Kernel family that the constants are packed for, as a chip states it; the outputs
+            are the same.
 
     Raises:
+        ConfigError: If there is no such family.
         FormatError: If the file is malformed.
         UnsupportedError: If it needs what edgekit does not have.
     """
@@ -121,7 +125,7 @@ def compile_tflite(
     model = read_tflite(source, name=name)
     graph = lower(model, rounding=ROUNDINGS[rounding])
     trainable = None if head is False else _head_of(model, graph, head)
-    graph = _short_names(graph)
+    graph = pack(_short_names(graph), family)
     meta = ImageMeta(
         name=name,
         version=version,
@@ -129,7 +133,7 @@ def compile_tflite(
         labels=tuple(labels),
         license=license,
         data_license=data_license,
-        kernel_family=KERNEL_FAMILY,
+        kernel_family=family,
         kernel_ops=ordered({node.op for node in graph.nodes}),
         fused=False,
     )
@@ -304,11 +308,13 @@ def replace_head(
     if calibration.ndim != 2 or calibration.shape[1] != head.features or len(calibration) == 0:
         raise RefusedError(f"calibration has shape {calibration.shape}")
     real = (calibration.astype(np.float64) - head.zero_point) * head.scale
-    graph = _with_dense(old.graph, head, w, b, real @ w.T + b)
-    meta = replace(old.meta, version=version)
+    graph = _with_dense(unpack(old.graph), head, w, b, real @ w.T + b)
+    graph = pack(verify_kernels(graph), old.meta.kernel_family)
+    kernels = ordered({node.op for node in graph.nodes})
+    meta = replace(old.meta, version=version, kernel_ops=kernels)
     fresh = replace(head, weights=w.astype(np.float32), bias=b.astype(np.float32))
     raw = np.stack([np.frombuffer(vector.raw, np.uint8) for vector in old.golden])
-    return _finish(meta, verify_kernels(graph), old.features, fresh, raw)
+    return _finish(meta, graph, old.features, fresh, raw)
 
 
 def _with_dense(

@@ -22,11 +22,12 @@ def compile_for_dataset(
     license: str,
     head: bool | str = True,
     rounding: str = "litert",
+    family: str = "portable",
 ) -> CompiledModel:
     """Compile a `.tflite` with the table of its input, labels, licences and golden vectors.
 
     Args:
-        head: As for `compile_tflite`.
+        head: As for `compile_tflite`; so are rounding and family.
 
     Raises:
         ConfigError: If the model does not fit the data.
@@ -54,4 +55,5 @@ def compile_for_dataset(
         head=head,
         raw_golden=golden,
         rounding=rounding,
+        family=family,
     )

@@ -123,7 +123,7 @@ def cached_firmware(board: Board, ops: tuple[str, ...] | None = None) -> Firmwar
     from edgekit.export.mcu import build_firmware
     from edgekit.ops import kernel_set, kernel_set_hash
 
-    names = ops if ops is not None else kernel_set("all")
+    names = ops if ops is not None else kernel_set("all", board.chip.kernel_family)
     folder = share.cache_dir() / "firmware" / f"{board.name}-{kernel_set_hash(names).hex()}"
     return build_firmware(board, ops=names, out=folder)
 

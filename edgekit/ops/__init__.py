@@ -20,7 +20,7 @@ from edgekit.ops import (
     softmax,
     transpose_conv,
 )
-from edgekit.ops.base import Kernel, Source
+from edgekit.ops.base import Kernel, Packing, Source
 
 OPS: tuple[Kernel, ...] = (
     conv.CONV_2D,
@@ -49,6 +49,20 @@ OPS: tuple[Kernel, ...] = (
     gather.ARG_MAX,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
+
+PACKINGS: tuple[Packing, ...] = ()
+"""Packed forms of kernels, each for one family of cores. Their kernels stand in `OPS` too."""
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "portable": (),
+    "dsp": ("dsp",),
+    "mve": ("mve", "dsp"),
+    "small": ("small",),
+    "host": (),
+}
+"""Kernel families that an image may be packed for, with whose packed forms it uses, best first:
+dsp for ARMv7E-M and ARMv8-M with DSP, mve for Helium, small for ARMv6-M, Cortex-M3 and rv32. The
+host runs images of every family; its own kernels pack while they run."""
 
 LOWERINGS: dict[str, Source] = {
     "CONV_2D": Source(
@@ -186,7 +200,7 @@ _IMAGES = (
 )
 
 KERNEL_SETS: dict[str, tuple[str, ...]] = {
-    "all": tuple(kernel.name for kernel in OPS),
+    "all": tuple(kernel.name for kernel in OPS if not kernel.packs),
     "vision": (
         *_IMAGES,
         "batch_matmul",
@@ -239,15 +253,37 @@ def kernel_by_number(number: int) -> Kernel | None:
     return _BY_NUMBER.get(number)
 
 
-def kernel_set(name: str) -> tuple[str, ...]:
+def kernel_set(name: str, family: str = "portable") -> tuple[str, ...]:
     """Return the kernels of a named set, in the order of `OPS`.
 
+    Args:
+        family: Adds the packed forms of the set's kernels that such cores run; "host" adds those of
+            every family.
+
     Raises:
-        ConfigError: If there is no such set.
+        ConfigError: If there is no such set or family.
     """
     if name not in KERNEL_SETS:
         raise ConfigError(f"no kernel set '{name}'; there are {', '.join(KERNEL_SETS)}")
-    return ordered(KERNEL_SETS[name])
+    return with_packed(KERNEL_SETS[name], family)
+
+
+def with_packed(names: Iterable[str], family: str) -> tuple[str, ...]:
+    """Return kernels and their packed forms for a family, in the order of `OPS`.
+
+    Raises:
+        ConfigError: If a kernel or the family is unknown.
+    """
+    if family not in FAMILIES:
+        raise ConfigError(f"no kernel family '{family}'; there are {', '.join(FAMILIES)}")
+    wanted = set(names)
+    packed = {
+        packing.kernel.name
+        for packing in PACKINGS
+        if packing.kernel.packs in wanted
+        and (family == "host" or packing.kernel.family in FAMILIES[family])
+    }
+    return ordered(wanted | packed)
 
 
 def ordered(names: Iterable[str]) -> tuple[str, ...]:

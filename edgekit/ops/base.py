@@ -27,6 +27,10 @@ class Kernel:
         revision: Raised when the meaning of its parameters changes.
         params: Names of its int32 parameters in the order of the container; (name, n): n of them.
         in_place: True if the output may lie exactly on an input.
+        lead: Bytes by which output 0 must begin before input 0 so that the two may overlap; None:
+            they may not. A kernel that reads its input in rising order and writes behind has one.
+        family: Which cores' firmware has it, "" for all; `edgekit.passes.pack` puts it in.
+        packs: The kernel of all cores that it is a packed form of.
         check: Raises GraphError unless the shapes of a node fit.
         macs: Multiply-accumulates of a node.
         scratch: Bytes of scratch that a node needs.
@@ -42,6 +46,9 @@ class Kernel:
     scratch: Callable[[Graph, Node], int] = lambda graph, node: 0
     in_place: bool = False
     revision: int = 1
+    lead: Callable[[Graph, Node], int | None] = lambda graph, node: None
+    family: str = ""
+    packs: str = ""
 
     def pack(self, attrs: Mapping[str, Attr]) -> tuple[int, ...]:
         """Return the parameters in the order of the container."""
@@ -123,6 +130,22 @@ class Builder:
         self.nodes.append(
             Node(node.name + suffix, op, tuple(inputs), tuple(outputs), dict(attrs or {}))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How a kernel's constants are laid out anew for one family of cores, and back.
+
+    Attributes:
+        kernel: The packed form; its `packs` is what it is made from, its `family` for whom.
+        pack: Emits exactly one node of the packed kernel, or returns False where it would not be
+            exact or not pay.
+        unpack: Emits exactly one node of the kernel that was packed, with equal constants.
+    """
+
+    kernel: Kernel
+    pack: Callable[[Builder, Node], bool]
+    unpack: Callable[[Builder, Node], None]
 
 
 @dataclass(frozen=True, slots=True)

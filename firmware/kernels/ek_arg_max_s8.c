@@ -7,7 +7,8 @@
 
 enum { AXIS, SIGN, PARAMS };
 
-ek_status ek_arg_max_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_arg_max_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *y = &call->tensors[1];
     if (call->inputs != 1 || call->outputs != 1 || call->param_count != PARAMS ||
@@ -21,7 +22,6 @@ ek_status ek_arg_max_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (x->count / x->dims[ek_param(call, AXIS)] != y->count) {
         return EK_ERR_SHAPE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

@@ -7,7 +7,8 @@
 
 enum { STRIDE_H, STRIDE_W, FILTER_H, FILTER_W, PAD_TOP, PAD_LEFT, Y_MIN, Y_MAX, PARAMS };
 
-ek_status ek_average_pool_2d_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_average_pool_2d_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *y = &call->tensors[1];
     if (!ek_call_is(call, 1, 1, PARAMS) || x->rank != 4 || y->rank != 4 ||
@@ -23,7 +24,6 @@ ek_status ek_average_pool_2d_s8_check(const ek_call *call, uint32_t *scratch_byt
         ek_param(call, FILTER_H) * ek_param(call, FILTER_W) > (int32_t)EK_MAX_TERMS) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

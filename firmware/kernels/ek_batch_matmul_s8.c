@@ -8,7 +8,7 @@
 
 enum { ADJ_X, ADJ_Y, MULTIPLIER, SHIFT, Y_MIN, Y_MAX, ROUNDING, PARAMS };
 
-ek_status ek_batch_matmul_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_batch_matmul_s8_check(const ek_call *call, ek_need *need) {
     const ek_tensor *a = &call->tensors[0];
     const ek_tensor *b = &call->tensors[1];
     const ek_tensor *y = &call->tensors[2];
@@ -34,7 +34,7 @@ ek_status ek_batch_matmul_s8_check(const ek_call *call, uint32_t *scratch_bytes)
             return EK_ERR_SHAPE;
         }
     }
-    *scratch_bytes = 2u * terms;
+    need->scratch_bytes = 2u * terms;
     return EK_OK;
 }
 

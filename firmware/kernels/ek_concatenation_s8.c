@@ -5,7 +5,8 @@
 
 enum { AXIS, PARAMS };
 
-ek_status ek_concatenation_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_concatenation_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const uint32_t inputs = call->inputs;
     const ek_tensor *y = &call->tensors[inputs];
     uint64_t sum = 0;
@@ -28,7 +29,6 @@ ek_status ek_concatenation_s8_check(const ek_call *call, uint32_t *scratch_bytes
         }
         sum += x->dims[axis];
     }
-    *scratch_bytes = 0;
     return sum == y->dims[axis] ? EK_OK : EK_ERR_SHAPE;
 }
 

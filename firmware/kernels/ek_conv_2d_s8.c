@@ -27,7 +27,7 @@ static int is_pointwise(const ek_call *call) {
            ek_param(call, PAD_LEFT) == 0 && x->dims[1] == y->dims[1] && x->dims[2] == y->dims[2];
 }
 
-ek_status ek_conv_2d_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_conv_2d_s8_check(const ek_call *call, ek_need *need) {
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *w = &call->tensors[1];
     const ek_tensor *y = &call->tensors[3];
@@ -50,7 +50,7 @@ ek_status ek_conv_2d_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (!ek_window_ok(call, y, w->dims[1], w->dims[2], STRIDE_H, PAD_TOP)) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes =
+    need->scratch_bytes =
         ek_matmul_scratch_bytes(w->count / w->dims[0], y->count / y->dims[3], !is_pointwise(call));
     return EK_OK;
 }

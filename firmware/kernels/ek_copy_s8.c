@@ -2,11 +2,11 @@
  * Scratch: none. Twin: edgekit/ops/layout.py, RESHAPE. */
 #include "ek_kernel.h"
 
-ek_status ek_copy_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_copy_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     if (!ek_call_is(call, 1, 1, 0) || call->tensors[0].count != call->tensors[1].count) {
         return EK_ERR_SHAPE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

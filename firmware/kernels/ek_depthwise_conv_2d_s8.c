@@ -21,7 +21,7 @@ static int is_inside(const ek_call *call) {
     return 1;
 }
 
-ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, ek_need *need) {
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *w = &call->tensors[1];
     const ek_tensor *y = &call->tensors[3];
@@ -44,9 +44,9 @@ ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, uint32_t *scratch_b
     if (!ek_window_ok(call, y, w->dims[1], w->dims[2], STRIDE_H, PAD_TOP)) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = ek_depthwise_scratch_bytes(call);
+    need->scratch_bytes = ek_depthwise_scratch_bytes(call);
     if (!is_inside(call)) {
-        *scratch_bytes += w->dims[1] * w->dims[2] * x->dims[3];
+        need->scratch_bytes += w->dims[1] * w->dims[2] * x->dims[3];
     }
     return EK_OK;
 }

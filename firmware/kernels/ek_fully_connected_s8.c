@@ -7,7 +7,7 @@
 
 enum { MULTIPLIER, SHIFT, Y_MIN, Y_MAX, ROUNDING, PARAMS };
 
-ek_status ek_fully_connected_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_fully_connected_s8_check(const ek_call *call, ek_need *need) {
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *w = &call->tensors[1];
     const ek_tensor *q = &call->tensors[2];
@@ -28,7 +28,7 @@ ek_status ek_fully_connected_s8_check(const ek_call *call, uint32_t *scratch_byt
     } else if (!ek_requant_rows_ok(q, w->dims[0])) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = ek_matmul_scratch_bytes(w->dims[1], x->count / w->dims[1], 0);
+    need->scratch_bytes = ek_matmul_scratch_bytes(w->dims[1], x->count / w->dims[1], 0);
     return EK_OK;
 }
 

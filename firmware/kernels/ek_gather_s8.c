@@ -7,7 +7,8 @@
 
 enum { AXIS, PARAMS };
 
-ek_status ek_gather_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_gather_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *indices = &call->tensors[1];
     const ek_tensor *y = &call->tensors[2];
@@ -21,7 +22,6 @@ ek_status ek_gather_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (rows > INT32_MAX || (uint64_t)(x->count / rows) * indices->count != y->count) {
         return EK_ERR_SHAPE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

@@ -39,9 +39,19 @@ typedef struct ek_call {
     uint32_t param_count;
 } ek_call;
 
-/* Proves that the kernel stays inside its tensors and scratch_bytes of scratch for any content.
- * Constants can be read. */
-typedef ek_status (*ek_check_fn)(const ek_call *call, uint32_t *scratch_bytes);
+/* What a node asks of the arena; zero and EK_APART unless a kernel says otherwise. */
+typedef struct ek_need {
+    uint32_t scratch_bytes;
+    /* Output 0 may overlap input 0 if it begins at least so many bytes before it. */
+    uint32_t lead;
+} ek_need;
+
+#define EK_APART UINT32_MAX
+
+/* Proves that the kernel stays inside its tensors and need->scratch_bytes of scratch for any
+ * content, and that it reads no byte of input 0 after writing it where output 0 begins need->lead
+ * bytes before. Constants can be read. */
+typedef ek_status (*ek_check_fn)(const ek_call *call, ek_need *need);
 typedef void (*ek_run_fn)(const ek_call *call);
 
 static inline int32_t ek_param(const ek_call *call, uint32_t index) {
@@ -158,8 +168,8 @@ static inline void ek_fill_bytes(int8_t *to, uint32_t filler, size_t count) {
     }
 }
 
-#define X(id, number, name, in_place)                                             \
-    ek_status ek_##name##_s8_check(const ek_call *call, uint32_t *scratch_bytes); \
+#define X(id, number, name, in_place)                                   \
+    ek_status ek_##name##_s8_check(const ek_call *call, ek_need *need); \
     void ek_##name##_s8(const ek_call *call);
 #include "ek_ops.def"
 #undef X

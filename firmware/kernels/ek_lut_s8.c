@@ -3,13 +3,13 @@
  * Twin: edgekit/ops/activation.py. */
 #include "ek_kernel.h"
 
-ek_status ek_lut_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_lut_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *table = &call->tensors[1];
     if (!ek_call_is(call, 2, 1, 0) || table->type != EK_S8 || table->constant == 0 ||
         table->count != 256 || call->tensors[0].count != call->tensors[2].count) {
         return EK_ERR_SHAPE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

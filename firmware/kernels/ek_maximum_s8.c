@@ -7,7 +7,8 @@
 
 enum { SIGN, PARAMS };
 
-ek_status ek_maximum_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_maximum_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     if (!ek_call_is(call, 2, 1, PARAMS) ||
         !ek_broadcast_ok(&call->tensors[0], &call->tensors[1], &call->tensors[2])) {
         return EK_ERR_SHAPE;
@@ -15,7 +16,6 @@ ek_status ek_maximum_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (ek_param(call, SIGN) != 1 && ek_param(call, SIGN) != -1) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

@@ -8,7 +8,8 @@
 
 enum { POSITIVE_MULTIPLIER, POSITIVE_SHIFT, NEGATIVE_MULTIPLIER, NEGATIVE_SHIFT, PARAMS };
 
-ek_status ek_prelu_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_prelu_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     if (!ek_call_is(call, 2, 1, PARAMS) ||
         !ek_broadcast_ok(&call->tensors[0], &call->tensors[1], &call->tensors[2])) {
         return EK_ERR_SHAPE;
@@ -16,7 +17,6 @@ ek_status ek_prelu_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
     if (!ek_scale_ok(call, POSITIVE_MULTIPLIER) || !ek_scale_ok(call, NEGATIVE_MULTIPLIER)) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

@@ -10,7 +10,8 @@ static int is_mapped(const ek_call *call, uint32_t dim) {
     return (((uint32_t)ek_param(call, AXES) >> dim) & 1u) != 0;
 }
 
-ek_status ek_remap_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_remap_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *maps = &call->tensors[1];
     const ek_tensor *y = &call->tensors[2];
@@ -39,7 +40,6 @@ ek_status ek_remap_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
         }
         first += y->dims[d];
     }
-    *scratch_bytes = 0;
     return first == maps->count ? EK_OK : EK_ERR_SHAPE;
 }
 

@@ -24,7 +24,8 @@ static int is_table(const ek_tensor *table, uint32_t outputs, uint32_t size) {
     return 1;
 }
 
-ek_status ek_resize_bilinear_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_resize_bilinear_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *y = &call->tensors[3];
     if (!ek_call_is(call, 3, 1, 0) || x->rank != 4 || y->rank != 4 || x->dims[0] != y->dims[0] ||
@@ -35,7 +36,6 @@ ek_status ek_resize_bilinear_s8_check(const ek_call *call, uint32_t *scratch_byt
         !is_table(&call->tensors[2], y->dims[2], x->dims[2])) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

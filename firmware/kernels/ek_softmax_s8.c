@@ -11,7 +11,8 @@ enum { BETA, PARAMS };
 /* More would not fit 31 bits: each adds at most 2^19. */
 enum { MAX_DEPTH = 4095 };
 
-ek_status ek_softmax_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_softmax_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *exp = &call->tensors[1];
     const ek_tensor *y = &call->tensors[2];
@@ -25,7 +26,6 @@ ek_status ek_softmax_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
             return EK_ERR_RANGE;
         }
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

@@ -10,7 +10,8 @@ enum { A_MULTIPLIER, A_SHIFT, B_MULTIPLIER, B_SHIFT, Y_MULTIPLIER, Y_SHIFT, PARA
 
 enum { LEFT_SHIFT = 7 };
 
-ek_status ek_squared_difference_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_squared_difference_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     if (!ek_call_is(call, 2, 1, PARAMS) ||
         !ek_broadcast_ok(&call->tensors[0], &call->tensors[1], &call->tensors[2])) {
         return EK_ERR_SHAPE;
@@ -20,7 +21,6 @@ ek_status ek_squared_difference_s8_check(const ek_call *call, uint32_t *scratch_
         ek_param(call, B_SHIFT) > 0) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

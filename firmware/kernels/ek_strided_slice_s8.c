@@ -5,7 +5,8 @@
 
 enum { BEGIN, STRIDE = EK_MAX_RANK, PARAMS = 2 * EK_MAX_RANK };
 
-ek_status ek_strided_slice_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_strided_slice_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *y = &call->tensors[1];
     if (!ek_call_is(call, 1, 1, PARAMS) || x->rank != y->rank || x->rank == 0) {
@@ -22,7 +23,6 @@ ek_status ek_strided_slice_s8_check(const ek_call *call, uint32_t *scratch_bytes
             return EK_ERR_RANGE;
         }
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

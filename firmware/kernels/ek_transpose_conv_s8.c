@@ -17,7 +17,8 @@ typedef struct taps {
     uint32_t element;
 } taps;
 
-ek_status ek_transpose_conv_s8_check(const ek_call *call, uint32_t *scratch_bytes) {
+ek_status ek_transpose_conv_s8_check(const ek_call *call, ek_need *need) {
+    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *w = &call->tensors[1];
     const ek_tensor *y = &call->tensors[3];
@@ -32,7 +33,6 @@ ek_status ek_transpose_conv_s8_check(const ek_call *call, uint32_t *scratch_byte
         !ek_requant_rows_ok(&call->tensors[2], w->dims[0])) {
         return EK_ERR_RANGE;
     }
-    *scratch_bytes = 0;
     return EK_OK;
 }
 

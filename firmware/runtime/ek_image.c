@@ -135,10 +135,11 @@ static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
     return a < b + b_bytes && b < a + a_bytes;
 }
 
-/* Outputs and scratch may lie on nothing else, except an output exactly on an input where the
- * kernel allows it. */
+/* Outputs and scratch may lie on nothing else, except an output exactly on an input, or the first
+ * of both with the output ahead, where the kernel allows it. */
 static ek_status prove_places(const ek_image *image, uint32_t node, const ek_call *call,
-                              const ek_op *op, uint32_t scratch_bytes) {
+                              const ek_op *op, const ek_need *need) {
+    const uint32_t scratch_bytes = need->scratch_bytes;
     const uint32_t scratch = ek_node_scratch(image, node);
     const uint32_t tensors = call->inputs + call->outputs;
     if (scratch % EK_SECTION_ALIGN != 0 || scratch > image->arena_bytes ||
@@ -161,7 +162,9 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
             const uint32_t out = ek_tensor_offset(image, ek_node_tensor(image, node, o));
             const uint32_t out_bytes = bytes_of(&call->tensors[o]);
             const int same = op->in_place && i < call->inputs && place == out && bytes == out_bytes;
-            if (i != o && !same && overlap(place, bytes, out, out_bytes)) {
+            const int ahead = i == 0 && o == call->inputs && need->lead != EK_APART &&
+                              place >= out && place - out >= need->lead;
+            if (i != o && !same && !ahead && overlap(place, bytes, out, out_bytes)) {
                 return EK_ERR_RANGE;
             }
         }
@@ -188,7 +191,7 @@ static ek_status prove_nodes(ek_image *image, section ops) {
         const uint32_t params = ek_get_u32(entry + 8);
         ek_call call;
         const ek_op *op;
-        uint32_t scratch_bytes = 0;
+        ek_need need = {0, EK_APART};
         if (tensors > EK_MAX_NODE_TENSORS || entry[3] == 0 || words > image->word_count ||
             params > image->word_count || tensors + params > image->word_count - words) {
             return EK_ERR_RANGE;
@@ -202,11 +205,11 @@ static ek_status prove_nodes(ek_image *image, section ops) {
         if (op == NULL) {
             return EK_ERR_OP;
         }
-        ek_status status = op->check(&call, &scratch_bytes);
+        ek_status status = op->check(&call, &need);
         if (status != EK_OK) {
             return status;
         }
-        status = prove_places(image, node, &call, op, scratch_bytes);
+        status = prove_places(image, node, &call, op, &need);
         if (status != EK_OK) {
             return status;
         }

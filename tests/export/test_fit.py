@@ -116,9 +116,13 @@ def test_board_that_runs_a_bench_has_no_room_for_the_agent() -> None:
     assert "of RAM" in fit.reasons[0]
 
 
+PENDING: tuple[str, ...] = ()
+"""Kernels that are not calibrated yet; their instructions are said to be unknown."""
+
+
 def test_every_kernel_has_costs() -> None:
     costs = load_costs()["cortex-m4"]
-    names = {kernel.name for kernel in OPS}
+    names = {kernel.name for kernel in OPS} - set(PENDING)
     assert set(costs.ops) == set(costs.op_parts) == set(FEATURES) == names
 
 
