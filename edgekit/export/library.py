@@ -173,7 +173,7 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
     """Return what the templates ask for."""
     meta, graph = image.meta, image.graph
     x, y = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
-    sections = _sections(model.image)
+    sections = image_sections(model.image)
     ops_offset, _ = sections[Section.OPS]
     (word_count,) = struct.unpack_from("<I", model.image, ops_offset + 4)
 
@@ -249,7 +249,7 @@ def _shape(tensor: Tensor) -> str:
     return f"[{', '.join(map(str, tensor.shape))}]"
 
 
-def _sections(image: bytes) -> dict[Section, tuple[int, int]]:
+def image_sections(image: bytes) -> dict[Section, tuple[int, int]]:
     """Return offset and bytes of each section of an image that was read."""
     (count,) = struct.unpack_from("<I", image, 16)
     found = {}

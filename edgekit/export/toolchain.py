@@ -131,7 +131,8 @@ def find_compiler(toolchain: Toolchain) -> str:
 
 
 @lru_cache(maxsize=8)
-def _version(compiler: str) -> str:
+def compiler_version(compiler: str) -> str:
+    """Return what a compiler says about its version."""
     result = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise ToolError(f"'{compiler} --version' failed: {result.stderr.strip()[:200]}")
@@ -161,7 +162,7 @@ def compile_and_link(
             error.
     """
     compiler = find_compiler(toolchain)
-    base = hashlib.sha256(_version(compiler).encode())
+    base = hashlib.sha256(compiler_version(compiler).encode())
     headers = _Headers(include, flags)
     common = [*toolchain.core_flags, *flags]
     cache = share.cache_dir() / "objects"

@@ -1,0 +1,60 @@
+"""python -m tools.bench AREA: measure an area; exit 0 only if every figure is ok."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from edgekit.errors import EdgekitError
+from tools.bench import mcu, page
+from tools.bench.rows import Row, rows_json
+
+EPILOG = "Areas: mcu = instructions, memory and flash of models on emulated boards."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and say by the exit code whether all is ok."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", epilog=EPILOG)
+    parser.add_argument("area", choices=["mcu"])
+    parser.add_argument("--only", default="", metavar="SET", help="MODEL or MODEL/BOARD")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and inputs")
+    parser.add_argument("--json", action="store_true", help="print rows as JSON")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="folder of .tflite files")
+    parser.add_argument("--board", action="append", default=[], help="may be given again")
+    parser.add_argument("--family", default="", help="kernel family instead of the chip's")
+    parser.add_argument("--tflm", type=Path, metavar="DIR", help="programs BOARD/MODEL.elf")
+    chosen = parser.parse_args(arguments)
+    choice = mcu.Choice(
+        only=chosen.only,
+        seed=chosen.seed,
+        models=chosen.models,
+        boards=tuple(chosen.board),
+        family=chosen.family,
+        tflm=chosen.tflm,
+    )
+    try:
+        results = mcu.measure(choice)
+    except EdgekitError as exc:
+        print(f"tools.bench: {exc}", file=sys.stderr)
+        return 1
+    rows = mcu.rows_of(results)
+    if choice.whole:
+        page.write_results(results, rows)
+    print(rows_json(rows) if chosen.json else mcu.text_of(results))
+    return _verdict(rows)
+
+
+def _verdict(rows: list[Row]) -> int:
+    """Say on standard error what is not ok."""
+    bad = [each for each in rows if not each.ok]
+    for each in bad:
+        found = "missing" if each.value is None else f"{each.value:,.6g}"
+        wanted = "" if each.target is None else f", target {each.target:,.6g}"
+        print(f"not ok: {each.figure}: {found}{wanted}", file=sys.stderr)
+    print(f"{len(rows) - len(bad)} of {len(rows)} figures are ok", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
