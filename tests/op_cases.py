@@ -22,10 +22,11 @@ from op_makers import (
 )
 
 
-def _conv(rng: Random, depthwise: bool) -> Model:
+def convolution(rng: Random, depthwise: bool, channels: int = 11) -> Model:
+    """A convolution with up to so many input channels."""
     while True:
         n = int(rng.choice([1, 1, 2]))
-        h, w, c = (int(v) for v in rng.integers(1, 12, 3))
+        h, w, c = (int(v) for v in rng.integers(1, (12, 12, channels + 1)))
         kh, kw = (int(v) for v in rng.integers(1, 6, 2))
         sh, sw = (int(v) for v in rng.integers(1, 4, 2))
         dh, dw = (int(v) for v in rng.integers(1, 4, 2)) if rng.random() < 0.3 else (1, 1)
@@ -63,11 +64,11 @@ def _conv(rng: Random, depthwise: bool) -> Model:
 
 
 def conv_2d(rng: Random) -> Model:
-    return _conv(rng, False)
+    return convolution(rng, False)
 
 
 def depthwise_conv_2d(rng: Random) -> Model:
-    return _conv(rng, True)
+    return convolution(rng, True)
 
 
 def fully_connected(rng: Random) -> Model:

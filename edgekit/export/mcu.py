@@ -18,6 +18,7 @@ from edgekit.boards import Board
 from edgekit.errors import CapacityError, ConfigError, ToolError
 from edgekit.export.elf import ElfSizes, read_elf
 from edgekit.export.toolchain import TOOLCHAINS, WARNINGS, Unit, compile_and_link
+from edgekit.runtime.host import arch_folders as host_arch_folders
 
 # Folders of firmware/ that every board gets, in link order.
 COMMON = ("kernels", "runtime", "features", "learn", "link", "boot", "crypto")
@@ -92,6 +93,8 @@ def program_units(board: Board) -> list[Unit]:
 
 def arch_folders(board: Board) -> list[Path]:
     """Return the folders with kernels for what the core of a board has."""
+    if board.core == "host":
+        return [share.firmware() / folder for folder in host_arch_folders()]
     arch = share.firmware() / "kernels" / "arch"
     return [arch / "dsp"] if board.chip.has_dsp else []
 

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -15,29 +16,43 @@ from edgekit import share
 from edgekit.errors import ToolError
 
 FOLDERS = ("kernels", "runtime", "features")
-FLAGS = ("-std=c11", "-O2", "-fPIC", "-shared", "-ffp-contract=off")
+FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-ffp-contract=off")
 IMAGE_STRUCT_BYTES = 256
 """At least sizeof(ek_image). Twin: firmware/runtime/ek_image.c, EK_IMAGE_STRUCT_LIMIT."""
 
 
-def _sources(firmware: Path) -> list[Path]:
-    return sorted(path for folder in FOLDERS for path in (firmware / folder).glob("*.c"))
+def arch_folders() -> tuple[str, ...]:
+    """Return the folders of firmware/ with kernels for this machine's processor.
+
+    What an instruction set adds is chosen while running: one library serves every x86-64.
+    """
+    return ("kernels/arch/x86",) if platform.machine() in ("x86_64", "AMD64") else ()
+
+
+def _sources(firmware: Path, arch: tuple[str, ...]) -> list[Path]:
+    """Return the sources; a file of an arch folder replaces the portable one of the same name."""
+    fast = {path.name: path for folder in arch for path in (firmware / folder).glob("*.c")}
+    portable = {path.name: path for folder in FOLDERS for path in (firmware / folder).glob("*.c")}
+    return [path for _, path in sorted((portable | fast).items())]
 
 
 def _includes(firmware: Path) -> list[str]:
-    return [f"-I{firmware / folder}" for folder in ("include", *FOLDERS)]
+    return [f"-I{firmware / folder}" for folder in ("include", *FOLDERS, *arch_folders())]
 
 
 def _source_hash(firmware: Path, compiler: str) -> str:
     digest = hashlib.blake2b(" ".join((compiler, *FLAGS)).encode(), digest_size=16)
-    for folder in ("include", *FOLDERS):
+    for folder in ("include", *FOLDERS, *arch_folders()):
         for path in sorted((firmware / folder).glob("*.*")):
             digest.update(f"{folder}/{path.name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def build_host_library(out: Path) -> Path:
+def build_host_library(out: Path, *, portable: bool = False) -> Path:
     """Compile the C runtime into the shared library `out`.
+
+    Args:
+        portable: Leave out what is written for this machine's processor.
 
     Raises:
         ToolError: If there is no C compiler or it fails.
@@ -50,7 +65,7 @@ def build_host_library(out: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         fresh = Path(folder) / out.name
         command = [compiler, *FLAGS, *_includes(firmware), "-o", str(fresh)]
-        command += [str(path) for path in _sources(firmware)]
+        command += [str(path) for path in _sources(firmware, () if portable else arch_folders())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ToolError(f"the C compiler failed on the runtime: {done.stderr.strip()[:500]}")
@@ -74,12 +89,13 @@ def host_library() -> ctypes.CDLL:
         if not path.is_file():
             build_host_library(path)
     try:
-        return _declare(ctypes.CDLL(str(path)))
+        return declare(ctypes.CDLL(str(path)))
     except OSError as exc:
         raise ToolError(f"the C runtime does not load: {exc}") from exc
 
 
-def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+def declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    """State the types of the functions of a library that was loaded, and return it."""
     pointer, size = ctypes.c_void_p, ctypes.c_size_t
     for name, arguments in (
         ("ek_image_open", (pointer, pointer, size)),

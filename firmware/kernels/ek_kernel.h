@@ -138,6 +138,13 @@ static inline int ek_window_ok(const ek_call *call, const ek_tensor *y, uint32_t
 
 /* memcpy for short runs: small C libraries copy byte by byte, and a loop here becomes a call. */
 static inline void ek_copy_bytes(int8_t *to, const int8_t *from, size_t count) {
+#if defined(__x86_64__)
+    for (; count >= 16; count -= 16) {
+        memcpy(to, from, 16);
+        to += 16;
+        from += 16;
+    }
+#endif
     for (; count >= 4; count -= 4) {
         memcpy(to, from, 4);
         to += 4;
