@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekit.errors import FormatError, RefusedError
 from edgekit.formats.image import read_image
 from edgekit.runtime.host import IMAGE_STRUCT_BYTES, host_library
+from edgekit.runtime.repack import for_host
 
 Int8Array = NDArray[np.int8]
 Int32Array = NDArray[np.int32]
@@ -28,7 +29,7 @@ class Runner:
     """One opened image with an arena of its own. Not for several threads at once.
 
     Attributes:
-        image: The image, read.
+        image: The image that was given, read.
         input_shape: Of one input, as the model states it.
         output_shape: Of one output.
         input_dtype: int8, or int32 for token ids.
@@ -36,13 +37,31 @@ class Runner:
         raw_bytes: Of one raw input.
     """
 
-    def __init__(self, image: bytes) -> None:
+    def __init__(self, image: bytes, *, as_packed: bool = False) -> None:
         """Open and prove an image.
+
+        Args:
+            as_packed: Run the very bytes, also where they are packed for a board. Else such an
+                image is proven as it is, then laid out anew for this machine, which is faster.
 
         Raises:
             FormatError: If the runtime refuses it.
         """
         self._library = host_library()
+        self._open(image)
+        self.image = read_image(image)
+        if not as_packed:
+            mine = for_host(image)
+            if mine is not image:
+                self._open(mine)
+        graph = self.image.graph
+        self.input_shape = graph.tensor(graph.inputs[0]).shape
+        self.output_shape = graph.tensor(graph.outputs[0]).shape
+        self.input_dtype = np.dtype(graph.tensor(graph.inputs[0]).dtype.value)
+        self.output_dtype = np.dtype(graph.tensor(graph.outputs[0]).dtype.value)
+        self._arena = _aligned(self.arena_bytes)
+
+    def _open(self, image: bytes) -> None:
         self._bytes = _aligned(len(image))
         self._bytes[:] = np.frombuffer(image, np.uint8)
         self._struct = _aligned(IMAGE_STRUCT_BYTES)
@@ -51,13 +70,6 @@ class Runner:
         )
         if status != 0:
             raise FormatError(f"model image: {self._text(status)}")
-        self.image = read_image(image)
-        graph = self.image.graph
-        self.input_shape = graph.tensor(graph.inputs[0]).shape
-        self.output_shape = graph.tensor(graph.outputs[0]).shape
-        self.input_dtype = np.dtype(graph.tensor(graph.inputs[0]).dtype.value)
-        self.output_dtype = np.dtype(graph.tensor(graph.outputs[0]).dtype.value)
-        self._arena = _aligned(self.arena_bytes)
 
     def _text(self, status: int) -> str:
         text: bytes = self._library.ek_status_text(status)
@@ -69,7 +81,7 @@ class Runner:
 
     @property
     def arena_bytes(self) -> int:
-        """Working memory of the model in bytes."""
+        """Working memory on this machine in bytes; `image.plan` has that of the image."""
         return int(self._library.ek_image_arena_bytes(self._struct.ctypes.data))
 
     @property
