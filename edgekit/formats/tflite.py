@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import numpy as np
@@ -21,6 +22,8 @@ from edgekit.ops import LOWERINGS
 
 MAX_BYTES = 1 << 30
 
+logger = logging.getLogger(__name__)
+
 
 def read_tflite(data: bytes, *, name: str) -> Graph:
     """Read a `.tflite` file with one subgraph.
@@ -32,6 +35,8 @@ def read_tflite(data: bytes, *, name: str) -> Graph:
     Raises:
         FormatError: If the bytes are not a whole and consistent `.tflite` file.
         UnsupportedError: If it needs an operator or type that edgekit does not have.
+
+    Logs a warning where a file is wrong in a way that changes nothing.
     """
     where = f"model '{name}'"
     if len(data) < 8 or data[4:8] != b"TFL3":
@@ -119,6 +124,12 @@ def _quant(here: str, table: Table | None, shape: tuple[int, ...]) -> Quant | No
     axis = table.integer(6, "i", 0)
     if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
         raise FormatError(f"{here}: {len(scales)} scales along dimension {axis} of {list(shape)}")
+    if not 0 <= axis < max(1, len(shape)):
+        # Harmless with one scale; a public person detection model has it.
+        logger.warning(
+            "%s: scales run along dimension %d of %s; 0 is taken", here, axis, list(shape)
+        )
+        axis = 0
     return Quant(scales, zeros, axis)
 
 

@@ -29,7 +29,7 @@ def arch_folders() -> tuple[str, ...]:
     return ("kernels/arch/x86",) if platform.machine() in ("x86_64", "AMD64") else ()
 
 
-def _sources(firmware: Path, arch: tuple[str, ...]) -> list[Path]:
+def host_sources(firmware: Path, arch: tuple[str, ...]) -> list[Path]:
     """Return the sources; a file of an arch folder replaces the portable one of the same name."""
     fast = {path.name: path for folder in arch for path in (firmware / folder).glob("*.c")}
     portable = {path.name: path for folder in FOLDERS for path in (firmware / folder).glob("*.c")}
@@ -65,7 +65,9 @@ def build_host_library(out: Path, *, portable: bool = False) -> Path:
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         fresh = Path(folder) / out.name
         command = [compiler, *FLAGS, *_includes(firmware), "-o", str(fresh)]
-        command += [str(path) for path in _sources(firmware, () if portable else arch_folders())]
+        command += [
+            str(path) for path in host_sources(firmware, () if portable else arch_folders())
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ToolError(f"the C compiler failed on the runtime: {done.stderr.strip()[:500]}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from litert_models import classifier
 from op_cases import CASES
 
 from edgekit import share
 from edgekit.export.compile import compile_tflite
 from edgekit.formats.image import Features
+from edgekit.ops import FAMILIES, kernel
+from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 
-MUTATIONS_PER_IMAGE = 1200
+MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 600
 TABLE = Features("lut_u8", np.arange(-128, 128, dtype=np.int8).tobytes())
 FLAGS = (
     "-std=c11",
@@ -31,36 +35,39 @@ FLAGS = (
 )
 
 
-@pytest.mark.cc
-def test_mutated_images_never_leave_their_bounds(tmp_path: Path) -> None:
-    firmware = share.firmware()
-    folders = ("kernels", "runtime", "features")
-    sources = [path for folder in folders for path in (firmware / folder).glob("*.c")]
-    command = ["cc", *FLAGS, *(f"-I{firmware / name}" for name in ("include", *folders))]
-    program = tmp_path / "fuzz_image"
-    command += ["-o", str(program), str(Path(__file__).with_name("fuzz_image.c"))]
-    subprocess.run([*command, *map(str, sources)], check=True)
-    images = []
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return an image per operator, and one per packed form."""
+    folder = tmp_path_factory.mktemp("images")
+    files: dict[str, bytes] = {}
     for number, (op, case) in enumerate(CASES.items()):
         model = case(np.random.default_rng([3, number]))
-        source = model.to_bytes()
-        trainable = op == "fully_connected"
-        compiled = compile_tflite(
-            source, name=op, features=TABLE if number % 2 and not model.token_limit else None
-        )
-        if trainable:
-            compiled = _with_head()
-        images.append(tmp_path / f"{op}.ekm")
-        images[-1].write_bytes(compiled.image)
+        features = TABLE if number % 2 and not model.token_limit else None
+        for family in FAMILIES:
+            compiled = compile_tflite(model.to_bytes(), name=op, features=features, family=family)
+            if family == "portable" or any(kernel(name).family for name in compiled.ops):
+                files[f"{op}_{family}"] = compiled.image
+    files["head"] = compile_tflite(classifier(), name="c", head=True, features=TABLE).image
+    for name, data in files.items():
+        (folder / f"{name}.ekm").write_bytes(data)
+    return [folder / f"{name}.ekm" for name in files]
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("arch", [(), arch_folders()], ids=["portable", "processor"])
+def test_mutated_images_never_leave_their_bounds(
+    arch: tuple[str, ...], images: list[Path], tmp_path: Path
+) -> None:
+    """Full: more than 300,000 images."""
+    firmware = share.firmware()
+    includes = [f"-I{firmware / name}" for name in ("include", *FOLDERS, *arch)]
+    program = tmp_path / "fuzz_image"
+    command = ["cc", *FLAGS, *includes, "-o", str(program)]
+    command.append(str(Path(__file__).with_name("fuzz_image.c")))
+    subprocess.run([*command, *map(str, host_sources(firmware, arch))], check=True)
     done = subprocess.run(
         [program, str(MUTATIONS_PER_IMAGE), "1", *images], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[:4000]
     accepted = int(done.stdout)
     assert MUTATIONS_PER_IMAGE < accepted < MUTATIONS_PER_IMAGE * len(images)
-
-
-def _with_head():  # type: ignore[no-untyped-def]
-    from litert_models import classifier
-
-    return compile_tflite(classifier(), name="c", head=True, features=TABLE)
