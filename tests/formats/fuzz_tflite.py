@@ -19,11 +19,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from op_cases import CASES  # noqa: E402
+from op_cases import CASES
 
-from edgekit.errors import EdgekitError  # noqa: E402
-from edgekit.formats.tflite import read_tflite  # noqa: E402
-from edgekit.passes.lower import lower  # noqa: E402
+from edgekit.errors import EdgekitError
+from edgekit.formats.tflite import read_tflite
+from edgekit.passes.lower import lower
 
 EXTRA_BYTES = 64_000_000
 SLOWEST_S = 2.0
