@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BOARD_COST = 0.5
 WAYS = 2
 _NAMED = 3
-_SCRATCH_RESERVE = 0.95
+_SCRATCH_RESERVE = 0.9
 """What is live at a layer includes scratch, which does not shrink with its channels."""
 
 _HEAVIEST = 0.9
