@@ -13,6 +13,7 @@ from edgekit.ops import (
     elementwise,
     gather,
     layout,
+    mve,
     pool,
     reduce,
     remap,
@@ -47,10 +48,12 @@ OPS: tuple[Kernel, ...] = (
     transpose_conv.TRANSPOSE_CONV,
     gather.GATHER,
     gather.ARG_MAX,
+    mve.CONV_2D_MVE,
+    mve.FULLY_CONNECTED_MVE,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
-PACKINGS: tuple[Packing, ...] = ()
+PACKINGS: tuple[Packing, ...] = (*mve.PACKINGS,)
 """Packed forms of kernels, each for one family of cores. Their kernels stand in `OPS` too."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
