@@ -52,6 +52,7 @@ def check(
             "unsupported": list(fit.unsupported),
             "reasons": list(fit.reasons),
             "remedies": list(fit.remedies),
+            "notes": list(compiled.notes),
         }
         print(json.dumps(facts, indent=2))
     else:
@@ -66,6 +67,8 @@ def check(
             print("agent  none: this board runs models one by one, it joins no fleet")
         if fit.instructions is not None:
             print(f"about  {fit.instructions:,} instructions per inference")
+        for note in compiled.notes:
+            print(f"note:  {note}")
         for reason in fit.reasons:
             print(f"why:   {reason}")
         for remedy in fit.remedies:
@@ -83,4 +86,5 @@ def _unsupported(error: Exception) -> dict[str, object]:
         "unsupported": [{"node": getattr(error, "node", ""), "op": getattr(error, "op", "")}],
         "reasons": [str(error)],
         "remedies": [],
+        "notes": [],
     }
