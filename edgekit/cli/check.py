@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekit.errors import UnsupportedError
 
 
 def check(
@@ -77,13 +81,15 @@ def check(
         raise typer.Exit(1)
 
 
-def _unsupported(error: Exception) -> dict[str, object]:
+def _unsupported(error: UnsupportedError) -> dict[str, object]:
     return {
         "fits": False,
         "arena_bytes": None,
         "flash_bytes": None,
         "instructions": None,
-        "unsupported": [{"node": getattr(error, "node", ""), "op": getattr(error, "op", "")}],
+        "unsupported": [
+            {"node": node, "op": op} for node, op in ((error.node, error.op), *error.others)
+        ],
         "reasons": [str(error)],
         "remedies": [],
         "notes": [],
