@@ -10,8 +10,6 @@ from pathlib import Path
 
 from edgekit.graph import MAX_RANK
 from edgekit.ops import KERNEL_SETS, LOWERINGS, OPS
-from edgekit.ops.logic import COMPARISONS
-from edgekit.ops.real import BINARY, ONLY_REAL, UNARY
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
 
@@ -19,17 +17,6 @@ TYPES = {
     "GATHER": "int8, int32 indices",
     "ARG_MAX": "int8 to int32",
     "ARG_MIN": "int8 to int32",
-    "ONE_HOT": "int32 to int8",
-    "CUMSUM": "int32",
-    "FLOOR_DIV": "int32",
-    "FLOOR_MOD": "int32",
-    "CAST": "bool, int32",
-    "DEQUANTIZE": "float32",
-    **{name: "bool" for name in LOWERINGS if name.startswith("LOGICAL_")},
-    **dict.fromkeys(("REDUCE_ANY", "REDUCE_ALL"), "bool"),
-    **dict.fromkeys(("SELECT", "SELECT_V2", *COMPARISONS), "int8, int32, bool"),
-    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"), "int8, int32"),
-    **dict.fromkeys(ONLY_REAL, "float32"),
 }
 
 
@@ -48,17 +35,6 @@ def page() -> str:
         "computes in float32: an exact tie may differ by one). Activations are int8 with one "
         f"scale, tensors have at most {MAX_RANK} dimensions, shapes are fixed. A model has one "
         "input (int8, or int32 for token ids) and one output (int8, or int32 for indices).",
-        "",
-        "Other types at the ends of a file are stripped, and `edgekit check` says so. A float32 "
-        "input or output: the model takes or gives the int8 values of the QUANTIZE or DEQUANTIZE "
-        "there. A uint8 input: raw inputs are its bytes, a table of the image turns them into "
-        "int8. A uint8 output: the model gives int8, 128 less.",
-        "",
-        "A truth value (bool) is an int8 of 0 or 1, int64 is computed as int32. An island is "
-        "float32 arithmetic between DEQUANTIZE (or CAST of bool) and QUANTIZE (or a comparison), "
-        "element by element, that depends on one int8 tensor and on constants of one value: it "
-        "becomes one table. Inside, these operators are known: "
-        f"{', '.join(sorted({*UNARY, *BINARY}))}.",
         "",
         "| operator | kernels | types | limits |",
         "|---|---|---|---|",
@@ -79,10 +55,20 @@ def page() -> str:
         f"| kernel | number | works in place | {' | '.join(sets)} |",
         f"|---|---|---|{'---|' * len(sets)}",
     ]
-    for kernel in OPS:
+    for kernel in (found for found in OPS if not found.packs):
         marks = " | ".join("yes" if kernel.name in KERNEL_SETS[name] else "" for name in sets)
         place = "yes" if kernel.in_place else ""
         lines.append(f"| `{kernel.name}` | {kernel.number} | {place} | {marks} |")
+    lines += [
+        "",
+        "Packed forms have constants in the reading order of one family of cores. A firmware for "
+        "such cores has those of its kernels, and `edgekit` uses them where they are exact.",
+        "",
+        "| packed form | number | of | for |",
+        "|---|---|---|---|",
+    ]
+    for kernel in (found for found in OPS if found.packs):
+        lines.append(f"| `{kernel.name}` | {kernel.number} | `{kernel.packs}` | {kernel.family} |")
     return "\n".join(lines) + "\n"
 
 

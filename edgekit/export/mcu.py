@@ -92,12 +92,11 @@ def program_units(board: Board) -> list[Unit]:
 
 
 def arch_folders(board: Board) -> list[Path]:
-    """Return the folders with kernels for what the core of a board has, the best first."""
+    """Return the folders with kernels for what the core of a board has."""
     if board.core == "host":
         return [share.firmware() / folder for folder in host_arch_folders()]
     arch = share.firmware() / "kernels" / "arch"
-    names = ["mve"] if board.core == "cortex-m55" else []
-    return [arch / name for name in [*names, *(["dsp"] if board.chip.has_dsp else [])]]
+    return [arch / "dsp"] if board.chip.has_dsp else []
 
 
 def library_units(board: Board) -> list[Unit]:
@@ -106,17 +105,15 @@ def library_units(board: Board) -> list[Unit]:
     A file of an arch folder replaces the portable one of the same stem.
     """
     firmware = share.firmware()
-    fast: dict[str, Path] = {}
-    for folder in arch_folders(board):
-        for path in sorted(folder.glob("*.[cS]")):
-            fast.setdefault(path.stem, path)
+    fast = [path for folder in arch_folders(board) for path in sorted(folder.glob("*.[cS]"))]
+    replaced = {path.stem for path in fast}
     portable = [
         Unit(path, FOLDER_FLAGS.get(folder, ()))
         for folder in (COMMON if board.agent else BENCH_COMMON)
         for path in sorted((firmware / folder).glob("*.c"))
-        if path.stem not in fast
+        if path.stem not in replaced
     ]
-    return [*portable, *(Unit(path, ARCH_FLAGS) for path in fast.values())]
+    return [*portable, *(Unit(path, ARCH_FLAGS) for path in fast)]
 
 
 def port_folders(board: Board) -> list[Path]:

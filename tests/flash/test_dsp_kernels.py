@@ -19,9 +19,11 @@ from edgekit.export.mcu import Firmware, library_units
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.formats.image import Features, ImageMeta, write_image
 from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
-from edgekit.ops import ordered
+from edgekit.ops import kernel_set, ordered
 from edgekit.ops.conv import padding
+from edgekit.ops.dsp_lanes import Form
 from edgekit.passes.lower import verify_kernels
+from edgekit.passes.pack import pack
 from edgekit.passes.plan import plan_memory
 from edgekit.runtime import Runner
 
@@ -57,6 +59,8 @@ class Joined:
         data = self.rng.integers(-127, 128, shape, np.int8)
         if self.rng.random() < 0.3:
             data = self.rng.choice(np.array([-127, 127], np.int8), shape)
+        if self.rng.random() < 0.3:
+            data.flat[0] = -128
         return self.constant(data)
 
     def scale(self, terms: int, odd: float) -> tuple[int, int]:
@@ -89,7 +93,7 @@ class Joined:
 
     def finish(self) -> dict[str, Attr]:
         low, high = self.limits()
-        return {"y_min": low, "y_max": high, "rounding": int(self.rng.random() < 0.2)}
+        return {"y_min": low, "y_max": high, "rounding": int(self.rng.random() < 0.4)}
 
     def emit(self, op: str, constants: tuple[int, ...], y: tuple[int, ...], **attrs: Attr) -> None:
         zero = int(self.rng.choice([-128, 127, 0, int(self.rng.integers(-128, 128))]))
@@ -168,6 +172,18 @@ def dense(joined: Joined) -> None:
     )
 
 
+def written(graph: Graph, family: str) -> bytes:
+    kernels = ordered({node.op for node in graph.nodes})
+    return write_image(
+        meta=ImageMeta("joined", "1", "", (), "", "", family, kernels, False),
+        graph=graph,
+        plan=plan_memory(graph),
+        features=Features(),
+        head=None,
+        golden=(),
+    )
+
+
 def image(seed: int) -> tuple[bytes, Graph]:
     rng = np.random.default_rng([seed, 4])
     shape = (int(rng.choice([1, 1, 2])), *(int(v) for v in rng.integers(1, 10, 3)))
@@ -177,13 +193,7 @@ def image(seed: int) -> tuple[bytes, Graph]:
     for _ in range(NODES):
         rng.choice(np.array([convolution, depthwise, dense], object))(joined)
     graph = joined.graph()
-    meta = ImageMeta(
-        "joined", "1", "", (), "", "", "portable", ordered({n.op for n in graph.nodes}), False
-    )
-    data = write_image(
-        meta=meta, graph=graph, plan=plan_memory(graph), features=Features(), head=None, golden=()
-    )
-    return data, graph
+    return written(graph, "portable"), graph
 
 
 def inputs(graph: Graph, seed: int) -> npt.NDArray[np.int8]:
@@ -210,7 +220,7 @@ def unequal(graph: Graph, found: npt.NDArray[np.int8], expected: npt.NDArray[np.
 
 @pytest.fixture(scope="module")
 def firmware() -> Firmware:
-    return cached_firmware(BOARD)
+    return cached_firmware(BOARD, kernel_set("all", "dsp"))
 
 
 @pytest.mark.emulator
@@ -223,6 +233,30 @@ def test_dsp_kernels_equal_the_portable_ones(seed: int, firmware: Firmware) -> N
     rows = (len(x), -1)
     expected = Runner(data).run(x).reshape(rows)
     assert unequal(graph, result.outputs.reshape(rows), expected) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.cc
+@pytest.mark.parametrize("seed", range(IMAGES))
+def test_packed_kernels_equal_the_canonical_ones(seed: int, firmware: Firmware) -> None:
+    data, graph = image(seed)
+    packed = pack(graph, "dsp")
+    x = inputs(graph, seed)
+    result = run_on_board(BOARD, written(packed, "dsp"), x, firmware=firmware)
+    rows = (len(x), -1)
+    expected = Runner(data).run(x).reshape(rows)
+    assert unequal(packed, result.outputs.reshape(rows), expected) == []
+
+
+def test_images_reach_every_form() -> None:
+    """Of packed kernels, each way to lay out weights and to finish sums runs on the board."""
+    seen = set()
+    for seed in range(IMAGES):
+        packed = pack(image(seed)[1], "dsp")
+        seen |= {(node.op, node.attrs.get("form")) for node in packed.nodes}
+    for form in Form:
+        assert ("conv_2d_dsp", int(form)) in seen
+        assert ("fully_connected_dsp", int(form)) in seen
 
 
 def test_images_reach_what_they_should() -> None:
@@ -242,9 +276,9 @@ def test_images_reach_what_they_should() -> None:
 
 def test_core_with_dsp_gets_its_kernels() -> None:
     def names(board: str) -> dict[str, Path]:
-        return {unit.source.name: unit.source.parent for unit in library_units(load_board(board))}
+        return {unit.source.stem: unit.source.parent for unit in library_units(load_board(board))}
 
-    fast, plain = names("mps2_an386"), names("host")
-    assert fast["ek_matmul_s8.c"].name == "dsp"
-    assert plain["ek_matmul_s8.c"].name == "kernels"
-    assert set(plain) < set(fast)
+    fast, plain = names("mps2_an386"), names("mps2_an385")
+    for name in ("ek_matmul_s8", "ek_tile_dsp", "ek_dense_dsp"):
+        assert fast[name].name == "dsp"
+        assert plain[name].name == "kernels"

@@ -12,4 +12,4 @@ def test_page_is_up_to_date() -> None:
 
 def test_every_kernel_is_emitted_by_some_operator() -> None:
     emitted = {kernel for source in LOWERINGS.values() for kernel in source.kernels}
-    assert emitted == {kernel.name for kernel in OPS}
+    assert emitted == {kernel.name for kernel in OPS if not kernel.packs}
