@@ -1,7 +1,8 @@
 """A model as a C library: a folder that builds with one compiler line in anyone's firmware.
 
-The image is a constant array. What `ek_image_open` would find in it is a constant as well, so the
-library carries no loader, only the executor and the kernels that the model uses. The text of what
+The sections of the image are constant arrays. What `ek_image_open` would find in it is a constant
+as well, so the library carries no loader, only the executor and the kernels that the model uses.
+What a program does not need, as the golden vectors, does not get into its flash. The text of what
 is generated is in `templates/library/`; the rest are copies from `firmware/`, each led by a line
 that gives its functions the model's prefix: two models can be linked into one program.
 """
@@ -10,17 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 import edgekit
-from edgekit import share
-from edgekit.errors import ToolError
 from edgekit.export import c_text
 from edgekit.export.compile import CompiledModel
+from edgekit.export.library_sources import NAMES, exported_names, library_sources
 from edgekit.export.mcu import op_set_header
 from edgekit.export.whole_folder import MANIFEST, write_folder
 from edgekit.formats import container as c
@@ -29,15 +28,16 @@ from edgekit.formats.image import Image, read_image
 from edgekit.graph import Tensor
 from edgekit.runtime import Runner
 
-# Where the sources of the library come from; one name stands in one folder only.
-FOLDERS = ("include", "runtime", "kernels", "features")
-PUBLIC = ("ek_status.h", "ek_status.def")
-NAMES = "ek_names.h"
-
 _TEMPLATES = Path(__file__).resolve().parent / "templates" / "library"
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.MULTILINE)
-# A definition at the beginning of a line that other files see.
-_FUNCTION = re.compile(r"^(?!static\b|typedef\b)[a-z][\w *]*?\b(ek_\w+)\([^;\n]*$", re.MULTILINE)
+# Sections of the image that become arrays, and their names.
+_ARRAYS = {
+    "weights": Section.WEIGHTS,
+    "ops": Section.OPS,
+    "plan": Section.PLAN,
+    "features": Section.FEATURES,
+    "head": Section.HEAD,
+    "golden": Section.GOLDEN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +84,26 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     if image.golden:
         runner.golden_check()
     values = _values(model, image, prefix)
-    sources = _sources(model.ops, with_features=image.features.kind != "none")
-    sources["src/ek_op_table.c"] = (_TEMPLATES / "ek_op_table.c").read_text(encoding="utf-8")
-    sources["src/ek_ops.def"] = op_set_header(model.ops)
+    roots = ["ek_run", "ek_status", *(f"ek_{op}_s8" for op in model.ops)]
+    roots += ["ek_features"] if image.features.kind != "none" else []
+    roots += ["ek_train"] if image.head is not None else []
+    files = library_sources(roots)
+    table = (_TEMPLATES / "ek_op_table.c").read_text(encoding="utf-8")
+    files["src/ek_op_table.c"] = f'#include "{NAMES}"\n\n{table}'
+    files["src/ek_ops.def"] = op_set_header(model.ops)
     values["defines"] = "\n".join(
-        f"#define {name} {prefix}_{name}" for name in _exported(sources) if name != "ek_status_text"
+        f"#define {name} {prefix}_{name}"
+        for name in exported_names(files)
+        if name != "ek_status_text"
     )
-    files = {
-        path: f'#include "{NAMES}"\n\n{text}' if path.endswith(".c") else text
-        for path, text in sources.items()
-    }
     files[f"src/{NAMES}"] = _fill(NAMES, values)
     files["src/model.c"] = _fill("model.c", values)
     files["include/model.h"] = _fill("model.h", values)
-    values["sources"] = "\n".join(f"    {path}" for path in sorted(files) if path.endswith(".c"))
+    sources = [path for path in sorted(files) if path.endswith((".c", ".S"))]
+    values["sources"] = "\n".join(f"    {path}" for path in sources)
+    assembly = any(path.endswith(".S") for path in sources)
+    values["languages"] = "C ASM" if assembly else "C"
+    values["all_sources"] = "$MODEL/src/*.c" + (" $MODEL/src/*.S" if assembly else "")
     example = _fill("example.c", values)
     values["example"] = "".join(f"    {line}".rstrip() + "\n" for line in example.splitlines())
     files["example/main.c"] = example
@@ -122,53 +128,6 @@ def _manifest(model: CompiledModel, prefix: str, files: dict[str, str]) -> str:
     return json.dumps(facts, indent=2) + "\n"
 
 
-def _sources(ops: tuple[str, ...], *, with_features: bool) -> dict[str, str]:
-    """Return what the kernels of ops and the executor are made of, by path in the library.
-
-    A header is followed to the source of the same name: `ek_matmul_s8.h` brings `ek_matmul_s8.c`.
-    """
-    waiting = ["ek_run.c", *(f"ek_{op}_s8.c" for op in ops)]
-    if with_features:
-        waiting.append("ek_features.c")
-    generated = {"ek_ops.def", "ek_op_table.c"}
-    seen: set[str] = set()
-    files: dict[str, str] = {}
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name in generated:
-            continue
-        seen.add(name)
-        path = _find(name)
-        if path is None:
-            raise ToolError(f"'{name}' is missing in edgekit's firmware; install edgekit again")
-        text = path.read_text(encoding="utf-8")
-        files[f"{'include' if name in PUBLIC else 'src'}/{name}"] = text
-        waiting += _INCLUDE.findall(text)
-        body = f"{Path(name).stem}.c"
-        if name.endswith(".h") and _find(body) is not None:
-            waiting.append(body)
-    return files
-
-
-def _find(name: str) -> Path | None:
-    for folder in FOLDERS:
-        path = share.firmware() / folder / name
-        if path.is_file():
-            return path
-    return None
-
-
-def _exported(sources: dict[str, str]) -> list[str]:
-    return sorted(
-        {
-            name
-            for path, text in sources.items()
-            if path.endswith(".c")
-            for name in _FUNCTION.findall(text)
-        }
-    )
-
-
 def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
     """Return what the templates ask for."""
     meta, graph = image.meta, image.graph
@@ -176,9 +135,6 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
     sections = image_sections(model.image)
     ops_offset, _ = sections[Section.OPS]
     (word_count,) = struct.unpack_from("<I", model.image, ops_offset + 4)
-
-    def place(section: Section) -> str:
-        return f"image_bytes + {sections[section][0]}u" if section in sections else "NULL"
 
     layers = [
         f"{layer.name} ({layer.op}): {_shape(graph.tensor(node.outputs[0]))}, {layer.macs:,}"
@@ -194,8 +150,7 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         "license": c_text.comment(meta.license) or "not stated",
         "data_license": c_text.comment(meta.data_license) or "not stated",
         "image_id": model.id.hex(),
-        "image_bytes": len(model.image),
-        "image_text": f"{len(model.image):,}",
+        "weights_text": f"{sections[Section.WEIGHTS][1]:,}",
         "facts": c_text.comment_lines(
             [
                 f"Task: {meta.task or 'not stated'}",
@@ -215,34 +170,53 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         "output_bytes": y.nbytes,
         "output_shape": ", ".join(map(str, y.shape)),
         "golden_count": len(image.golden),
-        "bytes": c_text.byte_lines(model.image),
-        "features": place(Section.FEATURES),
-        "head": place(Section.HEAD),
-        "golden": place(Section.GOLDEN),
-        "meta_offset": sections[Section.META][0],
-        "meta_bytes": sections[Section.META][1],
-        "ops_offset": ops_offset,
-        "weights_offset": sections[Section.WEIGHTS][0],
         "weights_bytes": sections[Section.WEIGHTS][1],
-        "plan_offset": sections[Section.PLAN][0],
         "node_count": len(graph.nodes),
         "word_count": word_count,
         "tensor_count": len(graph.tensors),
         "input": graph.inputs[0],
         "output": graph.outputs[0],
-        "head_node": image.head.node if image.head is not None else 0,
         "label_count": len(meta.labels),
         "labels": "\n".join(f"    {c_text.string_literal(label)}," for label in meta.labels),
     }
     for name, tensor in (("input", x), ("output", y)):
         values[f"{name}_scale"] = c_text.float_literal(tensor.quant.scale if tensor.quant else 0)
         values[f"{name}_zero_point"] = tensor.quant.zero_point if tensor.quant else 0
+    if image.head is not None:
+        values |= {
+            "head_classes": image.head.classes,
+            "head_features": image.head.features,
+            "head_node": image.head.node,
+            "head_scale": c_text.float_literal(image.head.scale),
+            "head_zero_point": image.head.zero_point,
+            "head_rate": c_text.float_literal(image.head.rate),
+        }
     texts = {key: str(value) for key, value in values.items()}
-    for name, wanted in (("raw", image.features.kind != "none"), ("label", bool(meta.labels))):
-        stem = {"raw": "model_raw", "label": "model_labels"}[name]
-        texts[f"{name}_declaration"] = _fill(f"{stem}.h", texts) if wanted else ""
-        texts[f"{name}_definition"] = _fill(f"{stem}.c", texts) if wanted else ""
+    texts["arrays"] = "\n\n".join(
+        f"_Alignas(16) static const uint8_t {array}_bytes[{sections[section][1]}] = {{\n"
+        f"{c_text.byte_lines(_section(model.image, section))}\n}};"
+        for array, section in _ARRAYS.items()
+        if section in sections
+    )
+    features = ".features = features_bytes, " if image.features.kind != "none" else ""
+    golden = f".golden = golden_bytes, .golden_count = {len(image.golden)}u"
+    texts["golden_fields"] = features + golden if image.golden else ".golden = NULL"
+    parts = {
+        "raw": image.features.kind != "none",
+        "head": image.head is not None,
+        "labels": bool(meta.labels),
+    }
+    headers = ["ek.h", *(["ek_bytes.h", "ek_container.h", "ek_train.h"] * parts["head"])]
+    texts["includes"] = "\n".join(f'#include "{name}"' for name in headers)
+    for name, wanted in parts.items():
+        texts[f"{name}_declaration"] = _fill(f"model_{name}.h", texts) if wanted else ""
+        texts[f"{name}_definition"] = _fill(f"model_{name}.c", texts) if wanted else ""
     return texts
+
+
+def _section(image: bytes, section: Section) -> bytes:
+    offset, size = image_sections(image)[section]
+    return image[offset : offset + size]
 
 
 def _shape(tensor: Tensor) -> str:

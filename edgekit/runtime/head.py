@@ -28,7 +28,7 @@ MAX_CLASSES = 128
 
 # The flags that keep float32 equal everywhere: no fused multiply-add, no reordering.
 _FLAGS = ("-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
-_SOURCES = ("learn/ek_train.c", "learn/ek_exp.c")
+_SOURCES = ("learn/ek_train.c", "learn/ek_exp.c", "learn/ek_head_hash.c")
 _HEADERS = ("learn", "link", "include")
 
 

@@ -17,12 +17,15 @@ from op_cases import CASES
 
 from edgekit import share
 from edgekit.cli.model import describe_image
+from edgekit.export import c_text
 from edgekit.export.compile import CompiledModel, compile_tflite
-from edgekit.export.library import write_library
+from edgekit.export.library import image_sections, write_library
 from edgekit.export.toolchain import WARNINGS
+from edgekit.formats.container import Section
 from edgekit.formats.image import read_image, write_image
 from edgekit.ops import FAMILIES, OPS
 from edgekit.runtime import Runner
+from edgekit.runtime.head import HeadTrainer
 
 pytestmark = pytest.mark.cc
 
@@ -49,7 +52,7 @@ def program(folder: Path, prefix: str, out: Path, flags: Sequence[str], *, raw: 
     if raw:
         macros.append(f"-DLIBRARY_RAW={prefix}_input_from_raw")
     line = ["cc", "-std=c11", *WARNINGS, *flags, *macros, f"-I{folder / 'include'}"]
-    line += [*map(str, sorted((folder / "src").glob("*.c")))]
+    line += [*map(str, sorted((folder / "src").glob("*.[cS]")))]
     line += [str(Path(__file__).with_name("library_main.c")), "-o", str(out)]
     subprocess.run(line, check=True)
     return out
@@ -124,9 +127,14 @@ def test_constant_image_equals_what_the_loader_finds(tmp_path: Path) -> None:
     for number, model in enumerate((tiny(), plain())):
         folder = write_library(model, out=tmp_path / f"lib{number}").folder
         firmware = share.firmware()
-        line = ["cc", "-std=c11", f"-I{folder / 'include'}", f"-I{folder / 'src'}"]
+        data = c_text.byte_lines(model.image)
+        (folder / "image.h").write_text(
+            f"_Alignas(16) static const uint8_t image_bytes[] = {{{data}}};\n"
+        )
+        line = ["cc", "-std=c11", f"-I{folder / 'include'}", f"-I{folder / 'src'}", f"-I{folder}"]
         line += [str(Path(__file__).with_name("library_twin.c"))]
-        line += [str(path) for path in (folder / "src").glob("ek_*.c")]
+        line += [str(path) for path in (folder / "src").glob("ek_*.[cS]")]
+        line += ["-DHEAD"] if read_image(model.image).head is not None else []
         line += [f"-I{firmware / name}" for name in ("include", "kernels", "runtime")]
         for name in ("kernels", "runtime", "features"):
             line += map(str, sorted((firmware / name).glob("*.c")))
@@ -148,13 +156,39 @@ def test_two_libraries_link_into_one_program(tmp_path: Path) -> None:
     )
     objects = []
     for folder in (first, second):
-        for source in (folder / "src").glob("*.c"):
+        for source in (folder / "src").glob("*.[cS]"):
             objects.append(tmp_path / f"{folder.name}_{source.stem}.o")
             line = ["cc", "-c", "-std=c11", f"-I{folder / 'include'}", str(source)]
             subprocess.run([*line, "-o", str(objects[-1])], check=True)
     exe = tmp_path / "both"
     subprocess.run(["cc", "-std=c11", main, *objects, "-o", exe], check=True)
     assert subprocess.run([exe]).returncode == 0
+
+
+@pytest.mark.parametrize("standard", ["-std=c11", "-std=gnu11 -march=native"])
+def test_head_trains_as_on_a_device(standard: str, tmp_path: Path) -> None:
+    folder = write_library(tiny(), out=tmp_path / "lib", prefix="tiny").folder
+    inputs = np.random.default_rng(9).integers(-128, 128, (20, 6 * 6 * 2), np.int8)
+    main = Path(__file__).with_name("library_head.c")
+    line = f"cc {standard} -O2 -Wall -Wextra -Werror -I$MODEL/include $MODEL/src/*.c $MODEL/src/*.S"
+    shell(f"{line} {main} -o head", folder, tmp_path)
+    done = subprocess.run([tmp_path / "head"], input=inputs.tobytes(), capture_output=True)
+    assert done.returncode == 0
+    found = np.frombuffer(done.stdout, np.float32)
+
+    runner = Runner(tiny().image)
+    head = runner.image.head
+    assert head is not None
+    features = runner.features(inputs)
+    trainer = HeadTrainer(head.weights, head.bias)
+    quant = {"scale": head.scale, "zero_point": head.zero_point}
+    losses = []
+    for number, row in enumerate(features):
+        label = np.array([number % head.classes])
+        losses += trainer.train(row[None], label, rate=head.rate, decay=0.001, **quant)
+    expected = [losses, trainer.weights, trainer.bias, trainer.predict(features[-1:], **quant)]
+    flat = np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in expected])
+    np.testing.assert_array_equal(found.view(np.uint32), flat.view(np.uint32))
 
 
 def test_check_finds_other_weights(tmp_path: Path) -> None:
@@ -176,9 +210,10 @@ def test_check_finds_other_weights(tmp_path: Path) -> None:
     )
     assert len(other) == len(tiny().image)
     source = (folder / "src" / "model.c").read_text()
-    begin = source.index("] = {\n") + len("] = {\n")
+    begin = source.index("] = {\n", source.index(" weights_bytes[")) + len("] = {\n")
     end = source.index("};", begin)
-    wrong = "".join(f"{byte}," for byte in other)
+    offset, size = image_sections(other)[Section.WEIGHTS]
+    wrong = "".join(f"{byte}," for byte in other[offset : offset + size])
     (folder / "src" / "model.c").write_text(source[:begin] + wrong + source[end:])
     exe = program(folder, "tiny", tmp_path / "exe", (), raw=True)
     done = subprocess.run([exe], stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -13,7 +13,8 @@ from library_models import plain, tiny
 from edgekit.cli import main as frame
 from edgekit.errors import ConfigError
 from edgekit.export import c_text
-from edgekit.export.library import library_files, write_library
+from edgekit.export.library import image_sections, library_files, write_library
+from edgekit.formats.container import Section
 
 # Compiling a model runs its golden vectors in the host's runtime.
 pytestmark = pytest.mark.cc
@@ -32,10 +33,13 @@ def test_two_exports_are_equal_in_every_byte(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"lib"}
 
 
-def test_library_holds_the_image_with_its_id() -> None:
+def test_library_holds_the_sections_of_the_image_with_its_id() -> None:
     files = library_files(tiny())
-    body = files["src/model.c"].split("] = {\n")[1].split("\n};")[0]
-    assert bytes(int(word, 16) for word in re.findall(r"0x([0-9a-f]{2})", body)) == tiny().image
+    for name, section in (("weights", Section.WEIGHTS), ("golden", Section.GOLDEN)):
+        body = files["src/model.c"].split(f" {name}_bytes[")[1].split("] = {\n")[1].split("\n};")[0]
+        offset, size = image_sections(tiny().image)[section]
+        found = bytes(int(word, 16) for word in re.findall(r"0x([0-9a-f]{2})", body))
+        assert found == tiny().image[offset : offset + size]
     assert tiny().id.hex() in files["src/model.c"]
     assert json.loads(files["edgekit.json"])["image_id"] == tiny().id.hex()
 

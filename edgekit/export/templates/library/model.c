@@ -7,45 +7,40 @@ $layers
 
 #include "ek_names.h"
 
-#include "ek.h"
+$includes
 
-/* The image, byte for byte the .ekm with id
+/* Sections of the .ekm with id
  * $image_id. */
-_Alignas(16) static const uint8_t image_bytes[${macro}_IMAGE_BYTES] = {
-$bytes
-};
+$arrays
 
 /* What ek_image_open reads from these bytes: edgekit has proven the image when it wrote this file,
- * so the target needs neither the proof nor memory for its result. */
-static const ek_image image = {
-    .bytes = image_bytes,
-    .meta = image_bytes + ${meta_offset}u,
-    .features = $features,
-    .ops = image_bytes + ${ops_offset}u,
-    .weights = image_bytes + ${weights_offset}u,
-    .plan = image_bytes + ${plan_offset}u,
-    .head = $head,
-    .golden = $golden,
-    .length = ${macro}_IMAGE_BYTES,
-    .meta_bytes = ${meta_bytes}u,
-    .weights_bytes = ${weights_bytes}u,
-    .arena_bytes = ${macro}_ARENA_BYTES,
-    .node_count = ${node_count}u,
-    .word_count = ${word_count}u,
-    .tensor_count = ${tensor_count}u,
-    .input = ${input}u,
-    .output = ${output}u,
-    .input_bytes = ${macro}_INPUT_BYTES,
-    .output_bytes = ${macro}_OUTPUT_BYTES,
-    .head_node = ${head_node}u,
-    .golden_count = ${macro}_GOLDEN_COUNT,
-};
+ * so the target needs neither the proof nor memory for its result. A part that only some calls need
+ * is in a constant of its own: who does not make them has no such bytes in flash. */
+#define IMAGE(...)                               \
+    {                                            \
+        .ops = ops_bytes,                        \
+        .weights = weights_bytes,                \
+        .plan = plan_bytes,                      \
+        .weights_bytes = sizeof weights_bytes,   \
+        .arena_bytes = ${macro}_ARENA_BYTES,     \
+        .node_count = ${node_count}u,            \
+        .word_count = ${word_count}u,            \
+        .tensor_count = ${tensor_count}u,        \
+        .input = ${input}u,                      \
+        .output = ${output}u,                    \
+        .input_bytes = ${macro}_INPUT_BYTES,     \
+        .output_bytes = ${macro}_OUTPUT_BYTES,   \
+        __VA_ARGS__                              \
+    }
+
+static const ek_image image = IMAGE(.golden = NULL);
+static const ek_image golden_image = IMAGE($golden_fields);
 
 ek_status ${prefix}_run(const int8_t *input, int8_t *output, uint8_t *arena) {
     return ek_run(&image, arena, ${macro}_ARENA_BYTES, input, output);
 }
 
 ek_status ${prefix}_check(uint8_t *arena) {
-    return ek_golden_check(&image, arena, ${macro}_ARENA_BYTES);
+    return ek_golden_check(&golden_image, arena, ${macro}_ARENA_BYTES);
 }
-$raw_definition$label_definition
+$raw_definition$head_definition$labels_definition

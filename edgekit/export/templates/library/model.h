@@ -14,9 +14,11 @@ $facts
 extern "C" {
 #endif
 
-/* BLAKE2b-256 of the image, and its bytes. */
+/* BLAKE2b-256 of the image. */
 #define ${macro}_IMAGE_ID "$image_id"
-#define ${macro}_IMAGE_BYTES ${image_bytes}u
+
+/* Weights, biases, multipliers and tables: most of the flash that the model takes. */
+#define ${macro}_WEIGHT_BYTES ${weights_bytes}u
 
 /* Working memory for one inference. The caller owns it; between two calls it may be used for
  * anything else. Two arenas serve two threads. */
@@ -50,7 +52,7 @@ ek_status ${prefix}_check(uint8_t *arena);
 
 /* English text of a status, never NULL. */
 const char *${prefix}_status_text(ek_status status);
-$raw_declaration$label_declaration
+$raw_declaration$head_declaration$labels_declaration
 #ifdef __cplusplus
 }
 #endif
