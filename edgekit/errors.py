@@ -32,12 +32,21 @@ class UnsupportedError(FormatError):
     Attributes:
         node: Name of the node, empty if it is not about one.
         op: Name of the operator, empty if it is not about one.
+        others: Further nodes with such operators, as (node, operator).
     """
 
-    def __init__(self, message: str, *, node: str = "", op: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        node: str = "",
+        op: str = "",
+        others: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.node = node
         self.op = op
+        self.others = others
 
 
 class LinkError(FormatError):

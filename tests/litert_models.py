@@ -16,6 +16,8 @@ TYPES = {
     "int32": schema.TensorType.INT32,
     "int64": schema.TensorType.INT64,
     "float32": schema.TensorType.FLOAT32,
+    "uint8": schema.TensorType.UINT8,
+    "bool": schema.TensorType.BOOL,
 }
 ACTIVATIONS = {"NONE": 0, "RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3}
 
@@ -111,6 +113,26 @@ class Model:
 
 
 VERSIONS = {
+    "FLOOR_DIV": 2,
+    "FLOOR_MOD": 1,
+    "LOGICAL_AND": 1,
+    "LOGICAL_OR": 1,
+    "LOGICAL_NOT": 1,
+    "SELECT_V2": 1,
+    "SELECT": 1,
+    "CAST": 1,
+    "CUMSUM": 1,
+    "ONE_HOT": 1,
+    "REDUCE_ANY": 1,
+    "REDUCE_ALL": 1,
+    "SQUARE": 1,
+    "SIGN": 1,
+    "FLOOR": 1,
+    "CEIL": 1,
+    "ROUND": 1,
+    "SIN": 1,
+    "COS": 1,
+    "POW": 1,
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 5,
@@ -139,6 +161,11 @@ VERSIONS = {
 }
 
 OPTION_TABLES = {
+    "CAST": "CastOptions",
+    "CUMSUM": "CumsumOptions",
+    "ONE_HOT": "OneHotOptions",
+    "REDUCE_ANY": "ReducerOptions",
+    "REDUCE_ALL": "ReducerOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
@@ -186,7 +213,12 @@ def make_options(name: str, options: dict[str, Any]) -> tuple[Any, int]:
     return made, getattr(schema.BuiltinOptions, table)
 
 
-NO_REFERENCE = {schema.BuiltinOperator.ELU, schema.BuiltinOperator.SUM}
+NO_REFERENCE = {
+    schema.BuiltinOperator.ELU,
+    schema.BuiltinOperator.SUM,
+    schema.BuiltinOperator.ROUND,
+    schema.BuiltinOperator.CEIL,
+}
 
 
 def uses(model: bytes, operators: set[int]) -> bool:
@@ -223,8 +255,8 @@ def classifier(seed: int = 0) -> bytes:
 def reference(model: bytes, inputs: np.ndarray) -> np.ndarray:
     """Run LiteRT's reference kernels on each of N inputs.
 
-    LiteRT 2.3.0 has no reference kernel of ELU, and its one of SUM writes -1 everywhere: for these
-    its other kernels run, without delegates.
+    LiteRT 2.3.0 has no reference kernel of ELU, ROUND and CEIL, and its one of SUM writes -1
+    everywhere: for these its other kernels run, without delegates.
     """
     resolver = OpResolverType.BUILTIN_REF
     if uses(model, NO_REFERENCE):

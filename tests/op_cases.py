@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from litert_models import Model, T
+from op_cases_types import TYPE_CASES
 from op_cases_wide import WIDE_CASES
 from op_makers import (
     Random,
@@ -371,33 +372,37 @@ def split(rng: Random) -> Model:
     return model
 
 
-CASES: dict[str, Callable[[Random], Model]] = {
-    maker.__name__.strip("_"): maker
-    for maker in (
-        conv_2d,
-        depthwise_conv_2d,
-        fully_connected,
-        batch_matmul,
-        add,
-        sub,
-        mul,
-        average_pool_2d,
-        max_pool_2d,
-        mean,
-        softmax,
-        logistic,
-        tanh,
-        relu,
-        hard_swish,
-        leaky_relu,
-        gelu,
-        quantize,
-        reshape,
-        transpose,
-        concatenation,
-        pad,
-        slice_,
-        strided_slice,
-        split,
-    )
-} | WIDE_CASES
+CASES: dict[str, Callable[[Random], Model]] = (
+    {
+        maker.__name__.strip("_"): maker
+        for maker in (
+            conv_2d,
+            depthwise_conv_2d,
+            fully_connected,
+            batch_matmul,
+            add,
+            sub,
+            mul,
+            average_pool_2d,
+            max_pool_2d,
+            mean,
+            softmax,
+            logistic,
+            tanh,
+            relu,
+            hard_swish,
+            leaky_relu,
+            gelu,
+            quantize,
+            reshape,
+            transpose,
+            concatenation,
+            pad,
+            slice_,
+            strided_slice,
+            split,
+        )
+    }
+    | WIDE_CASES
+    | TYPE_CASES
+)

@@ -66,16 +66,27 @@ def rsqrt(rng: Random) -> Model:
 
 
 def div(rng: Random) -> Model:
-    """The output scale is fine enough for LiteRT to shift by less than 31 bits."""
+    """The output scale is fine enough for LiteRT to shift by at most 31 bits."""
     model = Model()
     b_zero = zero(rng)
-    divisor = int(rng.integers(-128, 128))
-    if divisor == b_zero:
-        divisor += 1 if divisor < 127 else -1
-    x = model.add(T((1, 256), [scale(rng)], [zero(rng)]))
-    b = model.add(T((1,), [scale(rng)], [b_zero], 0, np.array([divisor], np.int8)))
-    ratio = model.tensors[x].scales[0] / model.tensors[b].scales[0] / abs(divisor - b_zero)
-    y = model.add(T((1, 256), [ratio * 2 ** rng.uniform(-2, 0)], [zero(rng)]))
+    shape = (1, 256)
+    x = model.add(T(shape, [scale(rng)], [zero(rng)]))
+    if rng.random() < 0.6:
+        divisors = rng.integers(-128, 128, shape if rng.random() < 0.6 else (1,))
+        divisors[divisors == b_zero] += 1 if b_zero < 127 else -1
+        most = int(np.abs(divisors - b_zero).max())
+        b = model.add(T(divisors.shape, [scale(rng)], [b_zero], 0, divisors.astype(np.int8)))
+    else:
+        # A positive or a negative tensor that is never 0.
+        b = model.add(T(shape, [0.02], [int(rng.choice([-128, 127]))]))
+        model.op("LOGISTIC", [x], [between := model.add(T(shape, [1 / 256], [-128]))])
+        offset = model.add(T((1,), [0.02], [0], 0, np.array([9], np.int8)))
+        sign = "ADD" if model.tensors[b].zeros == [-128] else "SUB"
+        negative = model.add(T((1,), [0.02], [0], 0, np.array([-9], np.int8)))
+        model.op(sign, [offset if sign == "ADD" else negative, between], [b])
+        most = 255
+    ratio = model.tensors[x].scales[0] / model.tensors[b].scales[0] / most
+    y = model.add(T(shape, [ratio * 2 ** rng.uniform(-2, 0)], [zero(rng)]))
     model.op("DIV", [x, b], [y], fusedActivationFunction=activation(rng))
     model.inputs, model.outputs = [x], [y]
     return model

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from edgekit.graph import MAX_RANK
 from edgekit.ops import KERNEL_SETS, LOWERINGS, OPS
+from edgekit.ops.logic import COMPARISONS
+from edgekit.ops.real import BINARY, ONLY_REAL, UNARY
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
 
@@ -17,6 +19,17 @@ TYPES = {
     "GATHER": "int8, int32 indices",
     "ARG_MAX": "int8 to int32",
     "ARG_MIN": "int8 to int32",
+    "ONE_HOT": "int32 to int8",
+    "CUMSUM": "int32",
+    "FLOOR_DIV": "int32",
+    "FLOOR_MOD": "int32",
+    "CAST": "bool, int32",
+    "DEQUANTIZE": "float32",
+    **{name: "bool" for name in LOWERINGS if name.startswith("LOGICAL_")},
+    **dict.fromkeys(("REDUCE_ANY", "REDUCE_ALL"), "bool"),
+    **dict.fromkeys(("SELECT", "SELECT_V2", *COMPARISONS), "int8, int32, bool"),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"), "int8, int32"),
+    **dict.fromkeys(ONLY_REAL, "float32"),
 }
 
 
@@ -35,6 +48,17 @@ def page() -> str:
         "computes in float32: an exact tie may differ by one). Activations are int8 with one "
         f"scale, tensors have at most {MAX_RANK} dimensions, shapes are fixed. A model has one "
         "input (int8, or int32 for token ids) and one output (int8, or int32 for indices).",
+        "",
+        "Other types at the ends of a file are stripped, and `edgekit check` says so. A float32 "
+        "input or output: the model takes or gives the int8 values of the QUANTIZE or DEQUANTIZE "
+        "there. A uint8 input: raw inputs are its bytes, a table of the image turns them into "
+        "int8. A uint8 output: the model gives int8, 128 less.",
+        "",
+        "A truth value (bool) is an int8 of 0 or 1, int64 is computed as int32. An island is "
+        "float32 arithmetic between DEQUANTIZE (or CAST of bool) and QUANTIZE (or a comparison), "
+        "element by element, that depends on one int8 tensor and on constants of one value: it "
+        "becomes one table. Inside, these operators are known: "
+        f"{', '.join(sorted({*UNARY, *BINARY}))}.",
         "",
         "| operator | kernels | types | limits |",
         "|---|---|---|---|",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekit.errors import UnsupportedError
 
 
 def check(
@@ -52,6 +56,7 @@ def check(
             "unsupported": list(fit.unsupported),
             "reasons": list(fit.reasons),
             "remedies": list(fit.remedies),
+            "notes": list(compiled.notes),
         }
         print(json.dumps(facts, indent=2))
     else:
@@ -66,6 +71,8 @@ def check(
             print("agent  none: this board runs models one by one, it joins no fleet")
         if fit.instructions is not None:
             print(f"about  {fit.instructions:,} instructions per inference")
+        for note in compiled.notes:
+            print(f"note:  {note}")
         for reason in fit.reasons:
             print(f"why:   {reason}")
         for remedy in fit.remedies:
@@ -74,13 +81,16 @@ def check(
         raise typer.Exit(1)
 
 
-def _unsupported(error: Exception) -> dict[str, object]:
+def _unsupported(error: UnsupportedError) -> dict[str, object]:
     return {
         "fits": False,
         "arena_bytes": None,
         "flash_bytes": None,
         "instructions": None,
-        "unsupported": [{"node": getattr(error, "node", ""), "op": getattr(error, "op", "")}],
+        "unsupported": [
+            {"node": node, "op": op} for node, op in ((error.node, error.op), *error.others)
+        ],
         "reasons": [str(error)],
         "remedies": [],
+        "notes": [],
     }

@@ -26,6 +26,7 @@ from edgekit.ops.conv import fold_offset, weight_scales
 from edgekit.ops.dense import dense_multiplier
 from edgekit.ops.fixed import Rounding
 from edgekit.ops.softmax import exp_table, float_of_bits
+from edgekit.passes.borders import strip_borders
 from edgekit.passes.lower import lower, verify_kernels
 from edgekit.passes.pack import pack, unpack
 from edgekit.passes.plan import Plan, plan_memory
@@ -69,6 +70,7 @@ class CompiledModel:
         macs: Multiply-accumulates of one inference.
         ops: Kernels that the firmware needs.
         layers: Cost of each node, in order.
+        notes: What differs from the file for the caller, a sentence each.
     """
 
     image: bytes
@@ -79,6 +81,7 @@ class CompiledModel:
     macs: int
     ops: tuple[str, ...]
     layers: tuple[LayerCost, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compile_tflite(
@@ -106,7 +109,8 @@ def compile_tflite(
         labels: Of the classes.
         license: Of the model.
         data_license: Of its training data.
-        features: Preprocessing; None: the raw bytes are the int8 input.
+        features: Preprocessing; None: the raw bytes are the int8 input, or become it by the table
+            of a file with uint8 input.
         head: True to make the last dense layer trainable, or the name of one.
         raw_golden: uint8 [N, ...], raw inputs for golden vectors; None draws four with a fixed
             seed. As many are
@@ -122,7 +126,10 @@ def compile_tflite(
     """
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding is {rounding!r}, expected one of {', '.join(ROUNDINGS)}")
-    model = read_tflite(source, name=name)
+    stripped = strip_borders(read_tflite(source, name=name))
+    model = stripped.graph
+    if features is None and stripped.table:
+        features = Features("lut_u8", stripped.table)
     graph = lower(model, rounding=ROUNDINGS[rounding])
     trainable = None if head is False else _head_of(model, graph, head)
     graph = pack(_short_names(graph), family)
@@ -137,7 +144,8 @@ def compile_tflite(
         kernel_ops=ordered({node.op for node in graph.nodes}),
         fused=False,
     )
-    return _finish(meta, graph, features or Features(), trainable, raw_golden)
+    compiled = _finish(meta, graph, features or Features(), trainable, raw_golden)
+    return replace(compiled, notes=stripped.notes)
 
 
 def _finish(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgekit.boards import Board
+from edgekit.boards import Board, boards, load_board
 from edgekit.errors import CapacityError
 from edgekit.export.costs import CoreCosts, load_costs
+from edgekit.export.remedies import BOARD_COST, Remedy, cheapest, for_arena, for_weights
 
 if TYPE_CHECKING:
     from edgekit.export.compile import CompiledModel
@@ -31,7 +32,7 @@ class Fit:
         instructions: Predicted for one inference, None if the core was not measured.
         unsupported: Kernels that the firmware has not.
         reasons: Why it does not fit, one sentence each.
-        remedies: What would help, one sentence each.
+        remedies: The two cheapest ways to make it fit, one sentence each.
     """
 
     fits: bool
@@ -55,12 +56,14 @@ def check_fit(
     ops: tuple[str, ...] | None = None,
     *,
     agent: bool | None = None,
+    look_around: bool = True,
 ) -> Fit:
     """Say whether model fits board with a firmware of these kernels.
 
     Args:
         ops: Kernels of the firmware; by default those that the model needs.
         agent: Whether it must fit beside the agent of a fleet; by default what the board runs.
+        look_around: Also look for another board where it does not fit.
     """
     from edgekit.formats.image import read_image
 
@@ -77,13 +80,18 @@ def check_fit(
     fixed = static_bytes + board.stack_bytes + (board.feature_cache_bytes if head else 0)
     unsupported = tuple(op for op in model.ops if op not in kernels)
     reasons: list[str] = []
-    remedies: list[str] = []
+    parts: list[list[Remedy]] = []
     if unsupported:
-        reasons.append(f"the firmware has no kernel for {', '.join(unsupported)}")
-        remedies.append(f"build it with --ops that include {', '.join(unsupported)}")
+        missing = ", ".join(unsupported)
+        reasons.append(f"the firmware has no kernel for {missing}")
+        parts.append([Remedy(f"build it with --ops that include {missing}", 0.0, "kernels")])
     arena = model.arena_bytes if with_agent else _bench_arena(model, image.graph)
-    _check_ram(model, board, arena, fixed, reasons, remedies)
-    _check_flash(model, board, firmware_bytes, reasons, remedies)
+    _check_ram(model, image.graph, board, arena, fixed, reasons, parts)
+    _check_flash(model, image.graph, board, firmware_bytes, reasons, parts)
+    ways: tuple[Remedy, ...] = ()
+    if reasons:
+        others = [] if unsupported or not look_around else _other_boards(model, board, agent)
+        ways = cheapest(parts, others) or (_larger_board(board, arena + fixed, fixed),)
     measured = table.get(board.core)
     return Fit(
         fits=not reasons,
@@ -98,7 +106,7 @@ def check_fit(
         instructions=_instructions(model, measured),
         unsupported=unsupported,
         reasons=tuple(reasons),
-        remedies=tuple(remedies),
+        remedies=tuple(way.text for way in ways),
     )
 
 
@@ -120,13 +128,47 @@ def _bench_arena(model: CompiledModel, graph: Graph) -> int:
     return -(-model.arena_bytes // 16) * 16 + -(-input_bytes // 16) * 16 + large
 
 
+def _larger_board(board: Board, needed: int, fixed: int) -> Remedy:
+    text = f"take a board with more than {needed:,} bytes of RAM"
+    if board.ram_bytes <= fixed:
+        text += f": the firmware alone needs {fixed:,}"
+    return Remedy(text, BOARD_COST, "board")
+
+
+def _other_boards(model: CompiledModel, board: Board, agent: bool | None) -> list[Remedy]:
+    """Return the boards that the model fits as it is, the one with the least RAM first.
+
+    An image is packed for a family of cores: only boards of its own are asked.
+    """
+    found = []
+    family = model.meta.kernel_family
+    for other in map(load_board, boards()):
+        if other.name == board.name or other.core == "host" or other.support == "data":
+            continue
+        if family not in ("portable", other.chip.kernel_family) or other.agent < board.agent:
+            continue
+        if check_fit(model, other, agent=agent, look_around=False).fits:
+            found.append(other)
+    found.sort(key=lambda other: (other.ram_bytes, other.flash_bytes, other.name))
+    return [
+        Remedy(
+            f"take board '{other.name}', with {other.ram_bytes:,} bytes of RAM and"
+            f" {other.flash_bytes:,} of flash",
+            BOARD_COST,
+            "board",
+        )
+        for other in found
+    ]
+
+
 def _check_ram(
     model: CompiledModel,
+    graph: Graph,
     board: Board,
     arena: int,
     fixed: int,
     reasons: list[str],
-    remedies: list[str],
+    parts: list[list[Remedy]],
 ) -> None:
     needed = arena + fixed
     beside = arena - model.arena_bytes
@@ -136,39 +178,24 @@ def _check_ram(
             f" firmware and stack), board '{board.name}' has {board.ram_bytes:,}"
         )
         room = board.ram_bytes - fixed - beside
-        if room <= 0:
-            remedies.append(
-                f"take a board with more than {needed:,} bytes of RAM: the firmware alone needs"
-                f" {fixed:,}"
-                if board.ram_bytes <= fixed
-                else f"take a board with more than {needed:,} bytes of RAM"
-            )
-            return
-        remedies.append(_shrink(model, room))
     elif board.arena_bytes and arena > board.arena_bytes:
         reasons.append(
             f"its arena needs {arena:,} bytes, board '{board.name}' sets"
             f" {board.arena_bytes:,} aside"
         )
-        remedies.append(_shrink(model, board.arena_bytes - beside))
-
-
-def _shrink(model: CompiledModel, room: int) -> str:
-    if not model.layers:
-        return f"make the largest layers smaller until the arena is at most {room:,} bytes"
-    peak = max(model.layers, key=lambda layer: layer.arena_bytes)
-    return (
-        f"make layer '{peak.name}' smaller, where {peak.arena_bytes:,} bytes are live, until the"
-        f" arena is at most {room:,} bytes"
-    )
+        room = board.arena_bytes - beside
+    else:
+        return
+    parts.append(for_arena(model, graph, room, beside))
 
 
 def _check_flash(
     model: CompiledModel,
+    graph: Graph,
     board: Board,
     firmware_bytes: int,
     reasons: list[str],
-    remedies: list[str],
+    parts: list[list[Remedy]],
 ) -> None:
     size = len(model.image)
     if board.layout is None:
@@ -178,26 +205,21 @@ def _check_flash(
                 f" {firmware_bytes:,} for the firmware), board '{board.name}' has"
                 f" {board.flash_bytes:,}"
             )
-            remedies.append(_lighten(size, board.flash_bytes - firmware_bytes))
+            parts.append(for_weights(model, graph, board.flash_bytes - firmware_bytes))
         return
     if size > board.slot_bytes:
         reasons.append(
             f"its image has {size:,} bytes, a model slot of board '{board.name}' has"
             f" {board.slot_bytes:,}"
         )
-        remedies.append(_lighten(size, board.slot_bytes))
+        parts.append(for_weights(model, graph, board.slot_bytes))
     if firmware_bytes > board.firmware_bytes:
         reasons.append(
             f"the firmware needs {firmware_bytes:,} bytes of flash, board '{board.name}' has"
             f" {board.firmware_bytes:,} for it"
         )
-        remedies.append("build it with fewer kernels: --ops MODEL takes only those of the model")
-
-
-def _lighten(size: int, room: int) -> str:
-    if room <= 0:
-        return "take a board with more flash: the firmware alone does not fit"
-    return f"use fewer weights: the image has to shrink from {size:,} to {room:,} bytes"
+        text = "build it with fewer kernels: --ops MODEL takes only those of the model"
+        parts.append([Remedy(text, 0.0, "kernels")])
 
 
 def require_fit(model: CompiledModel, board: Board, ops: tuple[str, ...] | None = None) -> Fit:

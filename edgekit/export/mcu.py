@@ -92,11 +92,12 @@ def program_units(board: Board) -> list[Unit]:
 
 
 def arch_folders(board: Board) -> list[Path]:
-    """Return the folders with kernels for what the core of a board has."""
+    """Return the folders with kernels for what the core of a board has, the best first."""
     if board.core == "host":
         return [share.firmware() / folder for folder in host_arch_folders()]
     arch = share.firmware() / "kernels" / "arch"
-    return [arch / "dsp"] if board.chip.has_dsp else []
+    names = ["mve"] if board.core == "cortex-m55" else []
+    return [arch / name for name in [*names, *(["dsp"] if board.chip.has_dsp else [])]]
 
 
 def library_units(board: Board) -> list[Unit]:
@@ -105,15 +106,17 @@ def library_units(board: Board) -> list[Unit]:
     A file of an arch folder replaces the portable one of the same stem.
     """
     firmware = share.firmware()
-    fast = [path for folder in arch_folders(board) for path in sorted(folder.glob("*.[cS]"))]
-    replaced = {path.stem for path in fast}
+    fast: dict[str, Path] = {}
+    for folder in arch_folders(board):
+        for path in sorted(folder.glob("*.[cS]")):
+            fast.setdefault(path.stem, path)
     portable = [
         Unit(path, FOLDER_FLAGS.get(folder, ()))
         for folder in (COMMON if board.agent else BENCH_COMMON)
         for path in sorted((firmware / folder).glob("*.c"))
-        if path.stem not in replaced
+        if path.stem not in fast
     ]
-    return [*portable, *(Unit(path, ARCH_FLAGS) for path in fast)]
+    return [*portable, *(Unit(path, ARCH_FLAGS) for path in fast.values())]
 
 
 def port_folders(board: Board) -> list[Path]:

@@ -58,11 +58,26 @@ def read_tflite(data: bytes, *, name: str) -> Graph:
         _node(where, index, table, operators, tensors)
         for index, table in enumerate(subgraph.tables(3))
     )
+    _require_lowerings(where, nodes)
     graph = Graph(name, tensors, nodes, subgraph.integers(1, "i"), subgraph.integers(2, "i"))
     try:
         return verify(graph)
     except GraphError as exc:
         raise FormatError(str(exc)) from exc
+
+
+def _require_lowerings(where: str, nodes: tuple[Node, ...]) -> None:
+    """Raise UnsupportedError with every node whose operator edgekit does not have."""
+    missing = [(node.name, node.op) for node in nodes if node.op not in LOWERINGS]
+    if not missing:
+        return
+    (name, op), *others = missing
+    text = f"{where}: node '{name}': operator {op} is not supported"
+    more = sorted({other for _, other in others} - {op})
+    if others:
+        text += f", nor are {len(others)} more nodes"
+        text += f" ({', '.join([op] * any(o == op for _, o in others) + more)})"
+    raise UnsupportedError(text, node=name, op=op, others=tuple(others))
 
 
 def _operator_name(where: str, code: Table) -> str:
@@ -147,10 +162,6 @@ def _node(
     if not outputs or -1 in outputs:
         raise FormatError(f"{where}: node {index} ({op}) has no output")
     name = tensors[outputs[0]].name or f"node {index}"
-    if op not in LOWERINGS:
-        raise UnsupportedError(
-            f"{where}: node '{name}': operator {op} is not supported", node=name, op=op
-        )
     here = f"{where}: node '{name}' ({op})"
     attrs = _attrs(here, OPTIONS.get(op, ()), table.table(4))
     return Node(name, op, inputs, outputs, attrs)

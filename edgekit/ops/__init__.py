@@ -14,7 +14,10 @@ from edgekit.ops import (
     elementwise,
     gather,
     layout,
+    logic,
+    mve,
     pool,
+    real,
     reduce,
     remap,
     resize,
@@ -50,10 +53,19 @@ OPS: tuple[Kernel, ...] = (
     gather.ARG_MAX,
     dsp.CONV_2D_DSP,
     dsp.FULLY_CONNECTED_DSP,
+    mve.CONV_2D_MVE,
+    mve.FULLY_CONNECTED_MVE,
+    logic.INDEX_BINARY,
+    logic.COMPARE,
+    logic.SELECT,
+    logic.WIDEN,
+    logic.CUMULATE,
+    gather.ONE_HOT,
+    elementwise.DIV,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
-PACKINGS: tuple[Packing, ...] = (*dsp.DSP_PACKINGS,)
+PACKINGS: tuple[Packing, ...] = (*dsp.PACKINGS, *mve.PACKINGS)
 """Packed forms of kernels, each for one family of cores. Their kernels stand in `OPS` too."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -87,11 +99,11 @@ LOWERINGS: dict[str, Source] = {
         dense.lower_fully_connected, ("fully_connected",), "int8 weights, constant"
     ),
     "BATCH_MATMUL": Source(dense.lower_batch_matmul, ("batch_matmul", "copy")),
-    "ADD": Source(elementwise.lower_add, ("add",)),
-    "SUB": Source(elementwise.lower_sub, ("add",)),
-    "MUL": Source(elementwise.lower_mul, ("mul",)),
-    "MAXIMUM": Source(elementwise.lower_maximum, ("maximum",), "one scale for all"),
-    "MINIMUM": Source(elementwise.lower_minimum, ("maximum",), "one scale for all"),
+    "ADD": Source(elementwise.lower_add, ("add", "index_binary")),
+    "SUB": Source(elementwise.lower_sub, ("add", "index_binary")),
+    "MUL": Source(elementwise.lower_mul, ("mul", "index_binary")),
+    "MAXIMUM": Source(elementwise.lower_maximum, ("maximum", "index_binary"), "one scale for all"),
+    "MINIMUM": Source(elementwise.lower_minimum, ("maximum", "index_binary"), "one scale for all"),
     "SQUARED_DIFFERENCE": Source(elementwise.lower_squared_difference, ("squared_difference",)),
     "PRELU": Source(elementwise.lower_prelu, ("prelu",)),
     "AVERAGE_POOL_2D": Source(
@@ -139,7 +151,11 @@ LOWERINGS: dict[str, Source] = {
         activation.lower_table, ("lut",), "a value below 0 counts as 0; LiteRT refuses it"
     ),
     "ELU": Source(activation.lower_table, ("lut",)),
-    "DIV": Source(activation.lower_div, ("lut",), "by one constant"),
+    "DIV": Source(
+        elementwise.lower_div,
+        ("div", "lut"),
+        "what C++ leaves undefined in LiteRT gives 0: divisors 0, coarse output scales",
+    ),
     "RESHAPE": Source(layout.lower_reshape, ("copy",)),
     "SQUEEZE": Source(layout.lower_reshape, ("copy",)),
     "EXPAND_DIMS": Source(layout.lower_reshape, ("copy",)),
@@ -180,6 +196,37 @@ LOWERINGS: dict[str, Source] = {
     "ARG_MIN": Source(
         gather.lower_arg_min, ("arg_max",), "int32 indices, also where the file says int64"
     ),
+    "ONE_HOT": Source(gather.lower_one_hot, ("one_hot",), "constant depth and values"),
+    "FLOOR_DIV": Source(logic.lower_index_binary, ("index_binary",), "a division by 0 gives 0"),
+    "FLOOR_MOD": Source(logic.lower_index_binary, ("index_binary",), "a division by 0 gives 0"),
+    "CUMSUM": Source(logic.lower_cumsum, ("cumulate",)),
+    "CAST": Source(
+        logic.lower_cast,
+        ("copy", "widen", "compare"),
+        "between bool, int32 and int64; to float32 as the start of an island",
+    ),
+    "LOGICAL_AND": Source(logic.lower_logical_and, ("maximum",)),
+    "LOGICAL_OR": Source(logic.lower_logical_or, ("maximum",)),
+    "LOGICAL_NOT": Source(logic.lower_logical_not, ("lut",)),
+    "REDUCE_ANY": Source(
+        reduce.lower_reduce_max, ("max_pool_2d", "copy"), "runs of at most 65,536 elements"
+    ),
+    "REDUCE_ALL": Source(
+        reduce.lower_reduce_min, ("max_pool_2d", "lut", "copy"), "runs of at most 65,536 elements"
+    ),
+    "SELECT": Source(logic.lower_select, ("select", "copy"), "one scale for all"),
+    "SELECT_V2": Source(logic.lower_select, ("select",), "one scale for all"),
+    **{
+        name: Source(logic.lower_comparison, ("compare",), "scales below 1")
+        for name in logic.COMPARISONS
+    },
+    "DEQUANTIZE": Source(
+        activation.lower_real, ("lut",), "at the output, or as the start of an island"
+    ),
+    **{
+        name: Source(activation.lower_real, ("lut",), "inside an island only")
+        for name in real.ONLY_REAL
+    },
     "RESIZE_BILINEAR": Source(resize.lower_resize_bilinear, ("resize_bilinear",), "constant size"),
 }
 """Every source operator that edgekit compiles. docs/operators.md is this table."""
@@ -241,6 +288,10 @@ KERNEL_SETS: dict[str, tuple[str, ...]] = {
         "squared_difference",
         "gather",
         "arg_max",
+        "index_binary",
+        "compare",
+        "select",
+        "div",
     ),
 }
 """What `edgekit build --ops NAME` builds in."""

@@ -16,8 +16,6 @@ from edgekit.ops.base import (
     Kernel,
     activation_range,
     check_dense,
-    constant_of,
-    expect_shape,
     int8_quant,
     operand,
     require,
@@ -31,7 +29,8 @@ Table = NDArray[np.int8]
 Quantized = tuple[float, int]
 
 
-def _table(function: Callable[[int], int]) -> Table:
+def table(function: Callable[[int], int]) -> Table:
+    """Return a function of the stored bytes -128 .. 127, saturated."""
     values = [max(-128, min(127, function(value))) for value in range(-128, 128)]
     return np.array(values, np.int8)
 
@@ -52,10 +51,10 @@ def float_table(x: Quantized, y: Quantized, function: Callable[[float], float]) 
         real = np.float32(x[0]) * np.float32(stored - x[1])
         return _round(float(np.float32(function(float(real))) * inverse)) + y[1]
 
-    return _table(value)
+    return table(value)
 
 
-def _rescale(x: Quantized, y: Quantized, ratio: float, low: int, high: int) -> Table:
+def rescale_table(x: Quantized, y: Quantized, ratio: float, low: int, high: int) -> Table:
     """Return the table of x times ratio, clamped to [low, high]."""
     multiplier, shift = quantize_multiplier(ratio)
 
@@ -63,7 +62,7 @@ def _rescale(x: Quantized, y: Quantized, ratio: float, low: int, high: int) -> T
         scaled = y[1] + multiply(stored - x[1], multiplier, shift, Rounding.DOUBLE)
         return max(low, min(high, scaled))
 
-    return _table(value)
+    return table(value)
 
 
 def _input_radius(bits: int, shift: int) -> int:
@@ -89,7 +88,7 @@ def _saturating(x: Quantized, function: Callable[[int, int], int], bits: int, ze
         scaled = multiply(centred, multiplier, shift, Rounding.DOUBLE)
         return fixed.divide_by_power(function(scaled, 4), 31 - bits) + zero
 
-    return _table(value)
+    return table(value)
 
 
 def _s16(value: int) -> int:
@@ -133,7 +132,7 @@ def _hard_swish(x: Quantized, y: Quantized) -> Table:
 
     if y_shift > 0:
         raise FormatError(f"hard_swish: output scale {y[0]} is too small for input scale {x[0]}")
-    return _table(value)
+    return table(value)
 
 
 def _leaky_relu(x: Quantized, y: Quantized, alpha: float) -> Table:
@@ -149,7 +148,7 @@ def _leaky_relu(x: Quantized, y: Quantized, alpha: float) -> Table:
         scaled = multiply(centred, multiplier, shift, Rounding.DOUBLE)
         return y[1] + (scaled if centred >= 0 else sign * scaled)
 
-    return _table(value)
+    return table(value)
 
 
 def gelu(value: float, approximate: bool) -> float:
@@ -177,14 +176,14 @@ def _absolute(x: Quantized, y: Quantized) -> Table:
             size = multiply(size, multiplier, shift, Rounding.DOUBLE)
         return size + y[1]
 
-    return _table(value)
+    return table(value)
 
 
 def _negative(node: Node, x: Quantized, y: Quantized) -> Table:
     """LiteRT negates the stored bytes, -128 stays: right only for equal scales around 0."""
     if x != y or x[1] != 0:
         raise unsupported(node, "NEG needs equal scales and zero points 0")
-    return _table(lambda stored: -128 if stored == -128 else -stored)
+    return table(lambda stored: -128 if stored == -128 else -stored)
 
 
 def _inverse_root(x: Quantized, y: Quantized) -> Table:
@@ -204,7 +203,7 @@ def _inverse_root(x: Quantized, y: Quantized) -> Table:
         data = multiply(1, root, root_shift + extra, Rounding.DOUBLE)
         return multiply(data, multiplier, shift - extra, Rounding.DOUBLE) + y[1]
 
-    return _table(value)
+    return table(value)
 
 
 def _elu(value: float) -> float:
@@ -229,7 +228,7 @@ def _root(x: Quantized, y: Quantized) -> Table:
         real = np.float32(x[0]) * np.float32(max(stored - x[1], 0))
         return math.floor(float(np.sqrt(real) / np.float32(y[0]))) + y[1]
 
-    return _table(value)
+    return table(value)
 
 
 def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
@@ -250,61 +249,16 @@ def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
     if node.op in ("RELU", "RELU6", "RELU_N1_TO_1"):
         # Source: tensorflow/lite/kernels/activations.cc, ReluPrepare: in float32.
         ratio = float(np.float32(x[0]) / np.float32(y[0]))
-        return _rescale(x, y, ratio, *activation_range(node, node.op, *y))
+        return rescale_table(x, y, ratio, *activation_range(node, node.op, *y))
     if node.op == "QUANTIZE":
         # Source: tensorflow/lite/kernels/quantize.cc, Prepare: in float64.
-        return _rescale(x, y, x[0] / y[0], -128, 127)
+        return rescale_table(x, y, x[0] / y[0], -128, 127)
     if node.op == "HARD_SWISH":
         return _hard_swish(x, y)
     if node.op == "LEAKY_RELU":
         return _leaky_relu(x, y, float(np.float32(_float(node, "alpha"))))
     approximate = bool(node.attrs["approximate"])
     return float_table(x, y, lambda value: gelu(value, approximate))
-
-
-def _quotient(node: Node, x: Quantized, divisor: int, b_scale: float, y: Quantized) -> Table:
-    """Where LiteRT shifts by 31 bits or more, which C++ does not define, the quotient rounds to 0.
-
-    Source: tensorflow/lite/kernels/internal/reference/div.h, DivElementwise for int8.
-    """
-    ratio = np.float32(x[0]) / (np.float32(b_scale) * np.float32(y[0]))
-    multiplier, shift = quantize_multiplier(float(ratio))
-    low, high = activation_range(node, str(node.attrs["activation"]), *y)
-    reciprocal, bits = fixed.reciprocal(abs(divisor))
-    if divisor < 0:
-        reciprocal = -reciprocal
-
-    def value(stored: int) -> int:
-        centred = stored - x[1]
-        headroom = 31 - (centred if centred >= 0 else ~centred).bit_length()
-        unscaled = fixed.high_mul(centred << headroom, reciprocal)
-        right = headroom + bits - shift
-        scaled = fixed.divide_by_power(fixed.high_mul(unscaled, multiplier), right)
-        return max(low, min(high, y[1] + scaled))
-
-    if shift > 20:
-        raise unsupported(node, f"output scale {y[0]} is too small")
-    return _table(value)
-
-
-def lower_div(builder: Builder, node: Node) -> None:
-    """DIV by one constant."""
-    x, b, y = operand(builder, node, 0), operand(builder, node, 1), result(builder, node)
-    divisors = np.unique(constant_of(node, b))
-    b_scale, b_zero = int8_quant(node, b)
-    if len(divisors) != 1 or np.broadcast_shapes(x.shape, b.shape) != x.shape:
-        raise unsupported(node, "only division by one constant is supported")
-    expect_shape(node, y, x.shape)
-    divisor = int(divisors[0]) - b_zero
-    if divisor == 0:
-        raise FormatError(f"{where(node)}: divides by 0")
-    table = _quotient(node, int8_quant(node, x), divisor, b_scale, int8_quant(node, y))
-    builder.emit(
-        "lut",
-        node,
-        inputs=(node.inputs[0], builder.constant("div table", table)),
-        outputs=node.outputs,
-    )
 
 
 _REAL: dict[str, Callable[[float], float]] = {"EXP": _exp, "LOG": _log, "ELU": _elu}
@@ -323,12 +277,25 @@ def lower_table(builder: Builder, node: Node) -> None:
     x, y = operand(builder, node, 0), result(builder, node)
     if x.elements != y.elements:
         raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(y.shape)}")
-    table = _table_of(node, int8_quant(node, x), int8_quant(node, y))
+    values = _table_of(node, int8_quant(node, x), int8_quant(node, y))
     builder.emit(
         "lut",
         node,
-        inputs=(node.inputs[0], builder.constant(f"{node.op.lower()} table", table)),
+        inputs=(node.inputs[0], builder.constant(f"{node.op.lower()} table", values)),
         outputs=node.outputs,
+    )
+
+
+def lower_real(builder: Builder, node: Node) -> None:
+    """What computes float32 outside an island: nothing here does.
+
+    Raises:
+        UnsupportedError: Always.
+    """
+    raise unsupported(
+        node,
+        "float32 is supported only between DEQUANTIZE and QUANTIZE, "
+        "where it depends on one int8 tensor and on constants of one value",
     )
 
 

@@ -318,7 +318,7 @@ FULLY_CONNECTED_DSP = Kernel(
     family="dsp",
     packs="fully_connected",
 )
-DSP_PACKINGS = (
+PACKINGS = (
     Packing(CONV_2D_DSP, pack_conv_2d, unpack_conv_2d),
     Packing(FULLY_CONNECTED_DSP, pack_fully_connected, unpack_fully_connected),
 )

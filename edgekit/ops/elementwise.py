@@ -1,6 +1,6 @@
 """Functions of two tensors with broadcasting.
 
-ADD, SUB, MUL, MAXIMUM, MINIMUM, SQUARED_DIFFERENCE, PRELU.
+ADD, SUB, MUL, DIV, MAXIMUM, MINIMUM, SQUARED_DIFFERENCE, PRELU.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import numpy as np
 
 from edgekit.errors import FormatError, QuantizationError
 from edgekit.graph import Graph, Node, Tensor
+from edgekit.ops import fixed
+from edgekit.ops.activation import table
 from edgekit.ops.base import (
     Builder,
     Kernel,
@@ -23,8 +25,10 @@ from edgekit.ops.base import (
     where,
 )
 from edgekit.ops.fixed import quantize_multiplier
+from edgekit.ops.logic import expect_same, is_index, lower_index_binary
 
 LEFT_SHIFT = 20
+MAX_DIV_SHIFT = 20
 
 
 def _operands(builder: Builder, node: Node) -> tuple[Tensor, Tensor, Tensor, list[int]]:
@@ -75,16 +79,25 @@ def _lower_sum(builder: Builder, node: Node, sign: int) -> None:
 
 def lower_add(builder: Builder, node: Node) -> None:
     """ADD."""
-    _lower_sum(builder, node, 1)
+    if is_index(operand(builder, node, 0)):
+        lower_index_binary(builder, node)
+    else:
+        _lower_sum(builder, node, 1)
 
 
 def lower_sub(builder: Builder, node: Node) -> None:
     """SUB: ADD with the second operand negated; its roundings are symmetric or of one product."""
-    _lower_sum(builder, node, -1)
+    if is_index(operand(builder, node, 0)):
+        lower_index_binary(builder, node)
+    else:
+        _lower_sum(builder, node, -1)
 
 
 def lower_mul(builder: Builder, node: Node) -> None:
     """MUL."""
+    if is_index(operand(builder, node, 0)):
+        lower_index_binary(builder, node)
+        return
     a, b, y, inputs = _operands(builder, node)
     y_scale, y_zero = int8_quant(node, y)
     # Source: tensorflow/lite/kernels/mul.cc, Prepare: in float32.
@@ -102,9 +115,12 @@ def lower_mul(builder: Builder, node: Node) -> None:
 
 
 def _lower_larger(builder: Builder, node: Node, sign: int) -> None:
+    if is_index(operand(builder, node, 0)):
+        lower_index_binary(builder, node)
+        return
     a, b, y, inputs = _operands(builder, node)
-    if not int8_quant(node, a) == int8_quant(node, b) == int8_quant(node, y):
-        raise unsupported(node, "inputs and output have different quantization")
+    expect_same(node, a, y)
+    expect_same(node, b, y)
     builder.emit("maximum", node, inputs=inputs, outputs=node.outputs, attrs={"sign": sign})
 
 
@@ -168,6 +184,55 @@ def lower_prelu(builder: Builder, node: Node) -> None:
     )
 
 
+def quotient(a: int, b: int, multiplier: int, shift: int) -> int:
+    """Return a / b * multiplier * 2**(shift - 31), rounded thrice; |a|, |b| at most 255, b not 0.
+
+    Where LiteRT shifts by 32 bits or more, which C++ does not define, the quotient rounds to 0.
+
+    Source: tensorflow/lite/kernels/internal/reference/div.h, DivElementwise for int8.
+    Twin: firmware/kernels/ek_div_s8.c, quotient.
+    """
+    if b == 0:
+        return 0
+    reciprocal, bits = fixed.reciprocal(abs(b))
+    headroom = 31 - (a if a >= 0 else ~a).bit_length()
+    unscaled = fixed.high_mul(a << headroom, reciprocal if b > 0 else -reciprocal)
+    right = headroom + bits - shift
+    return 0 if right > 31 else fixed.divide_by_power(fixed.high_mul(unscaled, multiplier), right)
+
+
+def lower_div(builder: Builder, node: Node) -> None:
+    """DIV; by one constant it is a table."""
+    a, b, y, inputs = _operands(builder, node)
+    (a_scale, a_zero), (b_scale, b_zero) = int8_quant(node, a), int8_quant(node, b)
+    y_scale, y_zero = int8_quant(node, y)
+    ratio = np.float32(a_scale) / (np.float32(b_scale) * np.float32(y_scale))
+    multiplier, shift = quantize_multiplier(float(ratio))
+    if shift > MAX_DIV_SHIFT:
+        raise unsupported(node, f"output scale {y_scale} is too small")
+    low, high = activation_range(node, str(node.attrs["activation"]), y_scale, y_zero)
+    divisors = [] if b.data is None else np.unique(b.data).tolist()
+    if b_zero in divisors:
+        raise FormatError(f"{where(node)}: divides by 0")
+    if len(divisors) == 1 and a.shape == y.shape:
+        divisor = divisors[0] - b_zero
+
+        def value(stored: int) -> int:
+            scaled = y_zero + quotient(stored - a_zero, divisor, multiplier, shift)
+            return max(low, min(high, scaled))
+
+        inputs[1] = builder.constant("div table", table(value))
+        builder.emit("lut", node, inputs=inputs, outputs=node.outputs)
+        return
+    builder.emit(
+        "div",
+        node,
+        inputs=inputs,
+        outputs=node.outputs,
+        attrs={"multiplier": multiplier, "shift": shift, "y_min": low, "y_max": high},
+    )
+
+
 def _check(graph: Graph, node: Node) -> None:
     check_dense(graph, node, 2)
     a, b = (graph.tensor(i) for i in node.inputs)
@@ -218,3 +283,4 @@ PRELU = Kernel(
     _macs_mul,
     in_place=True,
 )
+DIV = Kernel("div", 86, ("multiplier", "shift", "y_min", "y_max"), _check, _macs_mul, in_place=True)

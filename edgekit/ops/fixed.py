@@ -163,7 +163,7 @@ def exp_on_negative(a: int, integer_bits: int) -> int:
 def _newton_reciprocal(a: int) -> int:
     """1 / ((1 + a) / 2) for a in [0, 1) Q0.31, as Q2.29.
 
-    Twin: firmware/kernels/ek_softmax_s8.c, reciprocal_of_one_plus.
+    Twin: firmware/kernels/ek_fixed.h, ek_reciprocal_of_one_plus.
     """
     half = (a + INT32_MAX + 1) // 2
     x = 1515870810 + high_mul(half, -1010580540)

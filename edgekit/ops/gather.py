@@ -1,4 +1,4 @@
-"""Indices: GATHER reads by them, ARG_MAX and ARG_MIN find them."""
+"""Indices: GATHER reads by them, ONE_HOT marks them, ARG_MAX and ARG_MIN find them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edgekit.ops.base import (
     Kernel,
     attr_int,
     check_dense,
+    constant_of,
     expect_shape,
     indices,
     int8_quant,
@@ -20,6 +21,7 @@ from edgekit.ops.base import (
     unsupported,
     where,
 )
+from edgekit.ops.logic import expect_same, is_index, stored
 
 
 def lower_gather(builder: Builder, node: Node) -> None:
@@ -34,8 +36,9 @@ def lower_gather(builder: Builder, node: Node) -> None:
         raise unsupported(node, "batch dimensions are not supported")
     if ids.dtype is not DType.INT32:
         raise unsupported(node, f"'{ids.name}' is {ids.dtype.value}, only int32 is supported")
-    if int8_quant(node, x) != int8_quant(node, y):
-        raise unsupported(node, f"'{x.name}' and '{y.name}' have different quantization")
+    if is_index(x):
+        raise unsupported(node, f"'{x.name}' is int32, only int8 is supported")
+    expect_same(node, x, y)
     expect_shape(node, y, (*x.shape[:axis], *ids.shape, *x.shape[axis + 1 :]))
     table, picked = node.inputs[:2]
     if x.data is not None:
@@ -50,6 +53,30 @@ def lower_gather(builder: Builder, node: Node) -> None:
         inputs=(table, picked),
         outputs=node.outputs,
         attrs={"axis": axis},
+    )
+
+
+def lower_one_hot(builder: Builder, node: Node) -> None:
+    """ONE_HOT: indices, depth, and what an element is on and off."""
+    x, y = operand(builder, node, 0), result(builder, node)
+    depth = indices(node, operand(builder, node, 1))
+    on, off = operand(builder, node, 2), operand(builder, node, 3)
+    rank = len(y.shape)
+    axis = attr_int(node, "axis")
+    if not is_index(x):
+        raise unsupported(node, f"'{x.name}' is {x.dtype.value}, only int32 is supported")
+    if len(depth) != 1 or len(x.shape) + 1 != rank or not -1 <= axis < rank:
+        raise FormatError(f"{where(node)}: axis {axis} of {rank} dimensions")
+    axis %= rank
+    values = [int(constant_of(node, tensor).reshape(-1)[0]) for tensor in (on, off)]
+    int8_quant(node, y)
+    expect_shape(node, y, (*x.shape[:axis], depth[0], *x.shape[axis:]))
+    builder.emit(
+        "one_hot",
+        node,
+        inputs=(stored(builder, node.inputs[0]),),
+        outputs=node.outputs,
+        attrs={"axis": axis, "on": values[0], "off": values[1]},
     )
 
 
@@ -108,5 +135,15 @@ def _check_arg_max(graph: Graph, node: Node) -> None:
     require(x.elements // x.shape[axis] == y.elements, node, f"{x.shape} becomes {y.shape}")
 
 
+def _check_one_hot(graph: Graph, node: Node) -> None:
+    require(len(node.inputs) == len(node.outputs) == 1, node, "one input and output expected")
+    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    axis = attr_int(node, "axis")
+    require(x.dtype is DType.INT32 and y.dtype is DType.INT8, node, "int32 in, int8 out expected")
+    rest = (*y.shape[:axis], *y.shape[axis + 1 :])
+    require(0 <= axis < len(y.shape) and rest == x.shape, node, f"{x.shape} becomes {y.shape}")
+
+
 GATHER = Kernel("gather", 23, ("axis",), _check_gather)
 ARG_MAX = Kernel("arg_max", 24, ("axis", "sign"), _check_arg_max)
+ONE_HOT = Kernel("one_hot", 85, ("axis", "on", "off"), _check_one_hot)

@@ -26,29 +26,26 @@ from edgekit.ops.base import (
     unsupported,
     where,
 )
+from edgekit.ops.logic import expect_same, is_index, is_plain, stored
 
 MAX_INPUTS = 17
-
-
-def _same_quant(node: Node, x: Tensor, y: Tensor) -> None:
-    if int8_quant(node, x) != int8_quant(node, y):
-        raise unsupported(node, f"'{x.name}' and '{y.name}' have different quantization")
 
 
 def lower_reshape(builder: Builder, node: Node) -> None:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the output's shape is the truth."""
     x, y = operand(builder, node, 0), result(builder, node)
-    _same_quant(node, x, y)
+    expect_same(node, x, y)
     if x.elements != y.elements:
         raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(y.shape)}")
-    builder.emit("copy", node, inputs=node.inputs[:1], outputs=node.outputs)
+    source = stored(builder, node.inputs[0])
+    builder.emit("copy", node, inputs=(source,), outputs=node.outputs)
 
 
 def lower_transpose(builder: Builder, node: Node) -> None:
     """TRANSPOSE."""
     x, y = operand(builder, node, 0), result(builder, node)
     perm = tuple(axis % max(1, len(x.shape)) for axis in indices(node, operand(builder, node, 1)))
-    _same_quant(node, x, y)
+    expect_same(node, x, y)
     if sorted(perm) != list(range(len(x.shape))) or not perm:
         raise FormatError(f"{where(node)}: permutation {list(perm)} of {len(x.shape)} dimensions")
     expect_shape(node, y, tuple(x.shape[axis] for axis in perm))
@@ -76,7 +73,7 @@ def lower_concatenation(builder: Builder, node: Node) -> None:
     axis %= rank
     inputs = []
     for index, tensor in zip(node.inputs, tensors, strict=True):
-        _same_quant(node, tensor, y)
+        expect_same(node, tensor, y)
         if len(tensor.shape) != rank:
             raise FormatError(f"{where(node)}: '{tensor.name}' has {len(tensor.shape)} dimensions")
         expect_shape(node, tensor, (*y.shape[:axis], tensor.shape[axis], *y.shape[axis + 1 :]))
@@ -93,16 +90,16 @@ def lower_pad(builder: Builder, node: Node) -> None:
     x, y = operand(builder, node, 0), result(builder, node)
     widths = indices(node, operand(builder, node, 1))
     rank = len(x.shape)
-    _same_quant(node, x, y)
+    expect_same(node, x, y)
     if len(widths) != 2 * rank or min(widths, default=0) < 0 or rank == 0:
         raise FormatError(f"{where(node)}: padding {list(widths)} of {rank} dimensions")
     expect_shape(
         node, y, tuple(n + widths[2 * d] + widths[2 * d + 1] for d, n in enumerate(x.shape))
     )
-    value = int8_quant(node, y)[1]
+    value = 0 if is_plain(y) else int8_quant(node, y)[1]
     given = optional(builder, node, 2)
     if given is not None:
-        _same_quant(node, given, y)
+        expect_same(node, given, y)
         value = int(constant_of(node, given).reshape(-1)[0])
     builder.emit(
         "pad",
@@ -125,7 +122,7 @@ def _emit_slice(
 ) -> None:
     """Cut x[begin + i * stride] of shape `shape` into a tensor that may leave out ones."""
     x, y = operand(builder, node, 0), builder.source.tensor(output)
-    _same_quant(node, x, y)
+    expect_same(node, x, y)
     for d, size in enumerate(x.shape):
         last = begin[d] + (shape[d] - 1) * stride[d]
         if shape[d] < 1 or not 0 <= begin[d] < size or not 0 <= last < size:
@@ -133,13 +130,22 @@ def _emit_slice(
     if y.elements != math.prod(shape):
         expect_shape(node, y, shape)
     stride = tuple(s if n > 1 else 1 for s, n in zip(stride, shape, strict=True))
-    target = output
+    source, target = node.inputs[0], output
+    if is_index(x):
+        # Whole numbers move as runs of four bytes.
+        if len(shape) == MAX_RANK:
+            raise unsupported(node, f"int32 of {MAX_RANK} dimensions is not supported")
+        source = builder.activation(f"{x.name} bytes", (*x.shape, 4), None)
+        builder.emit(
+            "copy", node, inputs=node.inputs[:1], outputs=(source,), suffix=f"{suffix} bytes"
+        )
+        begin, stride, shape = (*begin, 0), (*stride, 1), (*shape, 4)
     if y.shape != shape:
         target = builder.activation(f"{y.name} slice", shape, y.quant)
     builder.emit(
         "strided_slice",
         node,
-        inputs=node.inputs[:1],
+        inputs=(source,),
         outputs=(target,),
         attrs={"begin": begin, "stride": stride},
         suffix=suffix,
@@ -270,7 +276,7 @@ def lower_pack(builder: Builder, node: Node) -> None:
     inputs = []
     for position, index in enumerate(node.inputs):
         x = operand(builder, node, position)
-        _same_quant(node, x, y)
+        expect_same(node, x, y)
         expect_shape(node, x, (*y.shape[:axis], *y.shape[axis + 1 :]))
         if x.data is not None:
             inputs.append(builder.constant(x.name, x.data.reshape(view), x.quant))
@@ -311,7 +317,7 @@ def _rearrange(builder: Builder, node: Node, split: tuple[int, ...], perm: tuple
 def _blocks(builder: Builder, node: Node) -> tuple[Tensor, Tensor, int]:
     x, y = operand(builder, node, 0), result(builder, node)
     block = attr_int(node, "block_size")
-    _same_quant(node, x, y)
+    expect_same(node, x, y)
     if len(x.shape) != 4 or block < 1:
         raise FormatError(f"{where(node)}: blocks of {block} in {list(x.shape)}")
     return x, y, block
@@ -340,9 +346,9 @@ def lower_depth_to_space(builder: Builder, node: Node) -> None:
 
 
 def _check_copy(graph: Graph, node: Node) -> None:
-    check_dense(graph, node, 1)
+    require(len(node.inputs) == len(node.outputs) == 1, node, "one input and output expected")
     x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
-    require(x.elements == y.elements, node, f"{x.shape} becomes {y.shape}")
+    require(x.nbytes == y.nbytes, node, f"{x.shape} becomes {y.shape}")
 
 
 def _check_rank(graph: Graph, node: Node) -> None:

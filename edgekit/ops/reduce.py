@@ -1,4 +1,4 @@
-"""Reductions: MEAN, SUM, REDUCE_MAX, REDUCE_MIN."""
+"""Reductions: MEAN, SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY, REDUCE_ALL."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from edgekit.ops.base import (
     where,
 )
 from edgekit.ops.fixed import quantize_multiplier
+from edgekit.ops.logic import expect_same, is_index
 
 MAX_TERMS = 1 << 23
 
@@ -138,8 +139,9 @@ def _lower_extreme(builder: Builder, node: Node, invert: bool) -> None:
     """Pool each run of reduced dimensions, innermost first; a minimum is ~max(~x)."""
     x, y = operand(builder, node, 0), result(builder, node)
     axes = _axes(builder, node)
-    if int8_quant(node, x) != int8_quant(node, y):
-        raise unsupported(node, "input and output have different quantization")
+    if is_index(x):
+        raise unsupported(node, f"'{x.name}' is int32, only int8 is supported")
+    expect_same(node, x, y)
     groups = _groups(x.shape, axes)
     source = node.inputs[0]
     table = builder.constant("invert table", np.arange(127, -129, -1).astype(np.int8))
@@ -170,12 +172,12 @@ def _lower_extreme(builder: Builder, node: Node, invert: bool) -> None:
 
 
 def lower_reduce_max(builder: Builder, node: Node) -> None:
-    """REDUCE_MAX over any dimensions."""
+    """REDUCE_MAX over any dimensions, and REDUCE_ANY of truth values."""
     _lower_extreme(builder, node, invert=False)
 
 
 def lower_reduce_min(builder: Builder, node: Node) -> None:
-    """REDUCE_MIN over any dimensions."""
+    """REDUCE_MIN over any dimensions, and REDUCE_ALL of truth values."""
     _lower_extreme(builder, node, invert=True)
 
 

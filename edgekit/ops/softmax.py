@@ -35,11 +35,15 @@ def exp_table(scale: float, beta: float) -> NDArray[np.int32]:
     PreprocessSoftmaxScaling and CalculateInputRadius.
     """
     real = min(beta * scale * (1 << (31 - INTEGER_BITS)), (1 << 31) - 1.0)
-    multiplier, shift = quantize_multiplier(real)
     if real <= 1:
         raise FormatError(f"softmax: input scale {scale} times beta {beta} is too small")
-    radius = math.floor(1.0 * ((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) / (1 << shift))
     table = np.zeros(256, np.int32)
+    if real >= 2**30:
+        # A mask of -1e38 stretches the scale: whatever is below the largest vanishes.
+        table[0] = exp_on_negative(0, INTEGER_BITS)
+        return table
+    multiplier, shift = quantize_multiplier(real)
+    radius = math.floor(1.0 * ((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) / (1 << shift))
     for difference in range(256):
         if difference <= radius:
             scaled = high_mul(wrap(-difference * (1 << shift)), multiplier)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgekit.graph import Attr, Node, Tensor
 from edgekit.ops.base import Builder
+from edgekit.ops.elementwise import quotient
 from edgekit.ops.fixed import Rounding, multiply
 
 Array = NDArray[Any]
@@ -30,7 +31,7 @@ def _int(value: Attr) -> int:
 
 
 def _copy(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
-    return data[0].reshape(y.shape)
+    return np.frombuffer(data[0].tobytes(), y.dtype.value).reshape(y.shape)
 
 
 def _lut(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
@@ -116,6 +117,61 @@ def _mul(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> A
     return _each(node, x, data, y, lambda a, b: _scaled(node, "", a * b)).reshape(y.shape)
 
 
+def _div(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    multiplier, shift = _ints(node, "multiplier")[0], _ints(node, "shift")[0]
+    return _each(node, x, data, y, lambda a, b: quotient(a, b, multiplier, shift)).reshape(y.shape)
+
+
+def _select(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    return np.broadcast_to(np.where(data[0] != 0, data[1], data[2]), y.shape)
+
+
+def _index_binary(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    a, b = data[0].astype(np.int64), data[1].astype(np.int64)
+    divisor = np.where(b == 0, 1, b)
+    values = (
+        a + b,
+        a - b,
+        a * b,
+        np.minimum(a, b),
+        np.maximum(a, b),
+        np.where(b == 0, 0, a // divisor),
+        np.where(b == 0, 0, a % divisor),
+    )[_ints(node, "mode")[0]]
+    return np.broadcast_to(values.astype(np.int32), y.shape)
+
+
+def _compare(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    sides = [np.asarray(values).astype(np.int64) for values in data]
+    if _ints(node, "scaled")[0]:
+        for i, which in enumerate("ab"):
+            centred = (sides[i] - _zero(x[i])) << 8
+            sides[i] = np.vectorize(lambda v, which=which: _scaled(node, which, int(v)))(centred)
+    equal = _ints(node, "mode")[0] == 0
+    found = sides[0] == sides[1] if equal else sides[0] < sides[1]
+    return np.broadcast_to((found ^ bool(_ints(node, "negate")[0])).astype(np.int8), y.shape)
+
+
+def _widen(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    return data[0].astype(np.int32)
+
+
+def _cumulate(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    axis = _ints(node, "axis")[0]
+    values = np.flip(data[0], axis) if _ints(node, "reverse")[0] else data[0]
+    sums = np.cumsum(values, axis=axis, dtype=np.int32)
+    if _ints(node, "exclusive")[0]:
+        sums -= values
+    return np.flip(sums, axis) if _ints(node, "reverse")[0] else sums
+
+
+def _one_hot(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    axis = _ints(node, "axis")[0]
+    places = np.arange(y.shape[axis]).reshape(-1, *(1 for _ in y.shape[axis + 1 :]))
+    found = np.expand_dims(data[0], axis) == places
+    return np.where(found, _ints(node, "on")[0], _ints(node, "off")[0]).astype(np.int8)
+
+
 RULES: dict[str, Callable[[Node, Sequence[Tensor], Sequence[Array], Tensor], Array]] = {
     "copy": _copy,
     "lut": _lut,
@@ -128,6 +184,13 @@ RULES: dict[str, Callable[[Node, Sequence[Tensor], Sequence[Array], Tensor], Arr
     "maximum": _maximum,
     "add": _add,
     "mul": _mul,
+    "div": _div,
+    "select": _select,
+    "index_binary": _index_binary,
+    "compare": _compare,
+    "widen": _widen,
+    "cumulate": _cumulate,
+    "one_hot": _one_hot,
 }
 """What each kernel computes; kernels without a rule run on the device."""
 

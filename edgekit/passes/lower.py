@@ -9,7 +9,11 @@ from edgekit.graph import DType, Graph, Node, verify
 from edgekit.ops import LOWERINGS, kernel
 from edgekit.ops.base import Builder
 from edgekit.ops.fixed import Rounding
+from edgekit.ops.logic import is_plain
+from edgekit.passes.borders import narrow_types, strip_borders
+from edgekit.passes.drop import drop_unused
 from edgekit.passes.fold import fold_constants
+from edgekit.passes.islands import fold_islands
 
 # Kernels that look at the number of elements only.
 _SHAPELESS = ("fully_connected", "copy", "lut")
@@ -19,18 +23,20 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
     """Turn a graph of source operators into one of kernels, with all parameters computed.
 
     Args:
-        graph: As read from a file, one input of int8 or int32, one output of int8 or of indices.
+        graph: As read from a file; what `strip_borders` leaves has one input of int8 or int32, one
+            output of int8 or of indices.
         rounding: Of dense layers; SINGLE equals LiteRT, DOUBLE equals TFLM.
 
     Raises:
         UnsupportedError: If an operator, type or shape has no kernel.
         FormatError: If the file contradicts itself.
     """
+    graph = narrow_types(fold_islands(strip_borders(graph).graph))
     for kind, ids in (("input", graph.inputs), ("output", graph.outputs)):
         if len(ids) != 1:
             raise UnsupportedError(f"model '{graph.name}': {len(ids)} {kind}s, expected 1")
         tensor = graph.tensor(ids[0])
-        if tensor.dtype is DType.INT32 or (kind == "output" and tensor.dtype is DType.INT64):
+        if tensor.dtype is DType.INT32 or (kind == "output" and is_plain(tensor)):
             continue
         if tensor.dtype is not DType.INT8:
             raise UnsupportedError(
@@ -41,6 +47,9 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
             raise FormatError(f"model '{graph.name}': {kind} '{tensor.name}' has no scale")
     builder = Builder(graph, rounding, list(graph.tensors))
     for node in graph.nodes:
+        if kernel(node.op) is not None:
+            builder.nodes.append(node)
+            continue
         if node.op not in LOWERINGS:
             raise UnsupportedError(
                 f"node '{node.name}': operator {node.op} is not supported",
@@ -90,38 +99,8 @@ def fold_copies(graph: Graph) -> Graph:
                 reader.op in _SHAPELESS and reader.inputs.index(node.outputs[0]) == 0
                 for reader in readers.get(node.outputs[0], ())
             )
-            if source.data is None and (same or free):
+            if source.data is None and source.dtype is target.dtype and (same or free):
                 redirect[node.outputs[0]] = inputs[0]
                 continue
         nodes.append(node)
     return drop_unused(replace(graph, nodes=tuple(nodes)))
-
-
-def drop_unused(graph: Graph) -> Graph:
-    """Remove nodes whose outputs nobody reads, then tensors that no node names."""
-    needed = set(graph.outputs)
-    kept: list[Node] = []
-    for node in reversed(graph.nodes):
-        if any(index in needed for index in node.outputs):
-            kept.append(node)
-            needed.update(node.inputs)
-    kept.reverse()
-    used = {*graph.inputs, *graph.outputs}
-    for node in kept:
-        used.update(index for index in (*node.inputs, *node.outputs) if index >= 0)
-    order = sorted(used)
-    number = {old: new for new, old in enumerate(order)} | {-1: -1}
-    return Graph(
-        graph.name,
-        tuple(graph.tensors[index] for index in order),
-        tuple(
-            replace(
-                node,
-                inputs=tuple(number[index] for index in node.inputs),
-                outputs=tuple(number[index] for index in node.outputs),
-            )
-            for node in kept
-        ),
-        tuple(number[index] for index in graph.inputs),
-        tuple(number[index] for index in graph.outputs),
-    )

@@ -7,7 +7,8 @@ from edgekit.graph import Graph
 from edgekit.ops import FAMILIES, PACKINGS
 from edgekit.ops.base import Builder, Packing
 from edgekit.ops.fixed import Rounding
-from edgekit.passes.lower import drop_unused, verify_kernels
+from edgekit.passes.drop import drop_unused
+from edgekit.passes.lower import verify_kernels
 
 
 def pack(graph: Graph, family: str) -> Graph:

@@ -1,5 +1,5 @@
-/* Walking two int8 tensors that broadcast to a third: dimensions that run together are joined
- * first. */
+/* Walking two tensors that broadcast to a third, in elements: dimensions that run together are
+ * joined first. */
 #ifndef EK_BROADCAST_H
 #define EK_BROADCAST_H
 
@@ -12,21 +12,23 @@ typedef struct ek_broadcast {
     uint32_t rank; /* at least 1 */
 } ek_broadcast;
 
-/* True if a and b broadcast to y: equal dimensions or 1, aligned at the last. */
-static inline int ek_broadcast_ok(const ek_tensor *a, const ek_tensor *b, const ek_tensor *y) {
-    const ek_tensor *both[2] = {a, b};
-    for (uint32_t t = 0; t < 2; t++) {
-        if (both[t]->type != EK_S8 || both[t]->rank > y->rank) {
+/* True if t has this type and broadcasts to y: equal dimensions or 1, aligned at the last. */
+static inline int ek_broadcast_fits(const ek_tensor *t, const ek_tensor *y, uint32_t type) {
+    if (t->type != type || t->rank > y->rank) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < t->rank; i++) {
+        uint32_t dim = t->dims[t->rank - 1 - i];
+        if (dim != 1 && dim != y->dims[y->rank - 1 - i]) {
             return 0;
-        }
-        for (uint32_t i = 0; i < both[t]->rank; i++) {
-            uint32_t dim = both[t]->dims[both[t]->rank - 1 - i];
-            if (dim != 1 && dim != y->dims[y->rank - 1 - i]) {
-                return 0;
-            }
         }
     }
     return 1;
+}
+
+/* True if a and b are int8 and broadcast to y. */
+static inline int ek_broadcast_ok(const ek_tensor *a, const ek_tensor *b, const ek_tensor *y) {
+    return ek_broadcast_fits(a, y, EK_S8) && ek_broadcast_fits(b, y, EK_S8);
 }
 
 static inline void ek_broadcast_plan(ek_broadcast *plan, const ek_tensor *a, const ek_tensor *b,

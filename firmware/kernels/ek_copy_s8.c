@@ -1,10 +1,15 @@
-/* y = x in another shape. The planner lays y on x where it can; then nothing moves. Params: none.
- * Scratch: none. Twin: edgekit/ops/layout.py, RESHAPE. */
+/* y = the bytes of x, in another shape or type. The planner lays y on x where it can; then nothing
+ * moves. Params: none. Scratch: none. Twin: edgekit/ops/layout.py, COPY. */
 #include "ek_kernel.h"
+
+static size_t bytes_of(const ek_tensor *t) {
+    return t->count * (t->type == EK_S8 ? (size_t)1 : 4);
+}
 
 ek_status ek_copy_s8_check(const ek_call *call, ek_need *need) {
     (void)need;
-    if (!ek_call_is(call, 1, 1, 0) || call->tensors[0].count != call->tensors[1].count) {
+    if (call->inputs != 1 || call->outputs != 1 || call->param_count != 0 ||
+        bytes_of(&call->tensors[0]) != bytes_of(&call->tensors[1])) {
         return EK_ERR_SHAPE;
     }
     return EK_OK;
@@ -12,6 +17,6 @@ ek_status ek_copy_s8_check(const ek_call *call, ek_need *need) {
 
 void ek_copy_s8(const ek_call *call) {
     if (call->tensors[1].write != call->tensors[0].data) {
-        memcpy(call->tensors[1].write, call->tensors[0].data, call->tensors[0].count);
+        memcpy(call->tensors[1].write, call->tensors[0].data, bytes_of(&call->tensors[0]));
     }
 }

@@ -74,4 +74,16 @@ static inline int32_t ek_high_mul(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
 }
 
+/* 1 / (1 + x) for x in [0, 1), Q0.31: three Newton steps on Q2.29. Source: gemmlowp, fixedpoint.h,
+ * one_over_one_plus_x_for_x_in_0_1. Twin: edgekit/ops/fixed.py, _newton_reciprocal. */
+static inline int32_t ek_reciprocal_of_one_plus(int32_t x) {
+    const int32_t half = (int32_t)(((int64_t)x + INT32_MAX + 1) / 2);
+    int32_t r = 1515870810 + ek_high_mul(half, -1010580540);
+    for (int i = 0; i < 3; i++) {
+        int32_t error = (1 << 29) - ek_high_mul(half, r);
+        r += (int32_t)((uint32_t)ek_high_mul(r, error) << 2);
+    }
+    return r > (1 << 30) - 1 ? INT32_MAX : (int32_t)((uint32_t)r << 1);
+}
+
 #endif

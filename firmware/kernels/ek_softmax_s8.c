@@ -29,17 +29,6 @@ ek_status ek_softmax_s8_check(const ek_call *call, ek_need *need) {
     return EK_OK;
 }
 
-/* 1 / (1 + x) for x in [0, 1), Q0.31: three Newton steps on Q2.29, as gemmlowp. */
-static int32_t reciprocal_of_one_plus(int32_t x) {
-    const int32_t half = (int32_t)(((int64_t)x + INT32_MAX + 1) / 2);
-    int32_t r = 1515870810 + ek_high_mul(half, -1010580540);
-    for (int i = 0; i < 3; i++) {
-        int32_t error = (1 << 29) - ek_high_mul(half, r);
-        r += (int32_t)((uint32_t)ek_high_mul(r, error) << 2);
-    }
-    return r > (1 << 30) - 1 ? INT32_MAX : (int32_t)((uint32_t)r << 1);
-}
-
 static void row(const int8_t *x, uint32_t depth, const uint8_t *exp, int8_t *y) {
     int32_t top = -128;
     for (uint32_t i = 0; i < depth; i++) {
@@ -55,7 +44,7 @@ static void row(const int8_t *x, uint32_t depth, const uint8_t *exp, int8_t *y) 
         headroom++;
     }
     const int32_t over = (int32_t)(((uint32_t)sum << headroom) - 0x80000000u);
-    const int32_t scale = reciprocal_of_one_plus(over);
+    const int32_t scale = ek_reciprocal_of_one_plus(over);
     const int32_t shift = 12 - headroom + 31 - 8;
     for (uint32_t i = 0; i < depth; i++) {
         int64_t value = ek_high_mul(scale, ek_get_i32(exp + 4 * (size_t)(top - x[i])));

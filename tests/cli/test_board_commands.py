@@ -50,7 +50,7 @@ def test_check_says_why_it_does_not_fit(capsys: pytest.CaptureFixture[str], larg
     code, out, _ = call(capsys, "check", large, "--board", "mps2_an386")
     assert code == 1
     assert "why:   its image has" in out
-    assert "help:  use fewer weights" in out
+    assert out.count("help:  make ") == 2
 
 
 def test_check_as_json_has_the_promised_keys(

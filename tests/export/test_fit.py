@@ -41,21 +41,23 @@ def test_microbit_does_not_fit_a_large_input_and_says_why() -> None:
     assert not fit.fits
     assert f"{fit.ram_needed:,} bytes of RAM" in fit.reasons[0]
     assert fit.reasons[0].endswith("board 'microbit_v1' has 16,384")
-    assert "make layer" in fit.remedies[0]
+    assert len(fit.remedies) == 2
+    assert any("make layer" in remedy for remedy in fit.remedies)
+    assert any("take board 'netduinoplus2'" in remedy for remedy in fit.remedies)
     assert fit.instructions is None
 
 
 def test_board_with_less_ram_than_the_firmware_is_told_so() -> None:
     board = load_board("mps2_an386")
     chip = dataclasses.replace(board.chip, ram_bytes=40_000)
-    fit = check_fit(dense(8, 8), dataclasses.replace(board, chip=chip))
+    fit = check_fit(dense(8, 8), dataclasses.replace(board, chip=chip), look_around=False)
     assert "the firmware alone needs" in fit.remedies[0]
 
 
 def test_microbit_flash_is_counted_with_the_firmware() -> None:
     fit = check_fit(dense(1000, 250), load_board("microbit_v1"))
     assert any("bytes of flash" in reason for reason in fit.reasons)
-    assert any("use fewer weights" in remedy for remedy in fit.remedies)
+    assert any("lighter" in remedy for remedy in fit.remedies)
 
 
 @pytest.mark.emulator
@@ -78,7 +80,7 @@ def test_image_larger_than_a_slot_does_not_fit() -> None:
     assert fit.reasons == (
         f"its image has {fit.image_bytes:,} bytes, a model slot of board 'mps2_an386' has 393,216",
     )
-    assert "from" in fit.remedies[0]
+    assert "lighter" in fit.remedies[0]
 
 
 def test_arena_larger_than_set_aside_names_the_layer() -> None:
@@ -116,7 +118,19 @@ def test_board_that_runs_a_bench_has_no_room_for_the_agent() -> None:
     assert "of RAM" in fit.reasons[0]
 
 
-PENDING: tuple[str, ...] = ("conv_2d_dsp", "fully_connected_dsp")
+PENDING: tuple[str, ...] = (
+    "conv_2d_dsp",
+    "fully_connected_dsp",
+    "conv_2d_mve",
+    "fully_connected_mve",
+    "index_binary",
+    "compare",
+    "select",
+    "widen",
+    "cumulate",
+    "one_hot",
+    "div",
+)
 """Kernels that are not calibrated yet; their instructions are said to be unknown."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 
 import numpy as np
@@ -87,6 +88,17 @@ def test_reader_normalises_an_axis_that_means_nothing(caplog: pytest.LogCaptureF
     assert graph.tensors[1].quant is not None
     assert graph.tensors[1].quant.axis == 0
     assert "dimension 7" in caplog.text
+
+
+def test_reader_names_every_unsupported_operator() -> None:
+    model = dense()
+    first = model.ops[0]
+    for name, output in (("SVDF", "a"), ("SVDF", "b"), ("RFFT2D", "c")):
+        made = model.add(T((1, 4), [2.0], [-7], name=output))
+        model.ops.append(dataclasses.replace(first, name=name, outputs=[made]))
+    with pytest.raises(UnsupportedError, match=r"SVDF.*2 more nodes \(SVDF, RFFT2D\)") as caught:
+        read_tflite(model.to_bytes(), name="m")
+    assert caught.value.others == (("b", "SVDF"), ("c", "RFFT2D"))
 
 
 def test_reader_refuses_an_axis_of_several_scales() -> None:

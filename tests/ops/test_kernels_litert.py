@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from litert_models import Model, T, reference
 from op_cases import CASES
+from op_cases_types import INDEX_CASES
 
 from edgekit.export.compile import compile_tflite
 from edgekit.ops import LOWERINGS
@@ -43,6 +44,18 @@ def test_kernel_equals_litert(op: str, seed: int) -> None:
     runner = Runner(compiled.image)
     runner.golden_check()
     assert np.array_equal(runner.run(x).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("op", INDEX_CASES)
+def test_index_arithmetic_equals_litert(op: str, seed: int) -> None:
+    rng = np.random.default_rng([seed, zlib.crc32(op.encode())])
+    model = INDEX_CASES[op](rng)
+    data = model.to_bytes()
+    x = inputs_for(model, rng)
+    expected = reference(data, x)
+    got = Runner(compile_tflite(data, name=op).image).run(x)
+    assert np.array_equal(got.reshape(expected.shape), expected)
 
 
 def test_every_source_operator_has_a_case() -> None:

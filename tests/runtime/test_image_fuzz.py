@@ -14,7 +14,8 @@ from op_cases import CASES
 from edgekit import share
 from edgekit.export.compile import compile_tflite
 from edgekit.formats.image import Features
-from edgekit.ops import FAMILIES, kernel
+from edgekit.ops import FAMILIES, PACKINGS, kernel
+from edgekit.ops.base import Kernel
 from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 
 MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 600
@@ -48,9 +49,21 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             if family == "portable" or any(kernel(name).family for name in compiled.ops):
                 files[f"{op}_{family}"] = compiled.image
     files["head"] = compile_tflite(classifier(), name="c", head=True, features=TABLE).image
+    for packing in PACKINGS:
+        files[packing.kernel.name] = packed(packing.kernel)
     for name, data in files.items():
         (folder / f"{name}.ekm").write_bytes(data)
     return [folder / f"{name}.ekm" for name in files]
+
+
+def packed(form: Kernel) -> bytes:
+    """Return an image with a packed kernel, the first of those with random shapes."""
+    for seed in range(50):
+        source = CASES[form.packs](np.random.default_rng([4, seed])).to_bytes()
+        compiled = compile_tflite(source, name=form.name, family=form.family)
+        if form.name in compiled.ops:
+            return compiled.image
+    raise AssertionError(form.name)
 
 
 @pytest.mark.cc

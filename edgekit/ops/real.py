@@ -1,0 +1,189 @@
+"""Elementwise float32 functions as LiteRT computes them: what islands between int8 tensors hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.graph import Attr, Quant
+
+Real = NDArray[np.float32]
+Array = NDArray[Any]
+Attrs = Mapping[str, Attr]
+
+
+def dequantize(stored: Array, quant: Quant) -> Real:
+    """Return the reals that bytes stand for.
+
+    Source: tensorflow/lite/kernels/internal/reference/dequantize.h: in float64.
+    """
+    centred = stored.astype(np.int64) - quant.zero_point
+    return np.asarray(quant.scale * centred.astype(np.float64)).astype(np.float32)
+
+
+def quantize(real: Real, quant: Quant) -> NDArray[np.int8]:
+    """Return the nearest bytes, ties away from zero, saturated; what is no number becomes zero.
+
+    Source: tensorflow/lite/kernels/internal/reference/quantize.h, AffineQuantize: in float32.
+    """
+    with np.errstate(over="ignore"):
+        ratio = np.nan_to_num((real / np.float32(quant.scale)).astype(np.float64))
+    near = np.floor(np.abs(ratio) + 0.5) * np.sign(ratio)
+    return np.asarray(np.clip(near + quant.zero_point, -128, 127)).astype(np.int8)
+
+
+def _each(function: Callable[[float], float]) -> Callable[..., Real]:
+    """Compute in float64 and round once: the C library's float32 functions are as exact."""
+
+    def value(x: float) -> float:
+        try:
+            return function(x)
+        except OverflowError:
+            return math.inf
+        except ValueError:
+            return math.nan
+
+    def apply(x: Real, attrs: Attrs) -> Real:
+        flat = [value(float(v)) for v in x.reshape(-1)]
+        with np.errstate(over="ignore"):
+            return np.array(flat, np.float64).astype(np.float32).reshape(x.shape)
+
+    return apply
+
+
+def _log(x: float) -> float:
+    return -math.inf if x == 0 else math.log(x)
+
+
+def _round_even(x: float) -> float:
+    return float(np.rint(x))
+
+
+def _logistic(x: float) -> float:
+    """Source: tensorflow/lite/kernels/internal/reference/logistic.h."""
+    if x > 16.619047164916992188:
+        return 1.0
+    if x < -9.0:
+        return float(np.float32(math.exp(x)))
+    return float(np.float32(1) / (np.float32(1) + np.float32(math.exp(-x))))
+
+
+def _gelu(x: Real, attrs: Attrs) -> Real:
+    """Source: tensorflow/lite/kernels/internal/reference/gelu.h."""
+    if attrs["approximate"]:
+        cube = x + np.float32(0.044715) * x * x * x
+        inner = _each(math.tanh)(np.float32(math.sqrt(2 / math.pi)) * cube, {})
+        return np.asarray(np.float32(0.5) * x * (np.float32(1) + inner))
+    inner = _each(math.erf)(x * np.float32(math.sqrt(0.5)), {})
+    return np.asarray(np.float32(0.5) * x * (np.float32(1) + inner))
+
+
+def _power(a: Real, b: Real, attrs: Attrs) -> Real:
+    pairs = np.broadcast(a, b)
+
+    def value(x: float, y: float) -> float:
+        try:
+            real = x**y if x or y >= 0 else math.inf
+        except OverflowError:
+            return math.inf
+        return math.nan if isinstance(real, complex) else real
+
+    flat = [value(float(x), float(y)) for x, y in pairs]
+    with np.errstate(over="ignore"):
+        return np.array(flat, np.float64).astype(np.float32).reshape(pairs.shape)
+
+
+CLAMPS: dict[str, tuple[float, float]] = {
+    "NONE": (-math.inf, math.inf),
+    "RELU": (0, math.inf),
+    "RELU6": (0, 6),
+    "RELU_N1_TO_1": (-1, 1),
+}
+"""Fused activations of float32 operators."""
+
+
+def _clamp(real: Real, attrs: Attrs) -> Real:
+    low, high = CLAMPS[str(attrs["activation"])]
+    return np.asarray(np.clip(real, np.float32(low), np.float32(high)))
+
+
+def _inverse_root(x: Real, attrs: Attrs) -> Real:
+    return np.asarray(np.float32(1) / np.sqrt(x))
+
+
+def _alpha(attrs: Attrs) -> np.float32:
+    alpha = attrs["alpha"]
+    return np.float32(alpha if isinstance(alpha, float) else 0.0)
+
+
+def _hard_swish(x: Real, attrs: Attrs) -> Real:
+    gate = np.minimum(np.float32(6), np.maximum(np.float32(0), x + np.float32(3)))
+    return np.asarray(x * gate / np.float32(6))
+
+
+UNARY: dict[str, Callable[[Real, Attrs], Array]] = {
+    "NEG": lambda x, attrs: -x,
+    "ABS": lambda x, attrs: np.abs(x),
+    "SQUARE": lambda x, attrs: x * x,
+    "SIGN": lambda x, attrs: np.sign(x),
+    "FLOOR": lambda x, attrs: np.floor(x),
+    "CEIL": lambda x, attrs: np.ceil(x),
+    "ROUND": _each(_round_even),
+    "SQRT": lambda x, attrs: np.sqrt(x),
+    "RSQRT": _inverse_root,
+    "EXP": _each(math.exp),
+    "LOG": _each(_log),
+    "SIN": _each(math.sin),
+    "COS": _each(math.cos),
+    "TANH": _each(math.tanh),
+    "LOGISTIC": _each(_logistic),
+    "ELU": _each(lambda x: math.expm1(x) if x < 0 else x),
+    "GELU": _gelu,
+    "HARD_SWISH": _hard_swish,
+    "RELU": lambda x, attrs: np.maximum(x, np.float32(0)),
+    "RELU6": lambda x, attrs: np.clip(x, np.float32(0), np.float32(6)),
+    "RELU_N1_TO_1": lambda x, attrs: np.clip(x, np.float32(-1), np.float32(1)),
+    "LEAKY_RELU": lambda x, attrs: np.where(x > 0, x, x * _alpha(attrs)),
+    "RESHAPE": lambda x, attrs: x,
+    "SQUEEZE": lambda x, attrs: x,
+    "EXPAND_DIMS": lambda x, attrs: x,
+}
+"""Functions of one float32; reshapes move nothing."""
+
+BINARY: dict[str, Callable[[Real, Real, Attrs], Array]] = {
+    "ADD": lambda a, b, attrs: _clamp(a + b, attrs),
+    "SUB": lambda a, b, attrs: _clamp(a - b, attrs),
+    "MUL": lambda a, b, attrs: _clamp(a * b, attrs),
+    "DIV": lambda a, b, attrs: _clamp(a / b, attrs),
+    "POW": _power,
+    "FLOOR_DIV": lambda a, b, attrs: np.floor(a / b),
+    "FLOOR_MOD": lambda a, b, attrs: np.where(
+        (np.fmod(a, b) != 0) & ((b < 0) != (np.fmod(a, b) < 0)), np.fmod(a, b) + b, np.fmod(a, b)
+    ),
+    "MAXIMUM": lambda a, b, attrs: np.maximum(a, b),
+    "MINIMUM": lambda a, b, attrs: np.minimum(a, b),
+    "SQUARED_DIFFERENCE": lambda a, b, attrs: (a - b) * (a - b),
+    "EQUAL": lambda a, b, attrs: a == b,
+    "NOT_EQUAL": lambda a, b, attrs: a != b,
+    "LESS": lambda a, b, attrs: a < b,
+    "LESS_EQUAL": lambda a, b, attrs: a <= b,
+    "GREATER": lambda a, b, attrs: a > b,
+    "GREATER_EQUAL": lambda a, b, attrs: a >= b,
+}
+"""Functions of two float32; comparisons give truth values."""
+
+ONLY_REAL = (
+    "SQUARE",
+    "SIGN",
+    "FLOOR",
+    "CEIL",
+    "ROUND",
+    "SIN",
+    "COS",
+    "POW",
+)
+"""Operators that LiteRT has for float32 but not for int8."""
