@@ -306,4 +306,4 @@ def _check(graph: Graph, node: Node) -> None:
     require(x.elements == y.elements, node, f"output has shape {y.shape}, input {x.shape}")
 
 
-LUT = Kernel("lut", 11, (), _check, in_place=True)
+LUT = Kernel("lut", 11, (), _check, in_place=True, lead=lambda graph, node: 0)

@@ -34,6 +34,8 @@ class Kernel:
         check: Raises GraphError unless the shapes of a node fit.
         macs: Multiply-accumulates of a node.
         scratch: Bytes of scratch that a node needs.
+        views: For each input, how many bytes behind the begin of output 0 it may lie so that
+            nothing has to move; None: nowhere. A slice's input begins before: negative.
 
     Twin: firmware/include/ek_ops.def and the `_check` function of each kernel.
     """
@@ -49,6 +51,7 @@ class Kernel:
     lead: Callable[[Graph, Node], int | None] = lambda graph, node: None
     family: str = ""
     packs: str = ""
+    views: Callable[[Graph, Node], tuple[int | None, ...]] = lambda graph, node: ()
 
     def pack(self, attrs: Mapping[str, Attr]) -> tuple[int, ...]:
         """Return the parameters in the order of the container."""
@@ -330,6 +333,33 @@ def matmul_scratch(terms: int, rows: int, *, gathers: bool = False) -> int:
     tile = tile_rows(terms, rows)
     fast = 2 * _whole(terms) * (tile + 2) if tile else 0
     return max(2 * terms if gathers else 0, fast)
+
+
+def window_lead(graph: Graph, node: Node) -> int | None:
+    """Return the lead of a window that slides over one image and finishes row by row.
+
+    Twin: firmware/kernels/ek_lead.h, ek_window_lead.
+    """
+    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    if x.shape[0] != 1:
+        return None
+    stride, pad = attr_int(node, "stride_h"), attr_int(node, "pad_top")
+    last = y.shape[1] - 1
+    bend = min(pad // stride, last)
+    line, width = y.shape[2] * y.shape[3], x.shape[2] * x.shape[3]
+    rows = (bend, min(bend + 1, last), last)
+    return max(0, *((row + 1) * line - max(0, row * stride - pad) * width for row in rows))
+
+
+def rows_lead(rows: int, k: int, n: int) -> int:
+    """Return the lead of a product that reads two rows of k bytes while writing n bytes each.
+
+    Twin: firmware/kernels/ek_lead.h, ek_rows_lead.
+    """
+    even = rows // 2 * 2
+    if not even:
+        return rows * n
+    return max(2 * n, even * n - (even - 2) * k, rows * n - even * k)
 
 
 def require(ok: bool, node: Node, text: str) -> None:

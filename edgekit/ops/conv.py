@@ -24,8 +24,10 @@ from edgekit.ops.base import (
     optional,
     require,
     result,
+    rows_lead,
     unsupported,
     where,
+    window_lead,
 )
 from edgekit.ops.fixed import Rounding, quantize_multiplier
 
@@ -196,17 +198,28 @@ def _macs(graph: Graph, node: Node) -> int:
     return y.elements * (w.elements // channels)
 
 
-def _scratch_conv(graph: Graph, node: Node) -> int:
+def _is_pointwise(graph: Graph, node: Node) -> bool:
     x, w = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1])
     y = graph.tensor(node.outputs[0])
-    pointwise = (
+    return (
         w.shape[1:3] == (1, 1)
         and all(node.attrs[name] == 1 for name in ("stride_h", "stride_w"))
         and all(node.attrs[name] == 0 for name in ("pad_top", "pad_left"))
         and x.shape[1:3] == y.shape[1:3]
     )
+
+
+def _scratch_conv(graph: Graph, node: Node) -> int:
+    w, y = graph.tensor(node.inputs[1]), graph.tensor(node.outputs[0])
     terms = w.elements // w.shape[0]
-    return matmul_scratch(terms, y.elements // y.shape[3], gathers=not pointwise)
+    return matmul_scratch(terms, y.elements // y.shape[3], gathers=not _is_pointwise(graph, node))
+
+
+def _lead_conv(graph: Graph, node: Node) -> int | None:
+    y = graph.tensor(node.outputs[0])
+    if not _is_pointwise(graph, node):
+        return window_lead(graph, node)
+    return rows_lead(y.elements // y.shape[3], graph.tensor(node.inputs[0]).shape[3], y.shape[3])
 
 
 def _scratch_depthwise(graph: Graph, node: Node) -> int:
@@ -224,7 +237,14 @@ def _scratch_depthwise(graph: Graph, node: Node) -> int:
     return packed * -(-x.shape[3] // 4) * 136 + (not inside) * w.shape[1] * w.shape[2] * x.shape[3]
 
 
-CONV_2D = Kernel("conv_2d", 1, PARAMS, _check, _macs, _scratch_conv, revision=2)
+CONV_2D = Kernel("conv_2d", 1, PARAMS, _check, _macs, _scratch_conv, revision=2, lead=_lead_conv)
 DEPTHWISE_CONV_2D = Kernel(
-    "depthwise_conv_2d", 2, PARAMS, _check, _macs, _scratch_depthwise, revision=2
+    "depthwise_conv_2d",
+    2,
+    PARAMS,
+    _check,
+    _macs,
+    _scratch_depthwise,
+    revision=2,
+    lead=window_lead,
 )

@@ -23,6 +23,7 @@ from edgekit.ops.base import (
     operand,
     require,
     result,
+    rows_lead,
     unsupported,
     where,
 )
@@ -173,6 +174,11 @@ def _scratch_fully_connected(graph: Graph, node: Node) -> int:
     return matmul_scratch(w.shape[1], x.elements // w.shape[1])
 
 
+def _lead_fully_connected(graph: Graph, node: Node) -> int:
+    x, w = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1])
+    return rows_lead(x.elements // w.shape[1], w.shape[1], w.shape[0])
+
+
 def _terms(graph: Graph, node: Node) -> int:
     a = graph.tensor(node.inputs[0])
     return a.shape[-2] if attr_int(node, "adj_x") else a.shape[-1]
@@ -190,6 +196,7 @@ FULLY_CONNECTED = Kernel(
     _macs_fully_connected,
     _scratch_fully_connected,
     revision=2,
+    lead=_lead_fully_connected,
 )
 BATCH_MATMUL = Kernel(
     "batch_matmul",

@@ -367,10 +367,49 @@ def _check_concatenation(graph: Graph, node: Node) -> None:
     require(sum(s[axis] for s in sizes) == y.shape[axis], node, "sizes do not add up")
 
 
-COPY = Kernel("copy", 12, (), _check_copy, in_place=True)
+def _views_concatenation(graph: Graph, node: Node) -> tuple[int | None, ...]:
+    y, axis = graph.tensor(node.outputs[0]), attr_int(node, "axis")
+    if math.prod(y.shape[:axis]) != 1:
+        return ()
+    sizes = [graph.tensor(index).nbytes for index in node.inputs]
+    return tuple(sum(sizes[:i]) for i in range(len(sizes)))
+
+
+def _steps(graph: Graph, node: Node) -> list[tuple[int, int, int, int]]:
+    """Return begin, stride, size of x and size of y for each dimension of a slice."""
+    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    begin, stride = node.attrs["begin"], node.attrs["stride"]
+    assert isinstance(begin, tuple)
+    assert isinstance(stride, tuple)
+    return list(zip(begin, stride, x.shape, y.shape, strict=False))
+
+
+def _views_strided_slice(graph: Graph, node: Node) -> tuple[int | None, ...]:
+    at, step, whole = 0, 1, True
+    for begin, stride, size, count in reversed(_steps(graph, node)):
+        if count != 1 and (not whole or stride != 1):
+            return ()
+        whole = whole and count == size
+        at += begin * step
+        step *= size
+    return (-at,)
+
+
+def _lead_strided_slice(graph: Graph, node: Node) -> int | None:
+    return None if any(stride < 0 for _, stride, _, _ in _steps(graph, node)) else 0
+
+
+COPY = Kernel("copy", 12, (), _check_copy, in_place=True, views=lambda graph, node: (0,))
 TRANSPOSE = Kernel("transpose", 13, (("perm", MAX_RANK),), _check_rank)
-CONCATENATION = Kernel("concatenation", 14, ("axis",), _check_concatenation)
+CONCATENATION = Kernel(
+    "concatenation", 14, ("axis",), _check_concatenation, views=_views_concatenation
+)
 PAD = Kernel("pad", 15, (("before", MAX_RANK), "value"), _check_rank)
 STRIDED_SLICE = Kernel(
-    "strided_slice", 16, (("begin", MAX_RANK), ("stride", MAX_RANK)), _check_rank
+    "strided_slice",
+    16,
+    (("begin", MAX_RANK), ("stride", MAX_RANK)),
+    _check_rank,
+    lead=_lead_strided_slice,
+    views=_views_strided_slice,
 )

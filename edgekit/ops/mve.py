@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.graph import Graph, Node
-from edgekit.ops.base import Builder, Kernel, Packing, attr_int, check_dense, require
+from edgekit.ops.base import (
+    Builder,
+    Kernel,
+    Packing,
+    attr_int,
+    check_dense,
+    require,
+    window_lead,
+)
 from edgekit.ops.conv import CONV_2D, MAX_TERMS
 from edgekit.ops.dense import FULLY_CONNECTED
 from edgekit.ops.fixed import Rounding
@@ -93,22 +101,6 @@ def scales_exactly(node: Node, weights: NDArray[Any], rows: NDArray[Any], zero: 
     reach = np.abs(rows[:, 0].astype(np.int64))
     reach += 128 * np.abs(weights.astype(np.int64)).sum(axis=1)
     return bool((reach[unshifted] < 2**30).all())
-
-
-def window_lead(graph: Graph, node: Node) -> int | None:
-    """Return the lead of a window that slides over one image and finishes row by row.
-
-    Twin: firmware/kernels/ek_lead.h, ek_window_lead.
-    """
-    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
-    if x.shape[0] != 1:
-        return None
-    stride, pad = attr_int(node, "stride_h"), attr_int(node, "pad_top")
-    last = y.shape[1] - 1
-    bend = min(pad // stride, last)
-    line, width = y.shape[2] * y.shape[3], x.shape[2] * x.shape[3]
-    rows = (bend, min(bend + 1, last), last)
-    return max(0, *((row + 1) * line - max(0, row * stride - pad) * width for row in rows))
 
 
 def pointwise_need(pixels: int, terms: int, outputs: int) -> tuple[int, int]:

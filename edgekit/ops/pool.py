@@ -17,6 +17,7 @@ from edgekit.ops.base import (
     result,
     unsupported,
     where,
+    window_lead,
 )
 from edgekit.ops.conv import MAX_TERMS, padding
 
@@ -82,5 +83,5 @@ def _check(graph: Graph, node: Node) -> None:
     require((x.shape[0], x.shape[3]) == (y.shape[0], y.shape[3]), node, "output shape")
 
 
-AVERAGE_POOL_2D = Kernel("average_pool_2d", 7, PARAMS, _check)
-MAX_POOL_2D = Kernel("max_pool_2d", 8, PARAMS, _check)
+AVERAGE_POOL_2D = Kernel("average_pool_2d", 7, PARAMS, _check, lead=window_lead)
+MAX_POOL_2D = Kernel("max_pool_2d", 8, PARAMS, _check, lead=window_lead)

@@ -4,11 +4,11 @@
  * Twin: edgekit/ops/pool.py, AVERAGE_POOL_2D. */
 #include "ek_fixed.h"
 #include "ek_kernel.h"
+#include "ek_lead.h"
 
 enum { STRIDE_H, STRIDE_W, FILTER_H, FILTER_W, PAD_TOP, PAD_LEFT, Y_MIN, Y_MAX, PARAMS };
 
 ek_status ek_average_pool_2d_s8_check(const ek_call *call, ek_need *need) {
-    (void)need;
     const ek_tensor *x = &call->tensors[0];
     const ek_tensor *y = &call->tensors[1];
     if (!ek_call_is(call, 1, 1, PARAMS) || x->rank != 4 || y->rank != 4 ||
@@ -24,6 +24,7 @@ ek_status ek_average_pool_2d_s8_check(const ek_call *call, ek_need *need) {
         ek_param(call, FILTER_H) * ek_param(call, FILTER_W) > (int32_t)EK_MAX_TERMS) {
         return EK_ERR_RANGE;
     }
+    need->lead = ek_window_lead(call, x, y, STRIDE_H, PAD_TOP);
     return EK_OK;
 }
 

@@ -3,6 +3,7 @@
  * Scratch: ek_matmul_scratch_bytes; patches are gathered except for 1x1 with stride 1 and no
  * padding. Source: tensorflow/lite/kernels/internal/reference/integer_ops/conv.h, ConvPerChannel.
  * Twin: edgekit/ops/conv.py, CONV_2D. */
+#include "ek_lead.h"
 #include "ek_matmul_s8.h"
 
 enum {
@@ -50,8 +51,11 @@ ek_status ek_conv_2d_s8_check(const ek_call *call, ek_need *need) {
     if (!ek_window_ok(call, y, w->dims[1], w->dims[2], STRIDE_H, PAD_TOP)) {
         return EK_ERR_RANGE;
     }
-    need->scratch_bytes =
-        ek_matmul_scratch_bytes(w->count / w->dims[0], y->count / y->dims[3], !is_pointwise(call));
+    const int pointwise = is_pointwise(call);
+    const uint32_t pixels = y->count / y->dims[3];
+    need->scratch_bytes = ek_matmul_scratch_bytes(w->count / w->dims[0], pixels, !pointwise);
+    need->lead = pointwise ? ek_rows_lead(pixels, w->dims[3], w->dims[0])
+                           : ek_window_lead(call, x, y, STRIDE_H, PAD_TOP);
     return EK_OK;
 }
 

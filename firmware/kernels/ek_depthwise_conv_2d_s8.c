@@ -5,6 +5,7 @@
  * tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h, DepthwiseConvPerChannel.
  * Twin: edgekit/ops/conv.py, DEPTHWISE_CONV_2D. */
 #include "ek_depthwise_pixel_s8.h"
+#include "ek_lead.h"
 
 /* True if no window crosses the border. */
 static int is_inside(const ek_call *call) {
@@ -44,6 +45,7 @@ ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, ek_need *need) {
     if (!ek_window_ok(call, y, w->dims[1], w->dims[2], STRIDE_H, PAD_TOP)) {
         return EK_ERR_RANGE;
     }
+    need->lead = ek_window_lead(call, x, y, STRIDE_H, PAD_TOP);
     need->scratch_bytes = ek_depthwise_scratch_bytes(call);
     if (!is_inside(call)) {
         need->scratch_bytes += w->dims[1] * w->dims[2] * x->dims[3];

@@ -3,6 +3,7 @@
  * ek_matmul_scratch_bytes. Source:
  * tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. Twin:
  * edgekit/ops/dense.py, FULLY_CONNECTED. */
+#include "ek_lead.h"
 #include "ek_matmul_s8.h"
 
 enum { MULTIPLIER, SHIFT, Y_MIN, Y_MAX, ROUNDING, PARAMS };
@@ -28,7 +29,9 @@ ek_status ek_fully_connected_s8_check(const ek_call *call, ek_need *need) {
     } else if (!ek_requant_rows_ok(q, w->dims[0])) {
         return EK_ERR_RANGE;
     }
-    need->scratch_bytes = ek_matmul_scratch_bytes(w->dims[1], x->count / w->dims[1], 0);
+    const uint32_t rows = x->count / w->dims[1];
+    need->scratch_bytes = ek_matmul_scratch_bytes(w->dims[1], rows, 0);
+    need->lead = ek_rows_lead(rows, w->dims[1], w->dims[0]);
     return EK_OK;
 }
 

@@ -39,14 +39,20 @@ typedef struct ek_call {
     uint32_t param_count;
 } ek_call;
 
-/* What a node asks of the arena; zero and EK_APART unless a kernel says otherwise. */
+/* What a node asks of the arena; EK_NEED_NOTHING unless a kernel says otherwise. */
 typedef struct ek_need {
     uint32_t scratch_bytes;
     /* Output 0 may overlap input 0 if it begins at least so many bytes before it. */
     uint32_t lead;
+    /* Output 0 is the bytes of input 0 from here on, and may lie there; then nothing moves. */
+    uint32_t begin;
+    /* 1 if output 0 is the bytes of all inputs one after the other: each may lie there. */
+    uint32_t joins;
 } ek_need;
 
 #define EK_APART UINT32_MAX
+#define EK_NEED_NOTHING \
+    { 0, EK_APART, EK_APART, 0 }
 
 /* Proves that the kernel stays inside its tensors and need->scratch_bytes of scratch for any
  * content, and that it reads no byte of input 0 after writing it where output 0 begins need->lead

@@ -135,8 +135,23 @@ static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
     return a < b + b_bytes && b < a + a_bytes;
 }
 
-/* Outputs and scratch may lie on nothing else, except an output exactly on an input, or the first
- * of both with the output ahead, where the kernel allows it. */
+/* True if output 0 may overlap an input at these offsets: input i, `before` bytes of inputs stand
+ * in front of it. */
+static int may_overlap(const ek_need *need, uint32_t i, uint32_t place, uint64_t before,
+                       uint32_t out) {
+    if (need->joins && place - (uint64_t)out == before) {
+        return 1;
+    }
+    if (i != 0) {
+        return 0;
+    }
+    return (need->lead != EK_APART && place >= out && place - out >= need->lead) ||
+           (need->begin != EK_APART && out >= place && out - place == need->begin);
+}
+
+/* Outputs and scratch may lie on nothing else, except an output exactly on an input, the first of
+ * both with the output ahead, or one in the other where nothing has to move, as the kernel allows.
+ */
 static ek_status prove_places(const ek_image *image, uint32_t node, const ek_call *call,
                               const ek_op *op, const ek_need *need) {
     const uint32_t scratch_bytes = need->scratch_bytes;
@@ -146,7 +161,10 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
         scratch_bytes > image->arena_bytes - scratch) {
         return EK_ERR_RANGE;
     }
+    uint64_t before = 0;
     for (uint32_t i = 0; i < tensors; i++) {
+        const uint32_t bytes = bytes_of(&call->tensors[i]);
+        before += bytes;
         if (call->tensors[i].constant) {
             if (i >= call->inputs) {
                 return EK_ERR_RANGE;
@@ -154,7 +172,6 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
             continue;
         }
         const uint32_t place = ek_tensor_offset(image, ek_node_tensor(image, node, i));
-        const uint32_t bytes = bytes_of(&call->tensors[i]);
         if (scratch_bytes != 0 && overlap(place, bytes, scratch, scratch_bytes)) {
             return EK_ERR_RANGE;
         }
@@ -162,9 +179,9 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
             const uint32_t out = ek_tensor_offset(image, ek_node_tensor(image, node, o));
             const uint32_t out_bytes = bytes_of(&call->tensors[o]);
             const int same = op->in_place && i < call->inputs && place == out && bytes == out_bytes;
-            const int ahead = i == 0 && o == call->inputs && need->lead != EK_APART &&
-                              place >= out && place - out >= need->lead;
-            if (i != o && !same && !ahead && overlap(place, bytes, out, out_bytes)) {
+            const int allowed = i < call->inputs && o == call->inputs &&
+                                may_overlap(need, i, place, before - bytes, out);
+            if (i != o && !same && !allowed && overlap(place, bytes, out, out_bytes)) {
                 return EK_ERR_RANGE;
             }
         }
@@ -191,7 +208,7 @@ static ek_status prove_nodes(ek_image *image, section ops) {
         const uint32_t params = ek_get_u32(entry + 8);
         ek_call call;
         const ek_op *op;
-        ek_need need = {0, EK_APART};
+        ek_need need = EK_NEED_NOTHING;
         if (tensors > EK_MAX_NODE_TENSORS || entry[3] == 0 || words > image->word_count ||
             params > image->word_count || tensors + params > image->word_count - words) {
             return EK_ERR_RANGE;

@@ -215,33 +215,25 @@ static void multiply_row(const ek_matmul *m, const int8_t *x, int8_t *y) {
 
 void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y) {
     const uint32_t tile_rows = ek_tile_rows(m->k, rows);
-    if (tile_rows == 0) {
-        for (uint32_t row = 0; row < rows; row++) {
-            const int8_t *x = m->x + (size_t)m->k * row;
-            if (m->gather != NULL) {
-                m->gather(m->call, row, (int8_t *)m->scratch);
-                x = (const int8_t *)m->scratch;
-            }
-            multiply_row(m, x, y + (size_t)m->n * row);
-        }
-        return;
-    }
     const uint32_t pairs = ek_round_up_4(m->k) / 2;
     uint32_t *x = (uint32_t *)(void *)m->scratch;
     uint32_t *weights = x + (size_t)pairs * tile_rows;
     ek_tile tile = {.x = x, .w = weights, .n = m->n, .pairs = pairs};
     uint32_t first = 0;
-    while (first < rows) {
+    while (tile_rows != 0 && rows - first >= BLOCK) {
         uint32_t count = rows - first < tile_rows ? rows - first : tile_rows;
         count -= count % BLOCK;
-        if (count == 0) {
-            /* Goes back to rows that are done already, rather than beyond the end. */
-            count = BLOCK;
-            first = rows - BLOCK;
-        }
         tile.blocks = count / BLOCK;
         expand_tile(m, &tile, first, x, (int8_t *)weights);
         multiply_tile(m, &tile, weights, y + (size_t)m->n * first);
         first += count;
+    }
+    for (; first < rows; first++) {
+        const int8_t *row = m->x + (size_t)m->k * first;
+        if (m->gather != NULL) {
+            m->gather(m->call, first, (int8_t *)m->scratch);
+            row = (const int8_t *)m->scratch;
+        }
+        multiply_row(m, row, y + (size_t)m->n * first);
     }
 }
