@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from edgekit.errors import UnsupportedError
+    from edgekit.export.compile import CompiledModel
 
 
 def check(
@@ -53,6 +54,8 @@ def check(
             "flash_limit_bytes": fit.flash_bytes,
             "image_bytes": fit.image_bytes,
             "instructions": fit.instructions,
+            "macs": compiled.macs,
+            "nominal_macs": compiled.nominal_macs,
             "unsupported": list(fit.unsupported),
             "reasons": list(fit.reasons),
             "remedies": list(fit.remedies),
@@ -71,6 +74,7 @@ def check(
             print("agent  none: this board runs models one by one, it joins no fleet")
         if fit.instructions is not None:
             print(f"about  {fit.instructions:,} instructions per inference")
+        print(f"macs   {compiled.macs:>9,}{_left_out(compiled)}")
         for note in compiled.notes:
             print(f"note:  {note}")
         for reason in fit.reasons:
@@ -79,6 +83,12 @@ def check(
             print(f"help:  {remedy}")
     if not fit.fits:
         raise typer.Exit(1)
+
+
+def _left_out(compiled: CompiledModel) -> str:
+    if compiled.nominal_macs in (None, compiled.macs):
+        return ""
+    return f" of {compiled.nominal_macs:,} in the file: the rest is constant or read by nobody"
 
 
 def _unsupported(error: UnsupportedError) -> dict[str, object]:

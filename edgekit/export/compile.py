@@ -30,6 +30,7 @@ from edgekit.passes.borders import strip_borders
 from edgekit.passes.lower import lower, verify_kernels
 from edgekit.passes.pack import pack, unpack
 from edgekit.passes.plan import Plan, plan_memory
+from edgekit.passes.simplify import simplify
 from edgekit.runtime import Runner
 
 ROUNDINGS = {"litert": Rounding.SINGLE, "tflm": Rounding.DOUBLE}
@@ -71,6 +72,8 @@ class CompiledModel:
         ops: Kernels that the firmware needs.
         layers: Cost of each node, in order.
         notes: What differs from the file for the caller, a sentence each.
+        nominal_macs: Multiply-accumulates of the file as it is, with channels that turned out
+            constant or unread; None if the file is not known.
     """
 
     image: bytes
@@ -82,6 +85,7 @@ class CompiledModel:
     ops: tuple[str, ...]
     layers: tuple[LayerCost, ...]
     notes: tuple[str, ...] = ()
+    nominal_macs: int | None = None
 
 
 def compile_tflite(
@@ -130,8 +134,10 @@ def compile_tflite(
     model = stripped.graph
     if features is None and stripped.table:
         features = Features("lut_u8", stripped.table)
-    graph = lower(model, rounding=ROUNDINGS[rounding])
-    trainable = None if head is False else _head_of(model, graph, head)
+    whole = lower(model, rounding=ROUNDINGS[rounding])
+    trained = None if head is False else _dense_named(model, head)
+    graph = simplify(whole, keep=frozenset() if trained is None else frozenset({trained.name}))
+    trainable = None if trained is None else _head_of(model, graph, trained)
     graph = pack(_short_names(graph), family)
     meta = ImageMeta(
         name=name,
@@ -145,7 +151,7 @@ def compile_tflite(
         fused=False,
     )
     compiled = _finish(meta, graph, features or Features(), trainable, raw_golden)
-    return replace(compiled, notes=stripped.notes)
+    return replace(compiled, notes=stripped.notes, nominal_macs=macs_of(whole))
 
 
 def _finish(
@@ -173,6 +179,12 @@ def _finish(
         ops=meta.kernel_ops,
         layers=layers,
     )
+
+
+def macs_of(graph: Graph) -> int:
+    """Return the multiply-accumulates of a graph of kernels."""
+    kernels = [(kernel(node.op), node) for node in graph.nodes]
+    return sum(found.macs(graph, node) for found, node in kernels if found is not None)
 
 
 def _layers(graph: Graph, plan: Plan) -> tuple[LayerCost, ...]:
@@ -233,15 +245,19 @@ def _short_names(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def _head_of(model: Graph, graph: Graph, wanted: bool | str) -> Head:
-    """Return the head: the last dense layer, or the one of that name, dequantized."""
+def _dense_named(model: Graph, wanted: bool | str) -> Node:
+    """Return the last dense layer, or the one of that name."""
     dense = [node for node in model.nodes if node.op == "FULLY_CONNECTED"]
     if isinstance(wanted, str):
         dense = [node for node in dense if wanted in {node.name, *re.split(r"[/;:]", node.name)}]
     if not dense:
         label = f" '{wanted}'" if isinstance(wanted, str) else ""
         raise UnsupportedError(f"model '{model.name}' has no fully connected layer{label}")
-    source = dense[-1]
+    return dense[-1]
+
+
+def _head_of(model: Graph, graph: Graph, source: Node) -> Head:
+    """Return a dense layer of the file as a head: dequantized."""
     position = next(
         number
         for number, node in enumerate(graph.nodes)

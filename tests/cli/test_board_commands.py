@@ -94,6 +94,20 @@ def test_file_that_is_no_model_is_one_line(
 
 
 @pytest.mark.data("models")
+def test_check_says_how_many_macs_are_left_out(
+    capsys: pytest.CaptureFixture[str], models_dir: Path
+) -> None:
+    """The public sine model has neurons that answer 0 to every input."""
+    path = models_dir / "hello_world_int8.tflite"
+    code, out, _ = call(capsys, "check", path, "--board", "mps2_an386", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert facts["macs"] < facts["nominal_macs"] == 288
+    code, out, _ = call(capsys, "check", path, "--board", "mps2_an386")
+    assert f"{facts['macs']:,} of 288 in the file" in out
+
+
+@pytest.mark.data("models")
 def test_operator_that_is_not_supported_is_named_with_its_node(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, models_dir: Path
 ) -> None:
