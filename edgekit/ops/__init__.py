@@ -16,6 +16,7 @@ from edgekit.ops import (
     layout,
     logic,
     mve,
+    mve_depthwise,
     pool,
     real,
     reduce,
@@ -55,6 +56,7 @@ OPS: tuple[Kernel, ...] = (
     dsp.FULLY_CONNECTED_DSP,
     mve.CONV_2D_MVE,
     mve.FULLY_CONNECTED_MVE,
+    mve_depthwise.DEPTHWISE_CONV_2D_MVE,
     logic.INDEX_BINARY,
     logic.COMPARE,
     logic.SELECT,
@@ -65,7 +67,7 @@ OPS: tuple[Kernel, ...] = (
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
-PACKINGS: tuple[Packing, ...] = (*dsp.PACKINGS, *mve.PACKINGS)
+PACKINGS: tuple[Packing, ...] = (*dsp.PACKINGS, *mve.PACKINGS, mve_depthwise.PACKING)
 """Packed forms of kernels, each for one family of cores. Their kernels stand in `OPS` too."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {

@@ -132,7 +132,7 @@ _SHARED = ("stride_h", "stride_w", "pad_top", "pad_left", "y_min", "y_max", "rou
 def _pack_conv(builder: Builder, node: Node) -> bool:
     name, weights, rows = _constants(builder, node)
     flat = weights.reshape(len(weights), -1)
-    zero = _zero(builder.source, node)
+    zero = zero_of(builder, node)
     if node.attrs["dilation_h"] != 1 or node.attrs["dilation_w"] != 1:
         return False
     if max(weights.shape[1:3]) > 4096 or not scales_exactly(node, flat, rows, zero):
@@ -167,7 +167,7 @@ def _pack_dense(builder: Builder, node: Node) -> bool:
         rows = np.empty((len(requant), 3), np.int32)
         rows[:, :1] = requant
         rows[:, 1:] = (attr_int(node, "multiplier"), attr_int(node, "shift"))
-    if not scales_exactly(node, weights, rows, _zero(builder.source, node)):
+    if not scales_exactly(node, weights, rows, zero_of(builder, node)):
         return False
     attrs = dict(node.attrs) | {"terms": weights.shape[1], "columns": requant.shape[1]}
     records = builder.constant(name, pack_records(weights, rows))
@@ -189,8 +189,9 @@ def _unpack_dense(builder: Builder, node: Node) -> None:
     _emit(builder, node, "fully_connected", constants, attrs)
 
 
-def _zero(graph: Graph, node: Node) -> int:
-    quant = graph.tensor(node.outputs[0]).quant
+def zero_of(builder: Builder, node: Node) -> int:
+    """Return the zero point of a node's output."""
+    quant = builder.source.tensor(node.outputs[0]).quant
     return 0 if quant is None else quant.zero_point
 
 

@@ -123,6 +123,7 @@ PENDING: tuple[str, ...] = (
     "fully_connected_dsp",
     "conv_2d_mve",
     "fully_connected_mve",
+    "depthwise_conv_2d_mve",
     "index_binary",
     "compare",
     "select",
