@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from litert_models import classifier
+from mve_cases import dense, joined, window
 from op_cases import CASES
 
 from edgekit import share
 from edgekit.export.compile import compile_tflite
-from edgekit.formats.image import Features
-from edgekit.ops import FAMILIES, PACKINGS, kernel
-from edgekit.ops.base import Kernel
+from edgekit.formats.image import Features, ImageMeta, write_image
+from edgekit.ops import FAMILIES, kernel, ordered
+from edgekit.passes.pack import pack
+from edgekit.passes.plan import plan_memory
 from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 
 MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 600
@@ -49,21 +51,23 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             if family == "portable" or any(kernel(name).family for name in compiled.ops):
                 files[f"{op}_{family}"] = compiled.image
     files["head"] = compile_tflite(classifier(), name="c", head=True, features=TABLE).image
-    for packing in PACKINGS:
-        files[packing.kernel.name] = packed(packing.kernel)
+    for seed in range(6):
+        files[f"mve_{seed}"] = packed_for_mve(seed)
     for name, data in files.items():
         (folder / f"{name}.ekm").write_bytes(data)
     return [folder / f"{name}.ekm" for name in files]
 
 
-def packed(form: Kernel) -> bytes:
-    """Return an image with a packed kernel, the first of those with random shapes."""
-    for seed in range(50):
-        source = CASES[form.packs](np.random.default_rng([4, seed])).to_bytes()
-        compiled = compile_tflite(source, name=form.name, family=form.family)
-        if form.name in compiled.ops:
-            return compiled.image
-    raise AssertionError(form.name)
+def packed_for_mve(seed: int) -> bytes:
+    """Return an image with a node of each packed kernel."""
+    rng = np.random.default_rng([seed, 4])
+    x = (1, *(int(v) for v in rng.integers(2, 8, 2)), int(rng.choice([4, 8, 20, 32])))
+    cases = [window(rng, x, depthwise=True), window(rng, x, depthwise=False), dense(rng, x)]
+    graph = pack(joined(rng, x, cases), "mve")
+    names = ordered({node.op for node in graph.nodes})
+    meta = ImageMeta("packed", "1", "", (), "", "", "mve", names, False)
+    plan = plan_memory(graph)
+    return write_image(meta=meta, graph=graph, plan=plan, features=Features(), head=None, golden=())
 
 
 @pytest.mark.cc
