@@ -33,13 +33,19 @@ TYPES = {
 }
 
 
+CHAINS = (
+    ("NORM", "layer_norm", "LayerNorm, RMSNorm in any spelling, float islands inside included"),
+    ("TABLE", "lut", "several functions of one tensor: SiLU, a GELU in parts"),
+)
+
+
 def page() -> str:
     """Return the text of the page."""
     lines = [
         "# Operators",
         "",
-        "Written by `python -m tools.operators` from `LOWERINGS`, `OPS` and `KERNEL_SETS` in "
-        "`edgekit/ops/`.",
+        "Written by `python -m tools.operators` from `LOWERINGS`, `OPS` and "
+        "`KERNEL_SETS` in `edgekit/ops/`.",
         "",
         "## Of `.tflite`",
         "",
@@ -70,6 +76,18 @@ def page() -> str:
     lines += [
         "",
         "A `copy` vanishes where nobody needs the other shape.",
+        "",
+        "## Fused",
+        "",
+        "With `--fuse`, or `fuse = true` in `[export]`, these stand for chains of the above, found "
+        "by what the chain computes. They round once, so the result is nearer to the float model; "
+        "it no longer equals LiteRT's. Their definition is a NumPy function.",
+        "",
+        "| operator | kernel | stands for |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {name} | `{kernel}` | {chain} |" for name, kernel, chain in CHAINS]
+    lines += [
         "",
         "## Kernels",
         "",

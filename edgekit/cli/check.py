@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from edgekit.boards import Board
     from edgekit.errors import UnsupportedError
     from edgekit.export.compile import CompiledModel
+    from edgekit.export.fusion import FusionReport, Variant
 
 
 def check(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
     board: str = typer.Option(..., "--board", help="Name of the board."),
     ops: str | None = typer.Option(None, "--ops", help="Kernel set; default what the model needs."),
+    fuse: bool = typer.Option(
+        False, "--fuse", help="Use operators of our own where they replace chains of others."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the answer as JSON."),
 ) -> None:
     """Say whether a model fits a board, and why not.
@@ -25,6 +30,7 @@ def check(
     Example: edgekit check model.tflite --board mps2_an386
     """
     import json
+    from dataclasses import asdict
 
     from edgekit.boards import load_board
     from edgekit.cli.build import choose_ops
@@ -35,13 +41,16 @@ def check(
     target = load_board(board)
     kernels = None if ops is None else choose_ops(ops, target.chip.kernel_family)
     try:
-        compiled = load_model(model, family=target.chip.kernel_family)
+        compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse)
     except UnsupportedError as exc:
         if not as_json:
+            if not fuse and _fusion(model, target) is not None:
+                print(f"help:  with --fuse {model.name} can be compiled")
             raise
         print(json.dumps(_unsupported(exc), indent=2))
         raise typer.Exit(1) from exc
     fit = check_fit(compiled, target, kernels)
+    fusion = _fusion(model, target)
     if as_json:
         facts = {
             "fits": fit.fits,
@@ -60,6 +69,8 @@ def check(
             "reasons": list(fit.reasons),
             "remedies": list(fit.remedies),
             "notes": list(compiled.notes),
+            "fused": fuse,
+            "fusion": None if fusion is None else asdict(fusion),
         }
         print(json.dumps(facts, indent=2))
     else:
@@ -77,6 +88,8 @@ def check(
         print(f"macs   {compiled.macs:>9,}{_left_out(compiled)}")
         for note in compiled.notes:
             print(f"note:  {note}")
+        if fusion is not None:
+            _print_fusion(fusion)
         for reason in fit.reasons:
             print(f"why:   {reason}")
         for remedy in fit.remedies:
@@ -89,6 +102,36 @@ def _left_out(compiled: CompiledModel) -> str:
     if compiled.nominal_macs in (None, compiled.macs):
         return ""
     return f" of {compiled.nominal_macs:,} in the file: the rest is constant or read by nobody"
+
+
+def _fusion(model: Path, board: Board) -> FusionReport | None:
+    """Compare a `.tflite` with and without fusion; None if there is nothing to compare."""
+    from edgekit.errors import UnsupportedError
+    from edgekit.export.fusion import compare_fusion
+
+    if model.suffix != ".tflite":
+        return None
+    try:
+        return compare_fusion(model.read_bytes(), name=model.stem, board=board)
+    except UnsupportedError:
+        return None
+
+
+def _print_fusion(fusion: FusionReport) -> None:
+    found = ", ".join(f"{count} {name}" for name, count in fusion.patterns.items())
+    print(f"fusion {found} can stand for {fusion.operators} operators (--fuse)")
+    print("  SQNR is against the same model in float, on random inputs")
+    for title, variant in (("without", fusion.exact), ("with", fusion.fused)):
+        print(f"  {title:<8} {fusion.reason if variant is None else _variant_text(variant)}")
+
+
+def _variant_text(variant: Variant) -> str:
+    parts = [f"arena {variant.arena_bytes:,}", f"model {variant.image_bytes:,} bytes"]
+    if variant.sqnr_db is not None:
+        parts.insert(0, f"SQNR {variant.sqnr_db:.1f} dB")
+    if variant.instructions is not None:
+        parts.append(f"about {variant.instructions:,} instructions")
+    return ", ".join(parts)
 
 
 def _unsupported(error: UnsupportedError) -> dict[str, object]:

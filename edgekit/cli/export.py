@@ -47,6 +47,9 @@ def export(
     board: str | None = typer.Option(
         None, "--board", help="Pack for the core of this board; default: for any core."
     ),
+    fuse: bool = typer.Option(
+        False, "--fuse", help="Use operators of our own where they replace chains of others."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Compile a model into a model image, or into a C library.
@@ -65,7 +68,7 @@ def export(
         raise typer.BadParameter("only with --to c", param_hint="--prefix")
     if project is None:
         chosen = (rounding or RoundingName.LITERT).value
-        compiled = load_model(model, rounding=chosen, family=family)
+        compiled = load_model(model, rounding=chosen, family=family, fuse=fuse)
     else:
         from dataclasses import replace
 
@@ -74,6 +77,8 @@ def export(
         config = load_config(project)
         if rounding is not None:
             config = replace(config, export=replace(config.export, rounding=rounding.value))
+        if fuse:
+            config = replace(config, export=replace(config.export, fuse=True))
         compiled = compile_for_project(model, config, family=family)
     if to is Target.C:
         from edgekit.export.library import write_library

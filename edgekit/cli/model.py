@@ -12,24 +12,31 @@ if TYPE_CHECKING:
     from edgekit.export.compile import CompiledModel
 
 
-def load_model(path: Path, *, rounding: str = "litert", family: str = "portable") -> CompiledModel:
+def load_model(
+    path: Path, *, rounding: str = "litert", family: str = "portable", fuse: bool = False
+) -> CompiledModel:
     """Compile a `.tflite` for a kernel family, or take an `.ekm` as it is.
 
+    Args:
+        fuse: As for `compile_tflite`; so are rounding and family.
+
     Raises:
-        ConfigError: If the file has another ending or cannot be read.
+        ConfigError: If the file has another ending, cannot be read or is an image to be fused.
         FormatError: If its content is malformed.
         UnsupportedError: If it needs what edgekit does not do; names node and operator.
     """
     from edgekit.export.compile import compile_tflite
 
     data = _read(path)
-    if path.suffix == ".ekm":
-        return describe_image(data)
-    return compile_tflite(data, name=path.stem, rounding=rounding, family=family)
+    if path.suffix != ".ekm":
+        return compile_tflite(data, name=path.stem, rounding=rounding, family=family, fuse=fuse)
+    if fuse:
+        raise ConfigError(f"{path.name}: --fuse needs the .tflite, an image is compiled already")
+    return describe_image(data)
 
 
 def compile_for_project(path: Path, config: Config, *, family: str = "portable") -> CompiledModel:
-    """Compile a `.tflite` with all that the project knows: input, labels, licences, head.
+    """Compile a `.tflite` with all that the project knows: input, labels, licences, head, fusion.
 
     Raises:
         ConfigError: If the file is no `.tflite`, cannot be read or does not fit the data.
@@ -49,6 +56,7 @@ def compile_for_project(path: Path, config: Config, *, family: str = "portable")
         license=config.project.license,
         head=config.learn.head or config.learn.enabled,
         rounding=config.export.rounding,
+        fuse=config.export.fuse,
         family=family,
     )
 

@@ -10,6 +10,9 @@ import typer
 def profile(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
     board: str = typer.Option(..., "--board", help="Name of an emulated board."),
+    fuse: bool = typer.Option(
+        False, "--fuse", help="Use operators of our own where they replace chains of others."
+    ),
     seed: int = typer.Option(0, "--seed", help="Seed of the random input."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
@@ -25,7 +28,7 @@ def profile(
     from edgekit.flash.bench import cached_firmware, run_on_board
 
     target = load_board(board)
-    compiled = load_model(model, family=target.chip.kernel_family)
+    compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse)
     if target.emulator is None:
         raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
     predicted = require_fit(compiled, target).instructions

@@ -19,6 +19,9 @@ def run(
     on: str = typer.Option("host", "--on", help="host, or the name of an emulated board."),
     input_file: Path | None = typer.Option(None, "--input", help="int8 inputs, .npy [N, ...]."),
     output_file: Path | None = typer.Option(None, "--output", help="Where outputs go, .npy."),
+    fuse: bool = typer.Option(
+        False, "--fuse", help="Use operators of our own where they replace chains of others."
+    ),
     count: int = typer.Option(8, "--count", min=1, help="Random inputs without --input."),
     seed: int = typer.Option(0, "--seed", help="Seed of the random inputs."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -30,7 +33,7 @@ def run(
     from edgekit.boards import load_board
     from edgekit.cli.model import load_model
 
-    compiled = load_model(model, family=load_board(on).chip.kernel_family)
+    compiled = load_model(model, family=load_board(on).chip.kernel_family, fuse=fuse)
     inputs = read_inputs(compiled, input_file, count, seed)
     outputs, instructions = _run_on(compiled, on, inputs)
     if output_file is not None:

@@ -27,6 +27,7 @@ from edgekit.ops.dense import dense_multiplier
 from edgekit.ops.fixed import Rounding
 from edgekit.ops.softmax import exp_table, float_of_bits
 from edgekit.passes.borders import strip_borders
+from edgekit.passes.fuse import fuse as fuse_chains
 from edgekit.passes.lower import lower, verify_kernels
 from edgekit.passes.pack import pack, unpack
 from edgekit.passes.plan import Plan, plan_memory
@@ -102,6 +103,7 @@ def compile_tflite(
     raw_golden: NDArray[np.uint8] | None = None,
     rounding: str = "litert",
     family: str = "portable",
+    fuse: bool = False,
 ) -> CompiledModel:
     """Compile an int8 `.tflite`; the outputs equal LiteRT's reference kernels in every byte.
 
@@ -122,6 +124,8 @@ def compile_tflite(
         rounding: "litert", or "tflm" for dense layers as TensorFlow Lite Micro computes them.
         family: Kernel family that the constants are packed for, as a chip states it; the outputs
             are the same.
+        fuse: Put operators of our own in place of chains of the file's: cheaper and nearer to the
+            float model, but no longer equal to LiteRT.
 
     Raises:
         ConfigError: If there is no such family.
@@ -132,6 +136,8 @@ def compile_tflite(
         raise ValueError(f"rounding is {rounding!r}, expected one of {', '.join(ROUNDINGS)}")
     stripped = strip_borders(read_tflite(source, name=name))
     model = stripped.graph
+    if fuse:
+        model, _ = fuse_chains(model)
     if features is None and stripped.table:
         features = Features("lut_u8", stripped.table)
     whole = lower(model, rounding=ROUNDINGS[rounding])
@@ -148,7 +154,7 @@ def compile_tflite(
         data_license=data_license,
         kernel_family=family,
         kernel_ops=ordered({node.op for node in graph.nodes}),
-        fused=False,
+        fused=fuse,
     )
     compiled = _finish(meta, graph, features or Features(), trainable, raw_golden)
     return replace(compiled, notes=stripped.notes, nominal_macs=macs_of(whole))

@@ -23,11 +23,12 @@ def compile_for_dataset(
     head: bool | str = True,
     rounding: str = "litert",
     family: str = "portable",
+    fuse: bool = False,
 ) -> CompiledModel:
     """Compile a `.tflite` with the table of its input, labels, licences and golden vectors.
 
     Args:
-        head: As for `compile_tflite`; so are rounding and family.
+        head: As for `compile_tflite`; so are rounding, family and fuse.
 
     Raises:
         ConfigError: If the model does not fit the data.
@@ -56,4 +57,5 @@ def compile_for_dataset(
         raw_golden=golden,
         rounding=rounding,
         family=family,
+        fuse=fuse,
     )

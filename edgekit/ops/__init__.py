@@ -17,6 +17,7 @@ from edgekit.ops import (
     logic,
     mve,
     mve_depthwise,
+    norm,
     pool,
     real,
     reduce,
@@ -57,6 +58,7 @@ OPS: tuple[Kernel, ...] = (
     mve.CONV_2D_MVE,
     mve.FULLY_CONNECTED_MVE,
     mve_depthwise.DEPTHWISE_CONV_2D_MVE,
+    norm.LAYER_NORM,
     logic.INDEX_BINARY,
     logic.COMPARE,
     logic.SELECT,
@@ -233,6 +235,11 @@ LOWERINGS: dict[str, Source] = {
 }
 """Every source operator that edgekit compiles. docs/operators.md is this table."""
 
+FUSED: dict[str, Source] = {
+    "NORM": Source(norm.lower_norm, ("layer_norm",), "rows of at most 65,536 values"),
+}
+"""What `edgekit.passes.fuse` puts in place of several source operators; no file has these."""
+
 _BY_NAME = {kernel.name: kernel for kernel in OPS}
 _BY_NUMBER = {kernel.number: kernel for kernel in OPS}
 
@@ -249,6 +256,7 @@ _IMAGES = (
     "lut",
     "copy",
     "pad",
+    "layer_norm",
 )
 
 KERNEL_SETS: dict[str, tuple[str, ...]] = {
@@ -275,6 +283,7 @@ KERNEL_SETS: dict[str, tuple[str, ...]] = {
         "prelu",
     ),
     "text": (
+        "layer_norm",
         "fully_connected",
         "batch_matmul",
         "add",

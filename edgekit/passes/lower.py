@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgekit.errors import FormatError, UnsupportedError
 from edgekit.graph import DType, Graph, Node, verify
-from edgekit.ops import LOWERINGS, kernel
+from edgekit.ops import FUSED, LOWERINGS, kernel
 from edgekit.ops.base import Builder
 from edgekit.ops.fixed import Rounding
 from edgekit.ops.logic import is_plain
@@ -50,14 +50,15 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
         if kernel(node.op) is not None:
             builder.nodes.append(node)
             continue
-        if node.op not in LOWERINGS:
+        source = LOWERINGS.get(node.op) or FUSED.get(node.op)
+        if source is None:
             raise UnsupportedError(
                 f"node '{node.name}': operator {node.op} is not supported",
                 node=node.name,
                 op=node.op,
             )
         first = len(builder.nodes)
-        LOWERINGS[node.op].lower(builder, node)
+        source.lower(builder, node)
         fold_constants(builder, first)
     lowered = Graph(
         graph.name, tuple(builder.tensors), tuple(builder.nodes), graph.inputs, graph.outputs

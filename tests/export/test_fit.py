@@ -124,6 +124,7 @@ PENDING: tuple[str, ...] = (
     "conv_2d_mve",
     "fully_connected_mve",
     "depthwise_conv_2d_mve",
+    "layer_norm",
     "index_binary",
     "compare",
     "select",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fused_models import NORMS
 from litert_models import classifier
 from mve_cases import dense, joined, window
 from op_cases import CASES
@@ -21,6 +22,7 @@ from edgekit.passes.plan import plan_memory
 from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 
 MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 600
+FUSED_CHAINS = NORMS
 TABLE = Features("lut_u8", np.arange(-128, 128, dtype=np.int8).tobytes())
 FLAGS = (
     "-std=c11",
@@ -40,7 +42,7 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Return an image per operator, and one per packed form."""
+    """Return an image per operator, one per packed form and one per fused chain."""
     folder = tmp_path_factory.mktemp("images")
     files: dict[str, bytes] = {}
     for number, (op, case) in enumerate(CASES.items()):
@@ -53,6 +55,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     files["head"] = compile_tflite(classifier(), name="c", head=True, features=TABLE).image
     for seed in range(6):
         files[f"mve_{seed}"] = packed_for_mve(seed)
+    for name, chain in FUSED_CHAINS.items():
+        made = chain(np.random.default_rng(5)).to_bytes()
+        files[name] = compile_tflite(made, name=name, fuse=True).image
     for name, data in files.items():
         (folder / f"{name}.ekm").write_bytes(data)
     return [folder / f"{name}.ekm" for name in files]
