@@ -11,6 +11,7 @@ from edgekit.ops import (
     conv,
     dense,
     dsp,
+    dsp_planes,
     elementwise,
     gather,
     layout,
@@ -55,6 +56,8 @@ OPS: tuple[Kernel, ...] = (
     gather.ARG_MAX,
     dsp.CONV_2D_DSP,
     dsp.FULLY_CONNECTED_DSP,
+    dsp_planes.DEPTHWISE_CONV_2D_DSP,
+    dsp_planes.DEPTHWISE_BANDS_DSP,
     mve.CONV_2D_MVE,
     mve.FULLY_CONNECTED_MVE,
     mve_depthwise.DEPTHWISE_CONV_2D_MVE,
@@ -69,7 +72,12 @@ OPS: tuple[Kernel, ...] = (
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
-PACKINGS: tuple[Packing, ...] = (*dsp.PACKINGS, *mve.PACKINGS, mve_depthwise.PACKING)
+PACKINGS: tuple[Packing, ...] = (
+    *dsp.PACKINGS,
+    *dsp_planes.PACKINGS,
+    *mve.PACKINGS,
+    mve_depthwise.PACKING,
+)
 """Packed forms of kernels, each for one family of cores. Their kernels stand in `OPS` too."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {

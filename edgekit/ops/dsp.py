@@ -100,7 +100,7 @@ def unpack_conv_2d(builder: Builder, node: Node) -> None:
     """Make a convolution of a stream."""
     shape = patches_of(Graph("", tuple(builder.tensors), (), (), ()), node)
     form = Form(attr_int(node, "form"))
-    weights, rows = from_stream(_stream(builder, node), form, shape)
+    weights, rows = from_stream(stream_data(builder, node), form, shape)
     kernel = weights.reshape(-1, *shape.kernel, shape.x[3])
     packed = ("kernel_h", "kernel_w", "form")
     builder.emit(
@@ -117,7 +117,8 @@ def unpack_conv_2d(builder: Builder, node: Node) -> None:
     )
 
 
-def _stream(builder: Builder, node: Node) -> NDArray[np.int32]:
+def stream_data(builder: Builder, node: Node) -> NDArray[np.int32]:
+    """Return the words of a packed node."""
     data = builder.tensors[node.inputs[1]].data
     assert data is not None
     return data
@@ -192,7 +193,7 @@ def unpack_fully_connected(builder: Builder, node: Node) -> None:
     graph = Graph("", tuple(builder.tensors), (), (), ())
     form, each = Form(attr_int(node, "form")), bool(node.attrs["lanes"])
     shape = _dense_patches(graph, node)
-    stream = _stream(builder, node)
+    stream = stream_data(builder, node)
     if _rows(graph, node) >= TILE_ROWS:
         weights, rows = from_stream(stream, form, shape)
     else:

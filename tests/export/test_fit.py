@@ -121,6 +121,8 @@ def test_board_that_runs_a_bench_has_no_room_for_the_agent() -> None:
 PENDING: tuple[str, ...] = (
     "conv_2d_dsp",
     "fully_connected_dsp",
+    "depthwise_conv_2d_dsp",
+    "depthwise_bands_dsp",
     "conv_2d_mve",
     "fully_connected_mve",
     "depthwise_conv_2d_mve",

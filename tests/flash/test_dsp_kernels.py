@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from packed_cases import depthwise_3x3
 
 from edgekit.boards import load_board
 from edgekit.export.mcu import Firmware, library_units
@@ -30,6 +31,7 @@ from edgekit.runtime import Runner
 BOARD = load_board("mps2_an386")
 NODES = 12
 IMAGES = 14
+PLANES = 40
 FULL = (-128, 127)
 
 
@@ -246,6 +248,20 @@ def test_packed_kernels_equal_the_canonical_ones(seed: int, firmware: Firmware) 
     rows = (len(x), -1)
     expected = Runner(data).run(x).reshape(rows)
     assert unequal(packed, result.outputs.reshape(rows), expected) == []
+
+
+@pytest.mark.emulator
+@pytest.mark.cc
+@pytest.mark.parametrize("seed", range(PLANES))
+def test_packed_depthwise_convolutions_equal_the_canonical_ones(
+    seed: int, firmware: Firmware
+) -> None:
+    """The cases are those of tests/ops/test_dsp.py, which says what they reach."""
+    graph = depthwise_3x3(np.random.default_rng([seed, 6]))
+    x = inputs(graph, seed)
+    result = run_on_board(BOARD, written(pack(graph, "dsp"), "dsp"), x, firmware=firmware)
+    expected = Runner(written(graph, "portable")).run(x)
+    assert np.array_equal(result.outputs.reshape(expected.shape), expected)
 
 
 def test_images_reach_every_form() -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from litert_models import Model, T
 from op_cases import CASES
+from packed_cases import depthwise_3x3
 
 from edgekit.errors import FormatError
 from edgekit.export.compile import compile_tflite
@@ -24,12 +25,18 @@ from edgekit.passes.plan import ALIGN, Plan, plan_memory, scratch_bytes
 from edgekit.runtime import Runner
 
 SEEDS = 40
-FORMS = {"conv_2d": "conv_2d_dsp", "fully_connected": "fully_connected_dsp"}
+FORMS = {
+    "conv_2d": {"conv_2d_dsp"},
+    "depthwise_conv_2d": {"depthwise_conv_2d_dsp", "depthwise_bands_dsp"},
+    "fully_connected": {"fully_connected_dsp"},
+}
 
 pytestmark = pytest.mark.cc
 
 
 def lowered(op: str, seed: int) -> Graph:
+    if op == "depthwise_conv_2d":
+        return depthwise_3x3(np.random.default_rng([seed, 6]))
     rng = np.random.default_rng([seed, zlib.crc32(op.encode()), 7])
     rounding = Rounding(seed % 2)
     return lower(read_tflite(CASES[op](rng).to_bytes(), name=op), rounding=rounding)
@@ -59,7 +66,7 @@ def inputs(graph: Graph, seed: int) -> npt.NDArray[np.int8]:
 def test_packed_kernel_equals_the_canonical_one(op: str, seed: int) -> None:
     graph = lowered(op, seed)
     packed = pack(graph, "dsp")
-    assert FORMS[op] in {node.op for node in packed.nodes}
+    assert FORMS[op] & {node.op for node in packed.nodes}
     x = inputs(graph, seed)
     expected = Runner(written(graph), as_packed=True).run(x)
     assert np.array_equal(Runner(written(packed), as_packed=True).run(x), expected)
@@ -106,6 +113,32 @@ def test_output_may_overlap_by_exactly_the_lead(op: str, seed: int) -> None:
     if start >= ALIGN and start - ALIGN < y.nbytes:
         with pytest.raises(FormatError, match="range"):
             Runner(image(start - ALIGN), as_packed=True)
+
+
+def test_planes_are_whole_across_and_in_bands() -> None:
+    seen = set()
+    for seed in range(SEEDS):
+        node = pack(lowered("depthwise_conv_2d", seed), "dsp").nodes[0]
+        seen.add((node.op, node.attrs.get("across"), node.attrs["stride"], node.attrs["form"]))
+    for form in (0, 1):
+        assert ("depthwise_conv_2d_dsp", 0, 1, form) in seen
+        assert ("depthwise_conv_2d_dsp", 1, 1, form) in seen
+        assert ("depthwise_bands_dsp", None, 1, form) in seen
+        assert ("depthwise_bands_dsp", None, 2, form) in seen
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whole_planes_work_in_place(seed: int) -> None:
+    graph = pack(depthwise_3x3(np.random.default_rng([seed, 6])), "dsp")
+    node = graph.nodes[0]
+    if node.op != "depthwise_conv_2d_dsp":
+        return
+    size = -(-graph.tensor(0).nbytes // ALIGN) * ALIGN
+    offsets = tuple(-1 if tensor.data is not None else 0 for tensor in graph.tensors)
+    plan = Plan(size + scratch_bytes(graph, node), offsets, (size,), (size,))
+    x = inputs(graph, seed)
+    expected = Runner(written(unpack(graph)), as_packed=True).run(x)
+    assert np.array_equal(Runner(written(graph, plan), as_packed=True).run(x), expected)
 
 
 def dense(rows: npt.NDArray[np.int32], tokens: int) -> tuple[Graph, npt.NDArray[np.int8]]:
