@@ -30,6 +30,14 @@ FOLDER_FLAGS = {"learn": ("-ffp-contract=off",)}
 # Kernels keep as many sums in registers as there are; the early scheduler would spill them.
 ARCH_FLAGS = ("-fno-schedule-insns",)
 
+# Folders of kernels/arch that a core adds to those of its extensions.
+CORE_FOLDERS = {
+    "cortex-m0": ("armv6m",),
+    "cortex-m3": ("armv7m",),
+    "cortex-m55": ("mve",),
+    "rv32imac": ("rv32",),
+}
+
 # What a board without an agent gets instead: these libraries, a bench, and its job from a file.
 BENCH_COMMON = ("kernels", "runtime", "features")
 BENCH_SOURCES = (
@@ -96,8 +104,8 @@ def arch_folders(board: Board) -> list[Path]:
     if board.core == "host":
         return [share.firmware() / folder for folder in host_arch_folders()]
     arch = share.firmware() / "kernels" / "arch"
-    names = ["mve"] if board.core == "cortex-m55" else []
-    return [arch / name for name in [*names, *(["dsp"] if board.chip.has_dsp else [])]]
+    names = [*CORE_FOLDERS.get(board.core, ()), *(["dsp"] if board.chip.has_dsp else [])]
+    return [arch / name for name in names]
 
 
 def library_units(board: Board) -> list[Unit]:

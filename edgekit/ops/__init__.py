@@ -24,6 +24,7 @@ from edgekit.ops import (
     reduce,
     remap,
     resize,
+    small,
     softmax,
     transpose_conv,
 )
@@ -61,6 +62,9 @@ OPS: tuple[Kernel, ...] = (
     mve.CONV_2D_MVE,
     mve.FULLY_CONNECTED_MVE,
     mve_depthwise.DEPTHWISE_CONV_2D_MVE,
+    small.CONV_2D_SMALL,
+    small.FULLY_CONNECTED_SMALL,
+    small.DEPTHWISE_CONV_2D_SMALL,
     norm.LAYER_NORM,
     logic.INDEX_BINARY,
     logic.COMPARE,
@@ -77,6 +81,7 @@ PACKINGS: tuple[Packing, ...] = (
     *dsp_planes.PACKINGS,
     *mve.PACKINGS,
     mve_depthwise.PACKING,
+    *small.PACKINGS,
 )
 """Packed forms of kernels, each for one family of cores. Their kernels stand in `OPS` too."""
 
