@@ -76,6 +76,7 @@ class Tensor:
         dtype: Element type.
         quant: Quantization, or None.
         data: Elements of a constant, of this shape and type.
+        variable: True if it holds a value before the first node.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Tensor:
     dtype: DType = DType.INT8
     quant: Quant | None = None
     data: NDArray[Any] | None = field(default=None, compare=False)
+    variable: bool = False
 
     @property
     def elements(self) -> int:
@@ -150,7 +152,9 @@ def verify(graph: Graph) -> Graph:
     for index in (*graph.inputs, *graph.outputs):
         if not 0 <= index < count:
             raise GraphError(f"{where}: input or output is tensor {index} of {count}")
-    known = {i for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
+    known = {
+        i for i, tensor in enumerate(graph.tensors) if tensor.data is not None or tensor.variable
+    }
     for index in graph.inputs:
         if index in known:
             constant = graph.tensors[index].data is not None

@@ -13,6 +13,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 TYPES = {
     "int8": schema.TensorType.INT8,
+    "int16": schema.TensorType.INT16,
     "int32": schema.TensorType.INT32,
     "int64": schema.TensorType.INT64,
     "float32": schema.TensorType.FLOAT32,
@@ -33,6 +34,7 @@ class T:
     data: np.ndarray | None = None
     dtype: str = "int8"
     name: str = ""
+    variable: bool = False
 
 
 @dataclass
@@ -42,6 +44,7 @@ class Op:
     outputs: Sequence[int]
     options: Any = None
     options_type: int = 0
+    intermediates: Sequence[int] = ()
 
 
 @dataclass
@@ -61,6 +64,10 @@ class Model:
         made, kind = make_options(name, options)
         self.ops.append(Op(name, inputs, outputs, made, kind))
 
+    @property
+    def input_dtype(self) -> str:
+        return self.tensors[self.inputs[0]].dtype
+
     def to_bytes(self) -> bytes:
         model = schema.ModelT()
         model.version = 3
@@ -76,6 +83,7 @@ class Model:
             t.type = TYPES[tensor.dtype]
             t.name = tensor.name or f"t{number}"
             t.buffer = 0
+            t.isVariable = tensor.variable
             if tensor.data is not None:
                 buffer = schema.BufferT()
                 buffer.data = np.frombuffer(tensor.data.tobytes(), np.uint8)
@@ -96,6 +104,7 @@ class Model:
             o = schema.OperatorT()
             o.opcodeIndex = codes.index(op.name)
             o.inputs, o.outputs = list(op.inputs), list(op.outputs)
+            o.intermediates = list(op.intermediates)
             if op.options is not None:
                 o.builtinOptionsType, o.builtinOptions = op.options_type, op.options
             graph.operators.append(o)
@@ -142,6 +151,7 @@ VERSIONS = {
     "GELU": 2,
     "EXPAND_DIMS": 1,
     "SQUEEZE": 1,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
     "RESHAPE": 1,
     "LOGISTIC": 2,
     "QUANTIZE": 1,
@@ -198,6 +208,7 @@ OPTION_TABLES = {
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
     "RESIZE_BILINEAR": "ResizeBilinearOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
 }
 
 
@@ -253,7 +264,7 @@ def classifier(seed: int = 0) -> bytes:
 
 
 def reference(model: bytes, inputs: np.ndarray) -> np.ndarray:
-    """Run LiteRT's reference kernels on each of N inputs.
+    """Run LiteRT's reference kernels on each of N inputs, variables reset before each.
 
     LiteRT 2.3.0 has no reference kernel of ELU, ROUND and CEIL, and its one of SUM writes -1
     everywhere: for these its other kernels run, without delegates.
@@ -266,6 +277,7 @@ def reference(model: bytes, inputs: np.ndarray) -> np.ndarray:
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     outputs = []
     for row in inputs:
+        interpreter.reset_all_variables()
         interpreter.set_tensor(source["index"], row.reshape(source["shape"]))
         interpreter.invoke()
         outputs.append(interpreter.get_tensor(target["index"]).copy())

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 from litert_models import Model, T
+from op_cases_lstm import lstm
+from op_cases_s16 import CASES_S16
 from op_cases_types import TYPE_CASES
 from op_cases_wide import WIDE_CASES
 from op_makers import (
@@ -405,4 +407,6 @@ CASES: dict[str, Callable[[Random], Model]] = (
     }
     | WIDE_CASES
     | TYPE_CASES
+    | {"unidirectional_sequence_lstm": lstm}
+    | CASES_S16
 )

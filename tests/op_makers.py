@@ -60,3 +60,25 @@ def shaped(rng: Random, rank: int) -> tuple[Model, int, tuple[int, ...], tuple]:
 
 def constant(model: Model, values: list[int]) -> int:
     return model.add(T((len(values),), data=np.array(values, np.int32), dtype="int32"))
+
+
+def scale_s16(rng: Random, low: float = -16, high: float = -9) -> float:
+    return float(np.float32(2 ** rng.uniform(low, high)))
+
+
+def shape_s16(rng: Random, rank: int) -> tuple[int, ...]:
+    return tuple(int(v) for v in rng.integers(1, 6, rank))
+
+
+def tensor_s16(model: Model, shape: tuple[int, ...], step: float) -> int:
+    return model.add(T(shape, [step], [0], dtype="int16"))
+
+
+def constant_s16(rng: Random, model: Model, shape: tuple[int, ...], step: float) -> int:
+    data = rng.integers(-32767, 32768, shape, dtype=np.int16)
+    return model.add(T(shape, [step], [0], 0, data, "int16"))
+
+
+def done_s16(model: Model, x: int, y: int) -> Model:
+    model.inputs, model.outputs = [x], [y]
+    return model

@@ -12,6 +12,7 @@ from edgekit.graph import MAX_RANK
 from edgekit.ops import KERNEL_SETS, LOWERINGS, OPS
 from edgekit.ops.logic import COMPARISONS
 from edgekit.ops.real import BINARY, ONLY_REAL, UNARY
+from edgekit.ops.wide_rules import WIDE_LOWERINGS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "operators.md"
 
@@ -30,6 +31,7 @@ TYPES = {
     **dict.fromkeys(("SELECT", "SELECT_V2", *COMPARISONS), "int8, int32, bool"),
     **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"), "int8, int32"),
     **dict.fromkeys(ONLY_REAL, "float32"),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "int8, int16 cell",
 }
 
 
@@ -72,6 +74,22 @@ def page() -> str:
     for name, source in sorted(LOWERINGS.items()):
         kernels = ", ".join(f"`{kernel}`" for kernel in source.kernels)
         lines.append(f"| {name} | {kernels} | {TYPES.get(name, 'int8')} | {source.limits} |")
+    lines += [
+        "",
+        "### With activations of 16 bits",
+        "",
+        "What the converter makes with "
+        "`EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8`: int16 around 0, int8 "
+        "weights, int64 biases; input and output are int16, or int8 behind a QUANTIZE. What only "
+        f"moves has at most {MAX_RANK - 1} dimensions, because its bytes are one more. The "
+        "limits above hold too.",
+        "",
+        "| operator | kernels | limits |",
+        "|---|---|---|",
+    ]
+    for name, source in sorted(WIDE_LOWERINGS.items()):
+        kernels = ", ".join(f"`{kernel}`" for kernel in source.kernels)
+        lines.append(f"| {name} | {kernels} | {source.limits} |")
     sets = [name for name in KERNEL_SETS if name != "all"]
     lines += [
         "",

@@ -26,6 +26,7 @@ from edgekit.formats import container as c
 from edgekit.formats.container import Section
 from edgekit.formats.image import Image, read_image
 from edgekit.graph import Tensor
+from edgekit.ops import OPS
 from edgekit.runtime import Runner
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates" / "library"
@@ -84,7 +85,7 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     if image.golden:
         runner.golden_check()
     values = _values(model, image, prefix)
-    roots = ["ek_run", "ek_status", *(f"ek_{op}_s8" for op in model.ops)]
+    roots = ["ek_run", "ek_status", *(found.stem for found in OPS if found.name in model.ops)]
     roots += ["ek_features"] if image.features.kind != "none" else []
     roots += ["ek_train"] if image.head is not None else []
     files = library_sources(roots)

@@ -296,8 +296,8 @@ def op_set_header(ops: Sequence[str]) -> str:
     """
     lines = {}
     text = (share.firmware() / "include" / "ek_ops.def").read_text(encoding="utf-8")
-    for match in re.finditer(r"^X\(\w+, \d+, (\w+), \d\)$", text, re.MULTILINE):
-        lines[match.group(1)] = match.group(0)
+    for match in re.finditer(r"^X(16)?\(\w+, \d+, (\w+), \d\)$", text, re.MULTILINE):
+        lines[match.group(2) + ("_s16" if match.group(1) else "")] = match.group(0)
     unknown = [op for op in ops if op not in lines]
     if unknown:
         raise ConfigError(f"operator '{unknown[0]}' is not in ek_ops.def")

@@ -47,3 +47,4 @@ class Kind(IntEnum):
 FEATURES_LUT_U8 = 1
 TYPE_S8 = 1
 TYPE_S32 = 2
+TYPE_S16 = 3

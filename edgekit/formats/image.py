@@ -24,7 +24,7 @@ from edgekit.ops import kernel, kernel_by_number
 from edgekit.passes.lower import verify_kernels
 from edgekit.passes.plan import Plan
 
-_DTYPES = {c.TYPE_S8: DType.INT8, c.TYPE_S32: DType.INT32}
+_DTYPES = {c.TYPE_S8: DType.INT8, c.TYPE_S32: DType.INT32, c.TYPE_S16: DType.INT16}
 _NUMBERS = {dtype: number for number, dtype in _DTYPES.items()}
 
 

@@ -98,11 +98,13 @@ def _tensor(where: str, index: int, table: Table, buffers: list[Table]) -> Tenso
         raise UnsupportedError(f"{here}: type {number} is not supported")
     if table.table(6) is not None:
         raise UnsupportedError(f"{here}: sparse tensors are not supported")
-    if table.integer(5, "b", 0):
-        raise UnsupportedError(f"{here}: variables are not supported")
+    variable = bool(table.integer(5, "b", 0))
     if len(shape) > MAX_RANK:
         raise UnsupportedError(f"{here}: {len(shape)} dimensions, at most {MAX_RANK} fit")
     dtype = TYPES[number]
+    if shape == (0,) and not buffers[table.integer(2, "I", 0) % len(buffers)].raw(0):
+        # Stands for nothing: a quantization that an operator keeps beside its tensors.
+        shape = (1,)
     if min(shape, default=1) < 1 or math.prod(shape) * dtype.size > MAX_BYTES:
         raise FormatError(f"{here}: shape {list(shape)}")
     buffer = table.integer(2, "I", 0)
@@ -120,7 +122,7 @@ def _tensor(where: str, index: int, table: Table, buffers: list[Table]) -> Tenso
             )
         data = np.frombuffer(raw, np.dtype(dtype.value).newbyteorder("<")).reshape(shape)
         data = data.astype(dtype.value)
-    return Tensor(name, shape, dtype, _quant(here, table.table(4), shape), data)
+    return Tensor(name, shape, dtype, _quant(here, table.table(4), shape), data, variable)
 
 
 def _quant(here: str, table: Table | None, shape: tuple[int, ...]) -> Quant | None:
@@ -164,6 +166,11 @@ def _node(
     name = tensors[outputs[0]].name or f"node {index}"
     here = f"{where}: node '{name}' ({op})"
     attrs = _attrs(here, OPTIONS.get(op, ()), table.table(4))
+    intermediates = table.integers(8, "i")
+    if any(not 0 <= tensor < len(tensors) for tensor in intermediates):
+        raise FormatError(f"{here}: intermediates {list(intermediates)} of {len(tensors)}")
+    if intermediates:
+        attrs["intermediates"] = intermediates
     return Node(name, op, inputs, outputs, attrs)
 
 

@@ -16,6 +16,7 @@ from edgekit.ops import (
     gather,
     layout,
     logic,
+    lstm,
     mve,
     mve_depthwise,
     norm,
@@ -27,6 +28,9 @@ from edgekit.ops import (
     small,
     softmax,
     transpose_conv,
+    wide,
+    wide_dense,
+    wide_table,
 )
 from edgekit.ops.base import Kernel, Packing, Source
 
@@ -73,6 +77,20 @@ OPS: tuple[Kernel, ...] = (
     logic.CUMULATE,
     gather.ONE_HOT,
     elementwise.DIV,
+    lstm.LSTM,
+    wide_dense.CONV_2D_S16,
+    wide_dense.DEPTHWISE_CONV_2D_S16,
+    wide_dense.FULLY_CONNECTED_S16,
+    wide_dense.BATCH_MATMUL_S16,
+    wide.ADD_S16,
+    wide.MUL_S16,
+    wide.AVERAGE_POOL_2D_S16,
+    wide.MAX_POOL_2D_S16,
+    wide.MEAN_S16,
+    wide_table.SOFTMAX_S16,
+    wide_table.LUT_S16,
+    wide_table.LOGISTIC_S16,
+    wide.RESCALE_S16,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
@@ -245,6 +263,12 @@ LOWERINGS: dict[str, Source] = {
         for name in real.ONLY_REAL
     },
     "RESIZE_BILINEAR": Source(resize.lower_resize_bilinear, ("resize_bilinear",), "constant size"),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": Source(
+        lstm.lower_lstm,
+        ("lstm",),
+        "int8 weights, int16 cell; no peephole, projection, layer norm or coupled gates; starts "
+        "anew in each inference",
+    ),
 }
 """Every source operator that edgekit compiles. docs/operators.md is this table."""
 

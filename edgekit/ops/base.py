@@ -22,7 +22,7 @@ class Kernel:
     """An operator that the C runtime executes: everything that defines it on the host side.
 
     Attributes:
-        name: Name of the operator; the C file is `firmware/kernels/ek_<name>_s8.c`.
+        name: Name of the operator; with activations of 16 bits it ends in _s16.
         number: Id in the container.
         revision: Raised when the meaning of its parameters changes.
         params: Names of its int32 parameters in the order of the container; (name, n): n of them.
@@ -52,6 +52,11 @@ class Kernel:
     family: str = ""
     packs: str = ""
     views: Callable[[Graph, Node], tuple[int | None, ...]] = lambda graph, node: ()
+
+    @property
+    def stem(self) -> str:
+        """Name of the C function; its file in `firmware/kernels` has it too."""
+        return f"ek_{self.name}" if self.name.endswith("_s16") else f"ek_{self.name}_s8"
 
     def pack(self, attrs: Mapping[str, Attr]) -> tuple[int, ...]:
         """Return the parameters in the order of the container."""
@@ -105,7 +110,7 @@ class Builder:
     shared: dict[tuple[str, tuple[int, ...], bytes], int] = field(default_factory=dict)
 
     def constant(self, name: str, data: NDArray[Any], quant: Quant | None = None) -> int:
-        """Add a constant of int8 or int32, or return the id of an equal one."""
+        """Add a constant of int8, int16 or int32, or return the id of an equal one."""
         key = (f"{data.dtype} {quant}", data.shape, data.tobytes())
         if key not in self.shared:
             self.shared[key] = len(self.tensors)
@@ -114,9 +119,11 @@ class Builder:
             )
         return self.shared[key]
 
-    def activation(self, name: str, shape: tuple[int, ...], quant: Quant | None) -> int:
+    def activation(
+        self, name: str, shape: tuple[int, ...], quant: Quant | None, dtype: DType = DType.INT8
+    ) -> int:
         """Add a tensor that a node will write."""
-        self.tensors.append(Tensor(name, shape, DType.INT8, quant))
+        self.tensors.append(Tensor(name, shape, dtype, quant))
         return len(self.tensors) - 1
 
     def emit(

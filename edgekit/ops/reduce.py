@@ -42,7 +42,7 @@ def mean_multiplier(x_scale: float, y_scale: float, count: int) -> tuple[int, in
     return (multiplier << extra) // count, shift - extra
 
 
-def _axes(builder: Builder, node: Node) -> list[int]:
+def reduced_axes(builder: Builder, node: Node) -> list[int]:
     """Return the dimensions that are reduced, and check the output's shape."""
     x, y = operand(builder, node, 0), result(builder, node)
     rank = len(x.shape)
@@ -79,7 +79,7 @@ def _emit_mean(builder: Builder, node: Node, axes: list[int], multiplier: int, s
 def lower_mean(builder: Builder, node: Node) -> None:
     """MEAN over any dimensions."""
     x, y = operand(builder, node, 0), result(builder, node)
-    axes = _axes(builder, node)
+    axes = reduced_axes(builder, node)
     count = math.prod(x.shape[axis] for axis in axes)
     scales = mean_multiplier(int8_quant(node, x)[0], int8_quant(node, y)[0], count)
     _emit_mean(builder, node, axes, *scales)
@@ -108,7 +108,7 @@ def sum_multiplier(x_scale: float, y_scale: float, count: int) -> tuple[int, int
 def lower_sum(builder: Builder, node: Node) -> None:
     """SUM over any dimensions: MEAN without its division."""
     x, y = operand(builder, node, 0), result(builder, node)
-    axes = _axes(builder, node)
+    axes = reduced_axes(builder, node)
     count = math.prod(x.shape[axis] for axis in axes)
     scales = sum_multiplier(int8_quant(node, x)[0], int8_quant(node, y)[0], count)
     _emit_mean(builder, node, axes, *scales)
@@ -138,7 +138,7 @@ def _window(node: Node, size: int) -> tuple[int, int]:
 def _lower_extreme(builder: Builder, node: Node, invert: bool) -> None:
     """Pool each run of reduced dimensions, innermost first; a minimum is ~max(~x)."""
     x, y = operand(builder, node, 0), result(builder, node)
-    axes = _axes(builder, node)
+    axes = reduced_axes(builder, node)
     if is_index(x):
         raise unsupported(node, f"'{x.name}' is int32, only int8 is supported")
     expect_same(node, x, y)

@@ -119,6 +119,7 @@ def narrow_types(graph: Graph) -> Graph:
     """Store truth values as int8 of 0 and 1 without scale, and 64-bit indices as int32.
 
     A constant beyond int32 is cut off at its limits: it stands for "the rest" of a dimension.
+    What has a scale, a bias of 64 bits, stays.
     """
     tensors = []
     for tensor in graph.tensors:
@@ -126,7 +127,7 @@ def narrow_types(graph: Graph) -> Graph:
         if tensor.dtype is DType.BOOL:
             data = None if data is None else data.astype(np.int8)
             tensor = replace(tensor, dtype=DType.INT8, quant=None, data=data)
-        elif tensor.dtype is DType.INT64:
+        elif tensor.dtype is DType.INT64 and tensor.quant is None:
             limits = np.iinfo(np.int32)
             data = None if data is None else data.clip(limits.min, limits.max).astype(np.int32)
             tensor = replace(tensor, dtype=DType.INT32, quant=None, data=data)

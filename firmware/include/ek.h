@@ -44,8 +44,8 @@ ek_status ek_image_open(ek_image *image, const uint8_t *bytes, size_t length);
 
 size_t ek_image_bytes(const ek_image *image);        /* of the image itself */
 size_t ek_image_arena_bytes(const ek_image *image);  /* working memory, exact, scratch included */
-size_t ek_image_input_bytes(const ek_image *image);  /* int8, or int32 as bytes */
-size_t ek_image_output_bytes(const ek_image *image); /* int8, or int32 as bytes */
+size_t ek_image_input_bytes(const ek_image *image);  /* int8, or int16 or int32 as bytes */
+size_t ek_image_output_bytes(const ek_image *image); /* int8, or int16 or int32 as bytes */
 size_t ek_image_raw_bytes(const ek_image *image);    /* what ek_features_apply reads */
 size_t ek_image_node_count(const ek_image *image);
 

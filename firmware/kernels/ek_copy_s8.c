@@ -3,7 +3,7 @@
 #include "ek_kernel.h"
 
 static size_t bytes_of(const ek_tensor *t) {
-    return t->count * (t->type == EK_S8 ? (size_t)1 : 4);
+    return t->count * (size_t)ek_type_bytes(t->type);
 }
 
 ek_status ek_copy_s8_check(const ek_call *call, ek_need *need) {

@@ -17,7 +17,12 @@
 /* Largest tensor that a kernel with 32-bit coordinates takes. */
 #define EK_MAX_INDEX 0x10000000u
 
-enum { EK_S8 = 1, EK_S32 = 2 };
+enum { EK_S8 = 1, EK_S32 = 2, EK_S16 = 3 };
+
+/* Bytes of one element of a type that was proven. */
+static inline uint32_t ek_type_bytes(uint32_t type) {
+    return type == EK_S8 ? 1u : type == EK_S16 ? 2u : 4u;
+}
 
 typedef struct ek_tensor {
     const uint8_t *data;        /* NULL while an image is proven, unless it is a constant */
@@ -26,7 +31,7 @@ typedef struct ek_tensor {
     uint32_t rank;
     uint32_t count; /* elements */
     int32_t zero_point;
-    uint32_t type; /* EK_S8 or EK_S32 */
+    uint32_t type; /* EK_S8, EK_S16 or EK_S32 */
     uint32_t constant;
 } ek_tensor;
 
@@ -82,6 +87,12 @@ static inline int ek_clamp_ok(const ek_call *call, uint32_t first) {
            ek_param(call, first) <= ek_param(call, first + 1u);
 }
 
+/* True if params [first], [first + 1] are an int16 range. */
+static inline int ek_clamp_16_ok(const ek_call *call, uint32_t first) {
+    return ek_params_in(call, first, 2, -32768, 32767) &&
+           ek_param(call, first) <= ek_param(call, first + 1u);
+}
+
 /* True if params [first], [first + 1] are a multiplier and a shift. */
 static inline int ek_scale_ok(const ek_call *call, uint32_t first) {
     return ek_params_in(call, first, 1, 0, INT32_MAX) && ek_params_in(call, first + 1u, 1, -31, 30);
@@ -96,18 +107,24 @@ static inline int ek_same_dims(const ek_tensor *a, const ek_tensor *b) {
     return a->rank == b->rank;
 }
 
-/* True if the node has so many tensors and params, all activations int8. */
-static inline int ek_call_is(const ek_call *call, uint32_t inputs, uint32_t outputs,
-                             uint32_t params) {
+/* True if the node has so many tensors and params, input 0 and all outputs of one type. */
+static inline int ek_call_has(const ek_call *call, uint32_t inputs, uint32_t outputs,
+                              uint32_t params, uint32_t type) {
     if (call->inputs != inputs || call->outputs != outputs || call->param_count != params) {
         return 0;
     }
     for (uint32_t i = inputs; i < inputs + outputs; i++) {
-        if (call->tensors[i].type != EK_S8) {
+        if (call->tensors[i].type != type) {
             return 0;
         }
     }
-    return inputs == 0 || call->tensors[0].type == EK_S8;
+    return inputs == 0 || call->tensors[0].type == type;
+}
+
+/* As ek_call_has, all activations int8. */
+static inline int ek_call_is(const ek_call *call, uint32_t inputs, uint32_t outputs,
+                             uint32_t params) {
+    return ek_call_has(call, inputs, outputs, params, EK_S8);
 }
 
 /* True if q is a constant int32 [n, 3] of bias, multiplier, shift, with each multiplier and shift
@@ -184,7 +201,11 @@ static inline void ek_fill_bytes(int8_t *to, uint32_t filler, size_t count) {
 #define X(id, number, name, in_place)                                   \
     ek_status ek_##name##_s8_check(const ek_call *call, ek_need *need); \
     void ek_##name##_s8(const ek_call *call);
+#define X16(id, number, name, in_place)                                  \
+    ek_status ek_##name##_s16_check(const ek_call *call, ek_need *need); \
+    void ek_##name##_s16(const ek_call *call);
 #include "ek_ops.def"
 #undef X
+#undef X16
 
 #endif

@@ -31,7 +31,7 @@ static void steps_of(const ek_tensor *t, const ek_tensor *y, uint32_t steps[EK_M
 
 void ek_select_s8(const ek_call *call) {
     const ek_tensor *ty = &call->tensors[OPERANDS];
-    const size_t width = ty->type == EK_S8 ? 1 : 4;
+    const size_t width = ek_type_bytes(ty->type);
     uint32_t steps[OPERANDS][EK_MAX_RANK];
     uint32_t counters[EK_MAX_RANK] = {0};
     size_t at[OPERANDS] = {0};

@@ -104,13 +104,13 @@ static ek_status prove_tensors(ek_image *image, section plan) {
         const uint32_t rank = entry[1];
         const uint32_t first = ek_get_u32(entry + 12);
         const uint32_t offset = ek_get_u32(entry + 8);
-        if ((entry[0] != EK_S8 && entry[0] != EK_S32) || rank > EK_MAX_RANK ||
+        if (entry[0] < EK_S8 || entry[0] > EK_S16 || rank > EK_MAX_RANK ||
             entry[2] > EK_KIND_WEIGHTS || first > dim_count || rank > dim_count - first) {
             return EK_ERR_RANGE;
         }
         const uint8_t *dims = plan.data + EK_PLAN_HEADER_BYTES +
                               (size_t)EK_TENSOR_BYTES * image->tensor_count + 4 * (size_t)first;
-        uint64_t bytes = entry[0] == EK_S8 ? 1 : 4;
+        uint64_t bytes = ek_type_bytes(entry[0]);
         for (uint32_t i = 0; i < rank; i++) {
             bytes *= ek_get_u32(dims + 4 * (size_t)i);
             if (bytes == 0 || bytes > EK_MAX_BYTES) {
@@ -128,7 +128,7 @@ static ek_status prove_tensors(ek_image *image, section plan) {
 }
 
 static uint32_t bytes_of(const ek_tensor *tensor) {
-    return tensor->count * (tensor->type == EK_S8 ? 1u : 4u);
+    return tensor->count * ek_type_bytes(tensor->type);
 }
 
 static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {

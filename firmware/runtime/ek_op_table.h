@@ -6,8 +6,10 @@
 
 typedef enum ek_op_id {
 #define X(id, number, name, in_place) id = number,
+#define X16(id, number, name, in_place) id = number,
 #include "ek_ops.def"
 #undef X
+#undef X16
 } ek_op_id;
 
 typedef struct ek_op {

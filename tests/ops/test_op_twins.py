@@ -23,14 +23,14 @@ PROGRAM = """
 #include "ek_kernel.h"
 int main(void) {
 #define X(id, number, name, in_place) printf("op %s %d %d\\n", #name, number, in_place);
+#define X16(id, number, name, in_place) printf("op %s_s16 %d %d\\n", #name, number, in_place);
 #include "ek_ops.def"
-#undef X
 #define P(name) printf("const %s %ld\\n", #name, (long)(name));
     P(EK_CONTAINER_VERSION) P(EK_HEADER_BYTES) P(EK_SECTION_BYTES) P(EK_MAX_SECTIONS)
     P(EK_SECTION_ALIGN) P(EK_OPS_HEADER_BYTES) P(EK_NODE_BYTES) P(EK_PLAN_HEADER_BYTES)
     P(EK_TENSOR_BYTES) P(EK_FEATURES_HEADER_BYTES) P(EK_HEAD_HEADER_BYTES)
     P(EK_GOLDEN_HEADER_BYTES) P(EK_MAX_BYTES) P(EK_MAX_NODE_TENSORS) P(EK_MAX_RANK)
-    P(EK_MAX_TERMS) P(EK_S8) P(EK_S32) P(EK_KIND_ARENA) P(EK_KIND_WEIGHTS)
+    P(EK_MAX_TERMS) P(EK_S8) P(EK_S32) P(EK_S16) P(EK_KIND_ARENA) P(EK_KIND_WEIGHTS)
     P(EK_FEATURES_LUT_U8) P(EK_ROUND_DOUBLE) P(EK_ROUND_SINGLE)
     P(EK_SECTION_META) P(EK_SECTION_FEATURES) P(EK_SECTION_OPS) P(EK_SECTION_WEIGHTS)
     P(EK_SECTION_PLAN) P(EK_SECTION_HEAD) P(EK_SECTION_GOLDEN) P(EK_SECTION_NAMES)
@@ -79,6 +79,7 @@ def test_container_has_the_same_numbers(printed: list[list[str]]) -> None:
         "EK_MAX_TERMS": MAX_TERMS,
         "EK_S8": container.TYPE_S8,
         "EK_S32": container.TYPE_S32,
+        "EK_S16": container.TYPE_S16,
         "EK_KIND_ARENA": container.Kind.ARENA,
         "EK_KIND_WEIGHTS": container.Kind.WEIGHTS,
         "EK_FEATURES_LUT_U8": container.FEATURES_LUT_U8,
@@ -92,7 +93,7 @@ def test_kernels_have_the_same_number_of_parameters() -> None:
     """Each C file, or the header of its part, lists its parameters in an enum; PARAMS ends it."""
     folder = share.firmware() / "kernels"
     for kernel in OPS:
-        text = (folder / f"ek_{kernel.name}_s8.c").read_text()
+        text = (folder / f"{kernel.stem}.c").read_text()
         if kernel.name == "depthwise_conv_2d":
             text = (folder / "ek_window_s8.h").read_text()
         count = sum(1 if isinstance(param, str) else param[1] for param in kernel.params)
@@ -114,8 +115,8 @@ PARTS = {"ek_matmul_s8.c", "ek_depthwise_pixel_s8.c", "ek_window_s8.c"}
 
 def test_every_kernel_has_one_file() -> None:
     folder = share.firmware() / "kernels"
-    files = {path.name for path in folder.glob("ek_*_s8.c")} - PARTS
-    assert files == {f"ek_{kernel.name}_s8.c" for kernel in OPS}
+    files = {path.name for path in folder.glob("ek_*_s[18]*.c")} - PARTS
+    assert files == {f"{kernel.stem}.c" for kernel in OPS}
 
 
 @pytest.mark.parametrize("name", KERNEL_SETS)

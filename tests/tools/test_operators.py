@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgekit.ops import FUSED, LOWERINGS, OPS
+from edgekit.ops.wide_rules import WIDE_LOWERINGS
 from tools.operators import PAGE, page
 
 
@@ -11,5 +12,10 @@ def test_page_is_up_to_date() -> None:
 
 
 def test_every_kernel_is_emitted_by_some_operator() -> None:
-    emitted = {kernel for source in (LOWERINGS | FUSED).values() for kernel in source.kernels}
+    emitted = {
+        kernel
+        for table in (LOWERINGS, FUSED, WIDE_LOWERINGS)
+        for source in table.values()
+        for kernel in source.kernels
+    }
     assert emitted == {kernel.name for kernel in OPS if not kernel.packs}

@@ -4,8 +4,10 @@
 
 static const ek_op ek_op_table[] = {
 #define X(id, number, name, in_place) {number, in_place, NULL, ek_##name##_s8},
+#define X16(id, number, name, in_place) {number, in_place, NULL, ek_##name##_s16},
 #include "ek_ops.def"
 #undef X
+#undef X16
 };
 
 const ek_op *ek_op_find(uint32_t number) {

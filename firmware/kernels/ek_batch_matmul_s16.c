@@ -1,0 +1,105 @@
+/* a int16 [.., M, K] (adj_x: [.., K, M]), b int16 [.., K, N] (adj_y: [.., N, K]), y int16
+ * [.., M, N]; batch dimensions broadcast, zero points are 0. Params: adj_x, adj_y, multiplier (15
+ * bits), shift, y_min, y_max. Scratch: one column of b, int16 [K]. Source:
+ * tensorflow/lite/kernels/internal/reference/batch_matmul.h, BatchMatMul with int64_t sums. Twin:
+ * edgekit/ops/wide_dense.py, BATCH_MATMUL_S16. */
+#include "ek_wide.h"
+
+enum { ADJ_X, ADJ_Y, MULTIPLIER, SHIFT, Y_MIN, Y_MAX, PARAMS };
+
+ek_status ek_batch_matmul_s16_check(const ek_call *call, ek_need *need) {
+    const ek_tensor *a = &call->tensors[0];
+    const ek_tensor *b = &call->tensors[1];
+    const ek_tensor *y = &call->tensors[2];
+    if (!ek_call_has(call, 2, 1, PARAMS, EK_S16) || b->type != EK_S16 || a->rank < 2 ||
+        a->rank != b->rank || a->rank != y->rank) {
+        return EK_ERR_SHAPE;
+    }
+    if (!ek_params_in(call, ADJ_X, 2, 0, 1) || !ek_wide_scale_ok(call, MULTIPLIER) ||
+        !ek_clamp_16_ok(call, Y_MIN)) {
+        return EK_ERR_RANGE;
+    }
+    const uint32_t last = a->rank - 1;
+    const uint32_t rows = a->dims[ek_param(call, ADJ_X) ? last : last - 1];
+    const uint32_t terms = a->dims[ek_param(call, ADJ_X) ? last - 1 : last];
+    const uint32_t columns = b->dims[ek_param(call, ADJ_Y) ? last - 1 : last];
+    if (b->dims[ek_param(call, ADJ_Y) ? last : last - 1] != terms || y->dims[last - 1] != rows ||
+        y->dims[last] != columns || terms > EK_MAX_TERMS / 2) {
+        return EK_ERR_SHAPE;
+    }
+    for (uint32_t i = 0; i + 2 < a->rank; i++) {
+        if ((a->dims[i] != y->dims[i] && a->dims[i] != 1) ||
+            (b->dims[i] != y->dims[i] && b->dims[i] != 1)) {
+            return EK_ERR_SHAPE;
+        }
+    }
+    need->scratch_bytes = 2u * terms;
+    return EK_OK;
+}
+
+static void multiply(const ek_call *call, const int16_t *a, const int16_t *b, int16_t *y) {
+    const ek_tensor *ta = &call->tensors[0];
+    const ek_tensor *ty = &call->tensors[2];
+    const uint32_t last = ta->rank - 1;
+    const uint32_t rows = ty->dims[last - 1];
+    const uint32_t columns = ty->dims[last];
+    const int adj_x = (int)ek_param(call, ADJ_X);
+    const int adj_y = (int)ek_param(call, ADJ_Y);
+    const uint32_t terms = ta->dims[adj_x ? last - 1 : last];
+    const size_t a_step = adj_x ? rows : 1;
+    const size_t a_row = adj_x ? 1 : terms;
+    const size_t b_step = adj_y ? 1 : columns;
+    const size_t b_column = adj_y ? terms : 1;
+    const int32_t multiplier = ek_param(call, MULTIPLIER);
+    const int32_t shift = ek_param(call, SHIFT);
+    const int32_t y_min = ek_param(call, Y_MIN);
+    const int32_t y_max = ek_param(call, Y_MAX);
+    int16_t *column = (int16_t *)(void *)call->scratch;
+    for (uint32_t n = 0; n < columns; n++) {
+        const int16_t *from = b + n * b_column;
+        for (uint32_t k = 0; k < terms; k++) {
+            column[k] = *from;
+            from += b_step;
+        }
+        int16_t *out = y + n;
+        for (uint32_t m = 0; m < rows; m++) {
+            const int16_t *p = a + m * a_row;
+            const int16_t *q = column;
+            int64_t sum = 0;
+            for (uint32_t k = terms; k != 0; k--) {
+                sum += *p * *q++;
+                p += a_step;
+            }
+            *out = ek_clamp_s16(ek_multiply_wide(sum, multiplier, shift), y_min, y_max);
+            out += columns;
+        }
+    }
+}
+
+void ek_batch_matmul_s16(const ek_call *call) {
+    const ek_tensor *a = &call->tensors[0];
+    const ek_tensor *b = &call->tensors[1];
+    const ek_tensor *y = &call->tensors[2];
+    const uint32_t outer = a->rank - 2;
+    const size_t a_size = (size_t)a->dims[outer] * a->dims[outer + 1];
+    const size_t b_size = (size_t)b->dims[outer] * b->dims[outer + 1];
+    const size_t y_size = (size_t)y->dims[outer] * y->dims[outer + 1];
+    const uint32_t batches = (uint32_t)(y->count / y_size);
+    for (uint32_t batch = 0; batch < batches; batch++) {
+        size_t a_index = 0;
+        size_t b_index = 0;
+        size_t a_stride = 1;
+        size_t b_stride = 1;
+        uint32_t rest = batch;
+        for (uint32_t i = outer; i != 0; i--) {
+            const uint32_t position = rest % y->dims[i - 1];
+            rest /= y->dims[i - 1];
+            a_index += a->dims[i - 1] == 1 ? 0 : position * a_stride;
+            b_index += b->dims[i - 1] == 1 ? 0 : position * b_stride;
+            a_stride *= a->dims[i - 1];
+            b_stride *= b->dims[i - 1];
+        }
+        multiply(call, ek_s16(a) + a_index * a_size, ek_s16(b) + b_index * b_size,
+                 ek_s16_write(y) + batch * y_size);
+    }
+}
