@@ -79,11 +79,11 @@ def describe_image(image: bytes) -> CompiledModel:
     from edgekit.export.compile import CompiledModel, LayerCost
     from edgekit.formats.image import read_image
     from edgekit.ops import kernel
-    from edgekit.passes.plan import plan_memory
+    from edgekit.passes.storage import live_bytes
 
     parsed = read_image(image)
     graph = parsed.graph
-    live = plan_memory(graph).live_bytes
+    live = live_bytes(graph)
     layers = []
     for node, arena_bytes in zip(graph.nodes, live, strict=True):
         found = kernel(node.op)

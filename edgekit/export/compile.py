@@ -31,6 +31,7 @@ from edgekit.passes.fuse import fuse as fuse_chains
 from edgekit.passes.lower import lower, verify_kernels
 from edgekit.passes.pack import pack, unpack
 from edgekit.passes.plan import Plan, plan_memory
+from edgekit.passes.schedule import schedule
 from edgekit.passes.simplify import simplify
 from edgekit.runtime import Runner
 
@@ -142,7 +143,8 @@ def compile_tflite(
         features = Features("lut_u8", stripped.table)
     whole = lower(model, rounding=ROUNDINGS[rounding])
     trained = None if head is False else _dense_named(model, head)
-    graph = simplify(whole, keep=frozenset() if trained is None else frozenset({trained.name}))
+    kept = frozenset() if trained is None else frozenset({trained.name})
+    graph = schedule(simplify(whole, keep=kept))
     trainable = None if trained is None else _head_of(model, graph, trained)
     graph = pack(_short_names(graph), family)
     meta = ImageMeta(
