@@ -166,6 +166,8 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         "macs": f"{model.macs:,}",
         "arena_bytes": model.arena_bytes,
         "arena_text": f"{model.arena_bytes:,}",
+        "input_offset": image.plan.offsets[graph.inputs[0]],
+        "output_offset": image.plan.offsets[graph.outputs[0]],
         "input_bytes": x.nbytes,
         "input_shape": ", ".join(map(str, x.shape)),
         "output_bytes": y.nbytes,

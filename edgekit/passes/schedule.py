@@ -8,8 +8,9 @@ from dataclasses import replace
 from edgekit.graph import Graph
 from edgekit.passes.storage import Storage, bytes_while, live_bytes
 
-STATES = 4000
-"""Sets of finished nodes that a search looks at; a model with more keeps the order it has."""
+STEPS = 6000
+"""How many times a search lets a node run at most: about half a second. A model that needs more keeps
+the order it has."""
 
 
 def schedule(graph: Graph) -> Graph:
@@ -57,7 +58,8 @@ class _Search:
         came_from: dict[int, int] = {}
         waiting = [(0, 0, 0, -1)]
         seen: set[int] = set()
-        while waiting and len(seen) < STATES:
+        steps = STEPS
+        while waiting and steps > 0:
             peak, count, done, last = heapq.heappop(waiting)
             if done in seen:
                 continue
@@ -70,6 +72,7 @@ class _Search:
                 after = done | 1 << position
                 if done >> position & 1 or self.needs[position] & ~done or after in seen:
                     continue
+                steps -= 1
                 size = bytes_while(self.graph, self.storage, node, before, self.alive(after))
                 if size < self.bound:
                     heapq.heappush(waiting, (max(peak, size), count - 1, after, position))

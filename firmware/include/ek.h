@@ -52,8 +52,16 @@ size_t ek_image_node_count(const ek_image *image);
 /* CBOR map of the image: name, version, labels and so on; bytes receives its length. */
 const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes);
 
+/* Where input and output lie in the arena: a caller that fills the input there, and reads the
+ * output there, needs no memory of its own for them. They may share bytes: the input is gone after
+ * a run.
+ */
+int8_t *ek_image_input(const ek_image *image, uint8_t *arena);
+int8_t *ek_image_output(const ek_image *image, uint8_t *arena);
+
 /* Runs the model once. arena: 16-byte aligned, at least ek_image_arena_bytes; its content does not
- * matter before and is undefined after. Statuses: EK_ERR_ARENA. */
+ * matter before and is undefined after. input, output: outside the arena, or as ek_image_input and
+ * ek_image_output say; then nothing is copied. Statuses: EK_ERR_ARENA. */
 ek_status ek_run(const ek_image *image, uint8_t *arena, size_t arena_bytes, const int8_t *input,
                  int8_t *output);
 

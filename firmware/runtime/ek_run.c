@@ -5,6 +5,14 @@
 #include "ek_container.h"
 #include "ek_resolve.h"
 
+int8_t *ek_image_input(const ek_image *image, uint8_t *arena) {
+    return (int8_t *)arena + ek_tensor_offset(image, image->input);
+}
+
+int8_t *ek_image_output(const ek_image *image, uint8_t *arena) {
+    return (int8_t *)arena + ek_tensor_offset(image, image->output);
+}
+
 /* Runs nodes [0, end) on an input; tensors stay in the arena. */
 static ek_status run_nodes(const ek_image *image, uint8_t *arena, size_t arena_bytes,
                            const int8_t *input, uint32_t end, ek_layer_hook hook, void *context) {
@@ -13,7 +21,10 @@ static ek_status run_nodes(const ek_image *image, uint8_t *arena, size_t arena_b
     if (arena_bytes < image->arena_bytes || ((uintptr_t)arena & (EK_SECTION_ALIGN - 1)) != 0) {
         return EK_ERR_ARENA;
     }
-    memcpy(arena + ek_tensor_offset(image, image->input), input, image->input_bytes);
+    int8_t *place = ek_image_input(image, arena);
+    if (input != place) {
+        memcpy(place, input, image->input_bytes);
+    }
     for (uint32_t node = 0; node < end; node++) {
         if (hook != NULL) {
             hook(context, node);
@@ -32,7 +43,10 @@ ek_status ek_run_hooked(const ek_image *image, uint8_t *arena, size_t arena_byte
     ek_status status =
         run_nodes(image, arena, arena_bytes, input, image->node_count, hook, context);
     if (status == EK_OK) {
-        memcpy(output, arena + ek_tensor_offset(image, image->output), image->output_bytes);
+        const int8_t *place = ek_image_output(image, arena);
+        if (output != place) {
+            memcpy(output, place, image->output_bytes);
+        }
     }
     return status;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edgekit.errors import FormatError, RefusedError, UnsupportedError
 from edgekit.export.compile import compile_tflite, replace_head
 from edgekit.formats.image import Features, image_id, read_image, write_image
 from edgekit.runtime import Runner
+from edgekit.runtime.host import host_library
 
 pytestmark = pytest.mark.cc
 
@@ -59,6 +61,27 @@ def test_compile_reports_what_the_image_holds() -> None:
     assert max(layer.arena_bytes for layer in compiled.layers) <= compiled.arena_bytes
     assert len(image.golden) == 4
     assert compile_tflite(classifier(), name="c").image != compiled.image
+
+
+def test_input_and_output_may_stay_in_the_arena() -> None:
+    compiled = compile_tflite(classifier(), name="c")
+    runner = Runner(compiled.image)
+    x = np.random.default_rng(5).integers(-128, 128, (8, 1, 6, 6, 2), dtype=np.int8)
+    expected = runner.run(x)
+    library = host_library()
+    ends = []
+    for name in ("ek_image_input", "ek_image_output"):
+        end = getattr(library, name)
+        end.argtypes, end.restype = (ctypes.c_void_p, ctypes.c_void_p), ctypes.c_void_p
+        ends.append(end(runner._struct.ctypes.data, runner._arena.ctypes.data))
+    for row, wanted in zip(x, expected, strict=True):
+        runner._arena[:] = 0x5A
+        ctypes.memmove(ends[0], row.ctypes.data, row.nbytes)
+        status = library.ek_run(
+            runner._struct.ctypes.data, runner._arena.ctypes.data, runner._arena.size, *ends
+        )
+        assert status == 0
+        assert ctypes.string_at(ends[1], wanted.nbytes) == wanted.tobytes()
 
 
 def test_compile_is_deterministic() -> None:

@@ -1,11 +1,10 @@
 /* Proves the model on this target, then runs it on an input of zeros. */
 #include <stdio.h>
+#include <string.h>
 
 #include "model.h"
 
 static _Alignas(${macro}_ARENA_ALIGN) uint8_t arena[${macro}_ARENA_BYTES];
-static int8_t input[${macro}_INPUT_BYTES];
-static int8_t output[${macro}_OUTPUT_BYTES];
 
 int main(void) {
     ek_status status = ${prefix}_check(arena);
@@ -14,6 +13,9 @@ int main(void) {
         return 1;
     }
     printf("golden check: %u vectors equal\n", ${macro}_GOLDEN_COUNT);
+    int8_t *input = (int8_t *)arena + ${macro}_INPUT_OFFSET;
+    int8_t *output = (int8_t *)arena + ${macro}_OUTPUT_OFFSET;
+    memset(input, 0, ${macro}_INPUT_BYTES);
     status = ${prefix}_run(input, output, arena);
     if (status != EK_OK) {
         printf("run: %s\n", ${prefix}_status_text(status));

@@ -38,12 +38,18 @@ extern "C" {
 #define ${macro}_OUTPUT_SCALE $output_scale
 #define ${macro}_OUTPUT_ZERO_POINT ($output_zero_point)
 
+/* Where input and output lie in the arena. Who writes the input there, and gives these places to
+ * ${prefix}_run, needs no memory of their own for them. They may share bytes: the input is gone
+ * after a run. */
+#define ${macro}_INPUT_OFFSET ${input_offset}u
+#define ${macro}_OUTPUT_OFFSET ${output_offset}u
+
 /* Vectors that ${prefix}_check runs. */
 #define ${macro}_GOLDEN_COUNT ${golden_count}u
 
 /* Runs the model once: input of ${macro}_INPUT_BYTES, output of ${macro}_OUTPUT_BYTES, arena of
- * ${macro}_ARENA_BYTES at a multiple of ${macro}_ARENA_ALIGN. Input and output may not lie in the
- * arena. Statuses: EK_OK; EK_ERR_ARENA if the arena is misaligned. */
+ * ${macro}_ARENA_BYTES at a multiple of ${macro}_ARENA_ALIGN. Input and output lie outside
+ * the arena, or exactly at their offsets in it. Statuses: EK_OK; EK_ERR_ARENA if the arena is misaligned. */
 ek_status ${prefix}_run(const int8_t *input, int8_t *output, uint8_t *arena);
 
 /* Runs the golden vectors of the image: EK_OK if every byte is what edgekit computed. Call it once
