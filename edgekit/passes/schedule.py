@@ -9,8 +9,8 @@ from edgekit.graph import Graph
 from edgekit.passes.storage import Storage, bytes_while, live_bytes
 
 STEPS = 6000
-"""How many times a search lets a node run at most: about half a second. A model that needs more keeps
-the order it has."""
+"""How many times a search lets a node run at most: about half a second. A model that needs more
+keeps the order it has."""
 
 
 def schedule(graph: Graph) -> Graph:
