@@ -19,6 +19,7 @@ from string import Template
 import edgekit
 from edgekit.export import c_text
 from edgekit.export.compile import CompiledModel
+from edgekit.export.library_plan import narrowed, plan_tables
 from edgekit.export.library_sources import NAMES, exported_names, library_sources
 from edgekit.export.mcu import op_set_header
 from edgekit.export.whole_folder import MANIFEST, write_folder
@@ -33,12 +34,12 @@ _TEMPLATES = Path(__file__).resolve().parent / "templates" / "library"
 # Sections of the image that become arrays, and their names.
 _ARRAYS = {
     "weights": Section.WEIGHTS,
-    "ops": Section.OPS,
-    "plan": Section.PLAN,
     "features": Section.FEATURES,
     "head": Section.HEAD,
     "golden": Section.GOLDEN,
 }
+# Constants of `model.c` that `ek_resolve.c` reads.
+_TABLES = tuple(f"ek_plan_{name}" for name in ("tensors", "nodes", "sides", "ids", "params"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,13 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     roots += ["ek_features"] if image.features.kind != "none" else []
     roots += ["ek_train"] if image.head is not None else []
     files = library_sources(roots)
-    table = (_TEMPLATES / "ek_op_table.c").read_text(encoding="utf-8")
-    files["src/ek_op_table.c"] = f'#include "{NAMES}"\n\n{table}'
+    for name in ("ek_op_table.c", "ek_resolve.c", "ek_plan.h"):
+        files[f"src/{name}"] = _fill(name, values)
     files["src/ek_ops.def"] = op_set_header(model.ops)
-    values["defines"] = "\n".join(
-        f"#define {name} {prefix}_{name}"
-        for name in exported_names(files)
-        if name != "ek_status_text"
-    )
+    names = {*exported_names(files), *_TABLES} - {"ek_status_text"}
+    values["defines"] = "\n".join(f"#define {name} {prefix}_{name}" for name in sorted(names))
+    parts = narrowed(image.graph)
+    values["parts"] = "".join(f"#define {name} {wanted}\n" for name, wanted in parts.items())
     files[f"src/{NAMES}"] = _fill(NAMES, values)
     files["src/model.c"] = _fill("model.c", values)
     files["include/model.h"] = _fill("model.h", values)
@@ -134,8 +134,6 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
     meta, graph = image.meta, image.graph
     x, y = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
     sections = image_sections(model.image)
-    ops_offset, _ = sections[Section.OPS]
-    (word_count,) = struct.unpack_from("<I", model.image, ops_offset + 4)
 
     layers = [
         f"{layer.name} ({layer.op}): {_shape(graph.tensor(node.outputs[0]))}, {layer.macs:,}"
@@ -175,8 +173,6 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         "golden_count": len(image.golden),
         "weights_bytes": sections[Section.WEIGHTS][1],
         "node_count": len(graph.nodes),
-        "word_count": word_count,
-        "tensor_count": len(graph.tensors),
         "input": graph.inputs[0],
         "output": graph.outputs[0],
         "label_count": len(meta.labels),
@@ -201,6 +197,7 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         for array, section in _ARRAYS.items()
         if section in sections
     )
+    texts |= plan_tables(_section(model.image, Section.OPS), _section(model.image, Section.PLAN))
     features = ".features = features_bytes, " if image.features.kind != "none" else ""
     golden = f".golden = golden_bytes, .golden_count = {len(image.golden)}u"
     texts["golden_fields"] = features + golden if image.golden else ".golden = NULL"
@@ -209,7 +206,8 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         "head": image.head is not None,
         "labels": bool(meta.labels),
     }
-    headers = ["ek.h", *(["ek_bytes.h", "ek_container.h", "ek_train.h"] * parts["head"])]
+    headers = ["ek.h", "ek_plan.h"]
+    headers += ["ek_bytes.h", "ek_container.h", "ek_train.h"] * parts["head"]
     texts["includes"] = "\n".join(f'#include "{name}"' for name in headers)
     for name, wanted in parts.items():
         texts[f"{name}_declaration"] = _fill(f"model_{name}.h", texts) if wanted else ""

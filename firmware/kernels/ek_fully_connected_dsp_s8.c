@@ -7,6 +7,11 @@
 #include "ek_limit_dsp.h"
 #include "ek_patches_dsp.h"
 
+/* 0: no layer has so many rows that they are multiplied four at a time. */
+#ifndef EK_DENSE_DSP_ROWS
+#define EK_DENSE_DSP_ROWS 1
+#endif
+
 enum { TERMS, LANES, Y_MIN, Y_MAX, FORM, PARAMS };
 
 static ek_patches patches_of(const ek_call *call, uint32_t rows) {
@@ -99,7 +104,7 @@ void ek_fully_connected_dsp_s8(const ek_call *call) {
     const uint32_t columns = y->count / rows;
     const ek_patches_end end = {(uint32_t)ek_param(call, FORM), ek_param(call, Y_MIN),
                                 ek_param(call, Y_MAX)};
-    if (rows >= EK_TILE_ROWS) {
+    if (EK_DENSE_DSP_ROWS && rows >= EK_TILE_ROWS) {
         const ek_patches p = patches_of(call, rows);
         ek_patches_multiply(&p, x, stream, end, (int8_t *)y->write, call->scratch);
         return;

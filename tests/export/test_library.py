@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from library_models import FOREIGN, LABELS, documented, plain, shell, tiny
 from op_cases import CASES
+from reference_models import MODELS
 
 from edgekit import share
 from edgekit.cli.model import describe_image
@@ -124,8 +125,9 @@ def test_library_of_every_kernel_builds_with_the_documented_line(op: str, tmp_pa
 
 
 def test_constant_image_equals_what_the_loader_finds(tmp_path: Path) -> None:
-    """Twin: templates/library/model.c, firmware/runtime/ek_image.c."""
-    for number, model in enumerate((tiny(), plain())):
+    """Twin: templates/library/model.c and ek_resolve.c, firmware/runtime/ek_image.c."""
+    whole = [compile_tflite(make(), name=name, family="dsp") for name, make in MODELS.items()]
+    for number, model in enumerate((tiny(), plain(), *whole)):
         folder = write_library(model, out=tmp_path / f"lib{number}").folder
         firmware = share.firmware()
         data = c_text.byte_lines(model.image)

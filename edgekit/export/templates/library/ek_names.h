@@ -6,4 +6,6 @@
 #define ek_status_text ${prefix}_status_text
 $defines
 
+/* Parts of the kernels that no layer of this model needs. */
+$parts
 #endif

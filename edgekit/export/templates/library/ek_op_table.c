@@ -1,3 +1,5 @@
+#include "ek_names.h"
+
 /* The kernels of this library, lines of ek_ops.def. The image was proven when it was exported, so
  * the kernels' own proofs are left out, and with them their code. */
 #include "ek_op_table.h"

@@ -13,19 +13,36 @@ $includes
  * $image_id. */
 $arrays
 
-/* What ek_image_open reads from these bytes: edgekit has proven the image when it wrote this file,
- * so the target needs neither the proof nor memory for its result. A part that only some calls need
- * is in a constant of its own: who does not make them has no such bytes in flash. */
+/* Its plan. */
+const ek_plan_tensor ek_plan_tensors[] = {
+$plan_tensors
+};
+
+const ek_plan_node ek_plan_nodes[] = {
+$plan_nodes
+};
+
+const $side_type ek_plan_sides[] = {
+$plan_sides
+};
+
+const $id_type ek_plan_ids[] = {
+$plan_ids
+};
+
+const uint8_t ek_plan_params[] = {
+$plan_params
+};
+
+/* What ek_image_open would find: edgekit has proven the image when it wrote this file, so the target
+ * needs neither the proof nor memory for its result. A part that only some calls need is in a
+ * constant of its own: who does not make them has no such bytes in flash. */
 #define IMAGE(...)                               \
     {                                            \
-        .ops = ops_bytes,                        \
         .weights = weights_bytes,                \
-        .plan = plan_bytes,                      \
         .weights_bytes = sizeof weights_bytes,   \
         .arena_bytes = ${macro}_ARENA_BYTES,     \
         .node_count = ${node_count}u,            \
-        .word_count = ${word_count}u,            \
-        .tensor_count = ${tensor_count}u,        \
         .input = ${input}u,                      \
         .output = ${output}u,                    \
         .input_bytes = ${macro}_INPUT_BYTES,     \

@@ -6,6 +6,11 @@
     .syntax unified
     .thumb
 
+/* 0: no layer has lanes apart. */
+#ifndef EK_DSP_CLEAN
+#define EK_DSP_CLEAN 1
+#endif
+
     .equ FORM_CLEAN, 3
 
     .equ AT_X, 0
@@ -135,9 +140,11 @@ ek_dense_dsp:
     cmp     r8, #FORM_CLEAN
     mov     r10, #MIXED_BYTES
     adr.w   r12, end_of_mixed_pair
+#if EK_DSP_CLEAN
     itt     hs
     movhs   r10, #CLEAN_BYTES
     adrhs.w r12, end_of_clean_pair
+#endif
     mls     r12, r7, r10, r12
     orr     r12, r12, #1
     strd    r1, r0, [sp, #AT_X]
@@ -152,21 +159,27 @@ next_group:
     bx      r10
 
     rounds  mixed_pair
+#if EK_DSP_CLEAN
     rounds  clean_pair
+#endif
 
     .p2align 2
 finishes:
     .word   0
     .word   in_double - finishes + 1
     .word   in_single - finishes + 1
+#if EK_DSP_CLEAN
     .word   in_clean_double - finishes + 1
     .word   in_clean_single - finishes + 1
+#endif
 
 in_double:
     separate
     finish  finish_double, finish_mixed_double
+#if EK_DSP_CLEAN
 in_clean_double:
     finish  finish_double, finish_double
+#endif
 in_single:
     separate
 in_clean_single:

@@ -6,6 +6,11 @@
     .syntax unified
     .thumb
 
+/* 0: no layer has lanes apart. */
+#ifndef EK_DSP_CLEAN
+#define EK_DSP_CLEAN 1
+#endif
+
     .equ FORM_CLEAN, 3
 
     .equ AT_END, 0          /* of x */
@@ -144,9 +149,11 @@ ek_tile_dsp:
     cmp     r10, #FORM_CLEAN
     mov     r10, #MIXED_BYTES
     adr.w   r12, end_of_mixed
+#if EK_DSP_CLEAN
     itt     hs
     movhs   r10, #CLEAN_BYTES
     adrhs.w r12, end_of_clean
+#endif
     mls     r12, r9, r10, r12
     orr     r12, r12, #1
     strd    r0, r11, [sp, #AT_END]
@@ -174,6 +181,7 @@ mixed_round:
 end_of_mixed:
     end_of_round mixed_round
 
+#if EK_DSP_CLEAN
     .p2align 2
 clean_round:
     .rept UNROLL
@@ -181,14 +189,17 @@ clean_round:
     .endr
 end_of_clean:
     end_of_round clean_round
+#endif
 
     .p2align 2
 finishes:
     .word   in_floor - finishes + 1
     .word   in_double - finishes + 1
     .word   in_single - finishes + 1
+#if EK_DSP_CLEAN
     .word   in_clean_double - finishes + 1
     .word   in_clean_single - finishes + 1
+#endif
 
 in_floor:
     separate
@@ -200,8 +211,10 @@ in_single:
     separate
 in_clean_single:
     finish  finish_single, finish_single
+#if EK_DSP_CLEAN
 in_clean_double:
     finish  finish_double, finish_double
+#endif
     .size   ek_tile_dsp, . - ek_tile_dsp
 
 /* r3-r6 rows, r1 end, r2 to; r7-r10 words; even bytes in r0, r11, r12, lr. */
