@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from edgekit.export.compile import CompiledModel
 
 
+TOKENS = 256
+"""Random token ids are below it."""
+
+
 def run(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
     on: str = typer.Option("host", "--on", help="host, or the name of an emulated board."),
-    input_file: Path | None = typer.Option(None, "--input", help="int8 inputs, .npy [N, ...]."),
+    input_file: Path | None = typer.Option(None, "--input", help="Inputs, .npy [N, ...]."),
     output_file: Path | None = typer.Option(None, "--output", help="Where outputs go, .npy."),
     fuse: bool = typer.Option(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
@@ -61,8 +64,8 @@ def run(
 
 
 def _run_on(
-    compiled: CompiledModel, on: str, inputs: npt.NDArray[np.int8]
-) -> tuple[npt.NDArray[np.int8], list[int]]:
+    compiled: CompiledModel, on: str, inputs: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], list[int]]:
     if on == "host":
         from edgekit.runtime import Runner
 
@@ -79,7 +82,7 @@ def _run_on(
 
 def read_inputs(
     compiled: CompiledModel, path: Path | None, count: int, seed: int
-) -> npt.NDArray[np.int8]:
+) -> npt.NDArray[Any]:
     """Read inputs from a file, or draw them.
 
     Raises:
@@ -91,20 +94,24 @@ def read_inputs(
     from edgekit.formats.image import read_image
 
     graph = read_image(compiled.image).graph
-    shape = graph.tensors[graph.inputs[0]].shape
-    single = shape[1:] if shape and shape[0] == 1 else shape
+    source = graph.tensors[graph.inputs[0]]
+    single = source.shape[1:] if source.shape[:1] == (1,) else source.shape
+    kind = np.dtype(source.dtype.value)
     if path is None:
-        return np.random.default_rng(seed).integers(-128, 128, (count, *single), np.int8)
+        low, high = (
+            (0, TOKENS) if kind == np.int32 else (np.iinfo(kind).min, np.iinfo(kind).max + 1)
+        )
+        return np.random.default_rng(seed).integers(low, high, (count, *single), kind)
     try:
         loaded = np.load(path, allow_pickle=False)
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}") from exc
     except (ValueError, EOFError) as exc:
         raise ConfigError(f"{path}: not a .npy file of numbers") from exc
-    if not isinstance(loaded, np.ndarray) or loaded.dtype != np.int8:
-        kind = getattr(loaded, "dtype", "an archive")
-        raise ConfigError(f"{path}: holds {kind}, expected int8")
-    inputs: npt.NDArray[np.int8] = loaded[None] if loaded.shape == single else loaded
+    if not isinstance(loaded, np.ndarray) or loaded.dtype != kind:
+        held = getattr(loaded, "dtype", "an archive")
+        raise ConfigError(f"{path}: holds {held}, expected {kind}")
+    inputs: npt.NDArray[Any] = loaded[None] if loaded.shape == single else loaded
     if inputs.shape[1:] != single or inputs.shape[0] == 0:
         raise ConfigError(
             f"{path}: has shape {list(inputs.shape)}, expected [N, {', '.join(map(str, single))}]"
@@ -112,7 +119,7 @@ def read_inputs(
     return inputs
 
 
-def _write_npy(path: Path, outputs: npt.NDArray[np.int8]) -> None:
+def _write_npy(path: Path, outputs: npt.NDArray[Any]) -> None:
     import io
 
     import numpy as np

@@ -10,14 +10,13 @@ Twin: firmware/agent/ek_bench.h
 
 from __future__ import annotations
 
-import math
 import struct
 import tempfile
 import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +59,7 @@ class BoardRun:
     """What a board computed.
 
     Attributes:
-        outputs: int8 [N, ...], the shape of the model's output without its leading 1.
+        outputs: [N, ...] of the model's output type and shape, without its leading 1.
         instructions: Per inference [N], whole numbers if a tick is shorter than half an
             instruction; empty if the board does not count them.
         layers: Instructions per node, in the order of the image; empty if not counted.
@@ -70,7 +69,7 @@ class BoardRun:
         seconds: Wall-clock time on this machine, boot included.
     """
 
-    outputs: npt.NDArray[np.int8]
+    outputs: npt.NDArray[Any]
     instructions: npt.NDArray[np.float64]
     layers: tuple[float, ...]
     ticks: npt.NDArray[np.uint32]
@@ -83,7 +82,7 @@ class BoardRun:
 def run_on_board(
     board: Board,
     image: bytes,
-    inputs: npt.NDArray[np.int8],
+    inputs: npt.NDArray[Any],
     *,
     firmware: Firmware | None = None,
     work: Path | None = None,
@@ -93,29 +92,32 @@ def run_on_board(
 
     Args:
         image: An `.ekm`.
-        inputs: Model inputs int8 [N, ...].
+        inputs: Model inputs [N, ...] of the model's input type.
         firmware: What to run; by default one with all kernels is built and kept in the cache.
         work: Folder for flash file and log, kept afterwards; by default a temporary one.
 
     Raises:
         CapacityError: If the image or the job does not fit.
         DeviceError: If the board refuses the image or does not finish.
+        ValueError: If there are no inputs, or they have another type.
     """
     from edgekit.formats.image import read_image
 
     if board.support == "data":
         raise ConfigError(f"board '{board.name}' has support = \"{board.support}\": it cannot run")
-    if inputs.dtype != np.int8 or inputs.shape[0] == 0:
-        raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, expected int8 [N >= 1, ...]")
-    program = firmware if firmware is not None else cached_firmware(board)
     graph = read_image(image).graph
-    shape = graph.tensors[graph.outputs[0]].shape
-    row = shape[1:] if shape[:1] == (1,) else shape  # as Runner.run
+    kind = graph.tensor(graph.inputs[0]).dtype.value
+    if inputs.dtype != kind or inputs.shape[0] == 0:
+        raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, expected {kind} [N >= 1, ...]")
+    program = firmware if firmware is not None else cached_firmware(board)
+    y = graph.tensor(graph.outputs[0])
+    row = y.shape[1:] if y.shape[:1] == (1,) else y.shape  # as Runner.run
+    template = np.empty((inputs.shape[0], *row), y.dtype.value)
     if work is not None:
         work.mkdir(parents=True, exist_ok=True)
-        return _run(board, program, image, inputs, row, work, timeout_s)
+        return _run(board, program, image, inputs, template, work, timeout_s)
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder:
-        return _run(board, program, image, inputs, row, Path(folder), timeout_s)
+        return _run(board, program, image, inputs, template, Path(folder), timeout_s)
 
 
 def cached_firmware(board: Board, ops: tuple[str, ...] | None = None) -> Firmware:
@@ -141,12 +143,12 @@ def _run(
     board: Board,
     program: Firmware,
     image: bytes,
-    inputs: npt.NDArray[np.int8],
-    row: tuple[int, ...],
+    inputs: npt.NDArray[Any],
+    template: npt.NDArray[Any],
     work: Path,
     timeout_s: float,
 ) -> BoardRun:
-    output_bytes = math.prod(row)
+    output_bytes = template[0].nbytes
     log = work / "board.log"
     log.unlink(missing_ok=True)
     child: ChildProcess
@@ -173,7 +175,7 @@ def _run(
         lines = child.log_tail(3).replace("\n", "; ")
         raise DeviceError(f"board '{board.name}' ended with status {status}: {lines or 'no word'}")
     outputs = region.read(outputs_at, inputs.shape[0] * output_bytes)
-    array = np.frombuffer(outputs, np.int8).reshape(inputs.shape[0], *row)
+    array = np.frombuffer(outputs, template.dtype).reshape(template.shape)
     return _read_result(region, result_at, array, _stack_bytes(child), seconds)
 
 
@@ -213,7 +215,7 @@ def _place_image(board: Board, program: Firmware, image: bytes, path: Path) -> t
 
 
 def _write_job(
-    region: _Region, image: bytes, inputs: npt.NDArray[np.int8], output_bytes: int
+    region: _Region, image: bytes, inputs: npt.NDArray[Any], output_bytes: int
 ) -> tuple[int, int]:
     count = inputs.shape[0]
     data = np.ascontiguousarray(inputs).tobytes()
@@ -250,7 +252,7 @@ def _write_job(
 def _read_result(
     region: _Region,
     at: int,
-    outputs: npt.NDArray[np.int8],
+    outputs: npt.NDArray[Any],
     stack_bytes: int,
     seconds: float,
 ) -> BoardRun:
