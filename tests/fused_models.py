@@ -32,9 +32,10 @@ class Writer:
         dtype: str = "int8",
         **options: object,
     ) -> int:
-        wide = np.broadcast_shapes(*(tuple(self.model.tensors[i].shape) for i in inputs))
+        if shape is None:
+            shape = np.broadcast_shapes(*(tuple(self.model.tensors[i].shape) for i in inputs))
         quant = ([step], [zero_point]) if dtype == "int8" else ((), ())
-        y = self.model.add(T(wide if shape is None else shape, *quant, dtype=dtype))
+        y = self.model.add(T(shape, *quant, dtype=dtype))
         self.model.op(op, inputs, [y], **options)
         return y
 
@@ -135,9 +136,69 @@ def split_gelu(rng: Random) -> Model:
     return w.done(w.apply("MUL", [half, gate], step=0.05, zero_point=-90))
 
 
+def _heads(w: Writer, x: int, sizes: tuple[int, int, int], order: list[int]) -> int:
+    """Split [1, L, H D] into heads and put them in an order."""
+    rows, heads, depth = sizes
+    dims = w.model.add(T((4,), data=np.array([1, rows, heads, depth], np.int32), dtype="int32"))
+    quant = (w.model.tensors[x].scales, w.model.tensors[x].zeros)
+    split = w.model.add(T((1, rows, heads, depth), *quant))
+    w.model.op("RESHAPE", [x, dims], [split])
+    shape = tuple((1, rows, heads, depth)[axis] for axis in order)
+    moved = w.model.add(T(shape, *quant))
+    axes = w.model.add(T((4,), data=np.array(order, np.int32), dtype="int32"))
+    w.model.op("TRANSPOSE", [split, axes], [moved])
+    return moved
+
+
+def _joined(w: Writer, x: int, sizes: tuple[int, int, int]) -> int:
+    """The reverse."""
+    rows, heads, depth = sizes
+    quant = (w.model.tensors[x].scales, w.model.tensors[x].zeros)
+    moved = w.model.add(T((1, rows, heads, depth), *quant))
+    axes = w.model.add(T((4,), data=np.array([0, 2, 1, 3], np.int32), dtype="int32"))
+    w.model.op("TRANSPOSE", [x, axes], [moved])
+    y = w.model.add(T((1, rows, heads * depth), *quant))
+    dims = w.model.add(T((3,), data=np.array([1, rows, heads * depth], np.int32), dtype="int32"))
+    w.model.op("RESHAPE", [moved, dims], [y])
+    return y
+
+
+def keras_attention(rng: Random) -> Model:
+    """Heads of slices of one input, scale on the scores, heads joined again."""
+    rows, heads, depth = int(rng.integers(1, 11)), int(rng.integers(1, 4)), int(rng.integers(2, 9))
+    w = Writer(rng, (1, rows, heads * depth))
+    parts = [w.apply("MUL", [w.x, w.constant(rng.uniform(0.5, 1, heads * depth))]) for _ in "qkv"]
+    sizes = (rows, heads, depth)
+    q, v = (_heads(w, parts[i], sizes, [0, 2, 1, 3]) for i in (0, 2))
+    k = _heads(w, parts[1], sizes, [0, 2, 3, 1])
+    maps = (1, heads, rows, rows)
+    scores = w.apply("BATCH_MATMUL", [q, k], step=0.2, shape=maps)
+    scaled = w.apply("MUL", [scores, w.constant(depth**-0.5)], step=0.1)
+    weights = w.apply("SOFTMAX", [scaled], step=1 / 256, zero_point=-128, beta=1.0)
+    mixed = w.apply("BATCH_MATMUL", [weights, v], step=0.03, shape=(1, heads, rows, depth))
+    return w.done(_joined(w, mixed, sizes))
+
+
+def biased_attention(rng: Random) -> Model:
+    """One head, keys as they lie, a row of bias for each row of scores."""
+    rows, depth = int(rng.integers(2, 14)), int(rng.integers(2, 12))
+    w = Writer(rng, (1, rows, depth))
+    q = w.apply("MUL", [w.x, w.constant(0.7)], zero_point=4)
+    scores = w.apply("BATCH_MATMUL", [q, w.x], step=0.1, shape=(1, rows, rows), adjY=True)
+    bias = w.constant(rng.normal(0, 2, (rows, rows)))
+    added = w.apply("ADD", [bias, scores], step=0.1)
+    weights = w.apply("SOFTMAX", [added], step=1 / 256, zero_point=-128, beta=1.0)
+    return w.done(
+        w.apply("BATCH_MATMUL", [weights, w.x], step=0.03, zero_point=-9, shape=(1, rows, depth))
+    )
+
+
 NORMS: dict[str, Chain] = {
     chain.__name__: chain
     for chain in (keras_layer_norm, centred_layer_norm, keras_rms_norm, plain_rms_norm)
+}
+ATTENTIONS: dict[str, Chain] = {
+    chain.__name__: chain for chain in (keras_attention, biased_attention)
 }
 TABLES: dict[str, Chain] = {chain.__name__: chain for chain in (silu, split_gelu)}
 
@@ -158,3 +219,49 @@ def norm_graph(rng: Random, *, centred: bool, count: int, rows: int) -> Graph:
     epsilon = float(rng.choice([0.0, 1e-12, 1e-6, 1e-3, 10.0]))
     node = Node("norm", "NORM", (0, 1, 2), (3,), {"centred": centred, "epsilon": epsilon})
     return Graph("norm", tensors, (node,), (0,), (3,))
+
+
+def attention_graph(rng: Random, *, rows: int, keys: int, depth: int, biased: bool) -> Graph:
+    """A graph of one fused attention of a tensor with constants, on views of several orders."""
+    heads, width = int(rng.integers(1, 4)), int(rng.integers(1, 7))
+    across = bool(rng.random() < 0.5)
+
+    def strides(name: str, count: int, last: int) -> dict[str, int]:
+        if across:
+            return {f"{name}_head": last, f"{name}_row": heads * last}
+        return {f"{name}_head": count * last, f"{name}_row": last}
+
+    attrs: dict[str, int | float] = {
+        "heads": heads,
+        "rows": rows,
+        "keys": keys,
+        "depth": depth,
+        "width": width,
+        **strides("q", rows, depth),
+        **strides("k", keys, depth),
+        **strides("v", keys, width),
+        **strides("y", rows, width),
+        "bias_head": 0,
+        "bias_row": keys,
+        "bias_key": 1,
+        "score": float(10 ** rng.uniform(-2, 0.5)),
+        "bias": float(rng.choice([1e-3, 1.0, 1e9])) if biased else 0.0,
+    }
+    edge = rng.random() < 0.3
+
+    def data(*shape: int) -> np.ndarray:
+        if edge:
+            return rng.choice(np.array([-128, 127], np.int8), shape)
+        return rng.integers(-128, 128, shape, np.int8)
+
+    quants = [Quant((scale(rng, -6, -3),), (zero(rng),)) for _ in range(4)]
+    tensors = [
+        Tensor("x", (1, heads * rows * depth), quant=quants[0]),
+        Tensor("k", (heads * keys, depth), quant=quants[1], data=data(heads * keys, depth)),
+        Tensor("v", (heads * keys, width), quant=quants[2], data=data(heads * keys, width)),
+        Tensor("y", (1, heads * rows * width), quant=Quant(quants[2].scales, (zero(rng),))),
+    ]
+    if biased:
+        tensors.append(Tensor("bias", (rows, keys), quant=quants[3], data=data(rows, keys)))
+    node = Node("attend", "ATTENTION", (0, 1, 2, 4 if biased else -1), (3,), attrs)
+    return Graph("attend", tuple(tensors), (node,), (0,), (3,))

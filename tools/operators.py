@@ -36,6 +36,7 @@ TYPES = {
 
 
 CHAINS = (
+    ("ATTENTION", "attention", "softmax of a scaled product plus bias or mask, times values"),
     ("NORM", "layer_norm", "LayerNorm, RMSNorm in any spelling, float islands inside included"),
     ("TABLE", "lut", "several functions of one tensor: SiLU, a GELU in parts"),
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from edgekit.errors import ConfigError
 from edgekit.ops import (
     activation,
+    attention,
     conv,
     dense,
     dsp,
@@ -70,6 +71,7 @@ OPS: tuple[Kernel, ...] = (
     small.FULLY_CONNECTED_SMALL,
     small.DEPTHWISE_CONV_2D_SMALL,
     norm.LAYER_NORM,
+    attention.ATTENTION,
     logic.INDEX_BINARY,
     logic.COMPARE,
     logic.SELECT,
@@ -273,6 +275,7 @@ LOWERINGS: dict[str, Source] = {
 """Every source operator that edgekit compiles. docs/operators.md is this table."""
 
 FUSED: dict[str, Source] = {
+    "ATTENTION": Source(attention.lower_attention, ("attention",), "at most 8,192 keys"),
     "NORM": Source(norm.lower_norm, ("layer_norm",), "rows of at most 65,536 values"),
 }
 """What `edgekit.passes.fuse` puts in place of several source operators; no file has these."""
@@ -301,6 +304,7 @@ KERNEL_SETS: dict[str, tuple[str, ...]] = {
     "vision": (
         *_IMAGES,
         "batch_matmul",
+        "attention",
         "transpose",
         "concatenation",
         "strided_slice",
@@ -321,6 +325,7 @@ KERNEL_SETS: dict[str, tuple[str, ...]] = {
     ),
     "text": (
         "layer_norm",
+        "attention",
         "fully_connected",
         "batch_matmul",
         "add",

@@ -18,6 +18,7 @@ from edgekit.graph import DType, Graph, Node, Tensor, verify
 from edgekit.ops.norm import MAX_COUNT, rows_of
 from edgekit.passes.algebra import MOST_DEPTH, PLAIN, Algebra, Polynomial, single_int8
 from edgekit.passes.drop import drop_unused
+from edgekit.passes.fuse_attention import find_attention
 from edgekit.passes.real import ELEMENTWISE, real_of, run_real, stored_of
 
 Readers = dict[int, list[Node]]
@@ -291,5 +292,29 @@ def _table(graph: Graph, members: list[Node], root: int, y: int) -> NDArray[np.i
     return stored_of(graph.tensor(y), values) if np.all(np.isfinite(values)) else None
 
 
-PATTERNS: tuple[Callable[[Graph], tuple[Graph, list[Fusion]]], ...] = (fuse_norms, fuse_tables)
+# Attention
+
+
+def fuse_attention(graph: Graph) -> tuple[Graph, list[Fusion]]:
+    """Replace a softmax between two matrix products, with all that lies between and around."""
+    fusions: list[Fusion] = []
+    for softmax in graph.nodes:
+        if softmax.op != "SOFTMAX":
+            continue
+        found = find_attention(graph, (_writers(graph), _readers(graph)), softmax)
+        if found is None:
+            continue
+        node, constants = found
+        done, gone = _replaced(graph, {node.outputs[0]: node}, constants)
+        if softmax in gone:
+            graph = done
+            fusions.append(Fusion("ATTENTION", node.name, tuple(old.op for old in gone)))
+    return graph, fusions
+
+
+PATTERNS: tuple[Callable[[Graph], tuple[Graph, list[Fusion]]], ...] = (
+    fuse_norms,
+    fuse_tables,
+    fuse_attention,
+)
 """In this order: a normalization has functions of one value inside."""

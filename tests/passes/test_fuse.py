@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fused_models import NORMS, TABLES, Writer
-from litert_models import Model
+from fused_models import ATTENTIONS, NORMS, TABLES, Writer
+from litert_models import Model, T
 
 from edgekit.export.compile import compile_tflite
 from edgekit.formats.tflite import read_tflite
@@ -148,3 +148,65 @@ def test_epsilon_that_does_not_fit_stays() -> None:
     w = writer()
     w.model.tensors[w.x].scales = [1e-9]
     assert norms(w.done(rms(w, root_of(w, w.apply("MUL", [w.x, w.x]), 1e9)))) == []
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_attention_is_found_and_near_the_float_model(name: str, seed: int) -> None:
+    """Only operators before it stay; the error is a fraction of what the chain has."""
+    model = ATTENTIONS[name](np.random.default_rng(seed))
+    data = model.to_bytes()
+    graph = read_tflite(data, name="m")
+    operators, fusions = fused(model)
+    assert operators[-1] == "ATTENTION"
+    assert set(operators[:-1]) == {"MUL"}
+    assert [fusion.op for fusion in fusions] == ["ATTENTION"]
+    source, y = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    drawn = np.random.default_rng(seed).normal(0, 30, (20, *source.shape)).round()
+    stored = np.clip(drawn, -128, 127).astype(np.int8)
+    real = np.array([run_real(graph, real_of(source, row)) for row in stored])
+    errors = []
+    for fuse_it in (False, True):
+        runner = Runner(compile_tflite(data, name="m", fuse=fuse_it).image)
+        got = real_of(y, runner.run(stored)).reshape(real.shape)
+        errors.append(float(np.square(got - real).mean()))
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.cc
+def test_causal_mask_becomes_a_bias_that_hides() -> None:
+    """Keras masks scores by a select with the least float, which ruins their int8 scale."""
+    w = Writer(np.random.default_rng(5), (1, 6, 8))
+    scores = w.apply("BATCH_MATMUL", [w.x, w.x], step=0.1, shape=(1, 6, 6), adjY=True)
+    mask = np.tril(np.ones((1, 6, 6), np.bool_))
+    seen = w.model.add(T((1, 6, 6), data=mask, dtype="bool"))
+    away = w.model.add(T((), [1e36], [127], data=np.array(-128, np.int8)))
+    chosen = w.apply("SELECT_V2", [seen, scores, away], step=1e36, zero_point=127)
+    weights = w.apply("SOFTMAX", [chosen], step=1 / 256, zero_point=-128, beta=1.0)
+    y = w.apply("BATCH_MATMUL", [weights, w.x], step=0.05, shape=(1, 6, 8))
+    model = w.done(y)
+    assert fused(model)[0] == ["ATTENTION"]
+    x = np.random.default_rng(6).integers(-60, 60, (2, 1, 6, 8), np.int8)
+    runner = Runner(compile_tflite(model.to_bytes(), name="m", fuse=True).image)
+    first = runner.run(x)
+    x[:, :, 4:] = 9
+    assert np.array_equal(runner.run(x)[:, :4], first[:, :4])
+    tensor = w.model.tensors[w.x]
+    alone = tensor.scales[0] * (x[:, 0, 0].astype(float) - tensor.zeros[0])
+    assert np.abs(0.05 * first[:, 0] - alone).max() <= 0.026
+
+
+def test_scores_that_are_needed_elsewhere_stay() -> None:
+    w = Writer(np.random.default_rng(5), (1, 6, 6))
+    scores = w.apply("BATCH_MATMUL", [w.x, w.x], step=0.1, adjY=True)
+    weights = w.apply("SOFTMAX", [scores], step=1 / 256, zero_point=-128, beta=1.0)
+    mixed = w.apply("BATCH_MATMUL", [weights, w.x])
+    assert fused(w.done(w.apply("ADD", [mixed, weights])))[1] == ()
+
+
+def test_two_dimensions_of_heads_stay() -> None:
+    w = Writer(np.random.default_rng(5), (2, 3, 4, 4))
+    scores = w.apply("BATCH_MATMUL", [w.x, w.x], step=0.1, adjY=True)
+    weights = w.apply("SOFTMAX", [scores], step=1 / 256, zero_point=-128, beta=1.0)
+    assert fused(w.done(w.apply("BATCH_MATMUL", [weights, w.x])))[1] == ()

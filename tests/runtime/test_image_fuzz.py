@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fused_models import NORMS
+from fused_models import ATTENTIONS, NORMS
 from litert_models import classifier
 from mve_cases import dense, joined, window
 from op_cases import CASES
@@ -22,7 +22,7 @@ from edgekit.passes.plan import plan_memory
 from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 
 MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 600
-FUSED_CHAINS = NORMS
+FUSED_CHAINS = NORMS | ATTENTIONS
 TABLE = Features("lut_u8", np.arange(-128, 128, dtype=np.int8).tobytes())
 FLAGS = (
     "-std=c11",
