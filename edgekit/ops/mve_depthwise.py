@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Graph, Node
-from edgekit.ops.base import Builder, Kernel, Packing, attr_int, check_dense, require
+from edgekit.ops.base import (
+    Builder,
+    Kernel,
+    Packing,
+    attr_int,
+    check_dense,
+    require,
+    window_lead,
+)
 from edgekit.ops.conv import DEPTHWISE_CONV_2D
 from edgekit.ops.fixed import Rounding
 from edgekit.ops.mve import (
@@ -17,7 +25,6 @@ from edgekit.ops.mve import (
     pack_records,
     scales_exactly,
     unpack_records,
-    window_lead,
     zero_of,
 )
 

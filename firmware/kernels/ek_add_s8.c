@@ -2,8 +2,8 @@
  * Params: a multiplier, a shift, b multiplier, b shift, y multiplier, y shift, sign (1 or -1),
  * y_min, y_max. Scratch: none. Source: tensorflow/lite/kernels/internal/reference/add.h,
  * AddElementwise, left shift 20. Twin: edgekit/ops/elementwise.py, ADD and SUB. */
+#include "ek_add_row.h"
 #include "ek_broadcast.h"
-#include "ek_fixed.h"
 #include "ek_kernel.h"
 
 enum {
@@ -37,37 +37,28 @@ void ek_add_s8(const ek_call *call) {
     const ek_tensor *ta = &call->tensors[0];
     const ek_tensor *tb = &call->tensors[1];
     const ek_tensor *ty = &call->tensors[2];
-    const int32_t a_multiplier = ek_param(call, A_MULTIPLIER);
-    const int32_t a_shift = ek_param(call, A_SHIFT);
-    const int32_t b_multiplier = ek_param(call, B_MULTIPLIER);
-    const int32_t b_shift = ek_param(call, B_SHIFT);
-    const int32_t y_multiplier = ek_param(call, Y_MULTIPLIER);
-    const int32_t y_shift = ek_param(call, Y_SHIFT);
-    const int32_t y_min = ek_param(call, Y_MIN);
-    const int32_t y_max = ek_param(call, Y_MAX);
-    const int32_t a_one = 1 << 20;
-    const int32_t b_one = ek_param(call, SIGN) * (1 << 20);
     ek_broadcast plan;
     uint32_t counters[EK_MAX_RANK] = {0};
     size_t a_offset = 0;
     size_t b_offset = 0;
     ek_broadcast_plan(&plan, ta, tb, ty);
-    const uint32_t row = plan.dims[plan.rank - 1];
-    const uint32_t a_step = plan.a_steps[plan.rank - 1];
-    const uint32_t b_step = plan.b_steps[plan.rank - 1];
+    const uint32_t count = plan.dims[plan.rank - 1];
+    const ek_add_row row = {
+        .a = {ta->zero_point, ek_param(call, A_MULTIPLIER), ek_param(call, A_SHIFT)},
+        .b = {tb->zero_point, ek_param(call, B_MULTIPLIER), ek_param(call, B_SHIFT)},
+        .y = {ty->zero_point, ek_param(call, Y_MULTIPLIER), ek_param(call, Y_SHIFT)},
+        .a_one = 1 << 20,
+        .b_one = ek_param(call, SIGN) * (1 << 20),
+        .a_step = plan.a_steps[plan.rank - 1],
+        .b_step = plan.b_steps[plan.rank - 1],
+        .low = ek_param(call, Y_MIN),
+        .high = ek_param(call, Y_MAX),
+    };
     int8_t *y = (int8_t *)ty->write;
-    for (uint32_t rows = ty->count / row; rows != 0; rows--) {
-        const int8_t *a = (const int8_t *)ta->data + a_offset;
-        const int8_t *b = (const int8_t *)tb->data + b_offset;
-        for (uint32_t i = row; i != 0; i--) {
-            int32_t left = ek_multiply_double((*a - ta->zero_point) * a_one, a_multiplier, a_shift);
-            int32_t right =
-                ek_multiply_double((*b - tb->zero_point) * b_one, b_multiplier, b_shift);
-            int32_t value = ek_multiply_double(ek_add_wrap(left, right), y_multiplier, y_shift);
-            *y++ = ek_clamp_s8(ek_add_wrap(value, ty->zero_point), y_min, y_max);
-            a += a_step;
-            b += b_step;
-        }
+    for (uint32_t rows = ty->count / count; rows != 0; rows--) {
+        ek_add_row_s8(&row, (const int8_t *)ta->data + a_offset,
+                      (const int8_t *)tb->data + b_offset, y, count);
+        y += count;
         ek_broadcast_next(&plan, counters, &a_offset, &b_offset);
     }
 }

@@ -2,8 +2,7 @@
  * Params: stride_h, stride_w, filter_h, filter_w, pad_top, pad_left, y_min, y_max. Scratch: none.
  * Source: tensorflow/lite/kernels/internal/reference/integer_ops/pooling.h, AveragePool.
  * Twin: edgekit/ops/pool.py, AVERAGE_POOL_2D. */
-#include "ek_fixed.h"
-#include "ek_kernel.h"
+#include "ek_average.h"
 #include "ek_lead.h"
 
 enum { STRIDE_H, STRIDE_W, FILTER_H, FILTER_W, PAD_TOP, PAD_LEFT, Y_MIN, Y_MAX, PARAMS };
@@ -26,32 +25,6 @@ ek_status ek_average_pool_2d_s8_check(const ek_call *call, ek_need *need) {
     }
     need->lead = ek_window_lead(call, x, y, STRIDE_H, PAD_TOP);
     return EK_OK;
-}
-
-/* One output pixel from the rows and columns of the window that lie inside. */
-static void pixel(const ek_call *call, const int8_t *start, uint32_t rows, uint32_t columns,
-                  int8_t *y) {
-    const ek_tensor *x = &call->tensors[0];
-    const size_t channels = x->dims[3];
-    const size_t line = x->dims[2] * channels;
-    const int32_t y_min = ek_param(call, Y_MIN);
-    const int32_t y_max = ek_param(call, Y_MAX);
-    const int32_t count = (int32_t)(rows * columns);
-    const int32_t half = count / 2;
-    for (size_t c = 0; c < channels; c++) {
-        const int8_t *row = start + c;
-        int32_t sum = 0;
-        for (uint32_t r = rows; r != 0; r--) {
-            const int8_t *p = row;
-            for (uint32_t i = columns; i != 0; i--) {
-                sum += *p;
-                p += channels;
-            }
-            row += line;
-        }
-        sum = (sum > 0 ? sum + half : sum - half) / count;
-        *y++ = ek_clamp_s8(sum, y_min, y_max);
-    }
 }
 
 /* Cuts [start, start + length) to [0, limit); returns what is left. */
@@ -78,8 +51,15 @@ void ek_average_pool_2d_s8(const ek_call *call) {
                 if (rows == 0 || columns == 0) {
                     memset(out, x->zero_point, channels);
                 } else {
-                    const int8_t *start = image + ((size_t)iy * x->dims[2] + (size_t)ix) * channels;
-                    pixel(call, start, rows, columns, out);
+                    const size_t first = (size_t)iy * x->dims[2] + (size_t)ix;
+                    const ek_average_window window = {
+                        .start = image + first * channels,
+                        .line = x->dims[2] * channels,
+                        .channels = channels,
+                        .rows = rows,
+                        .columns = columns,
+                    };
+                    ek_average_s8(&window, ek_param(call, Y_MIN), ek_param(call, Y_MAX), out);
                 }
                 out += channels;
             }

@@ -7,8 +7,10 @@ from math import prod
 import numpy as np
 import pytest
 from mve_cases import dense, image_shape, inputs, joined, window
+from op_cases import CASES
 
 from edgekit.boards import load_board
+from edgekit.export.compile import compile_tflite
 from edgekit.export.mcu import Firmware, library_units
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.formats.image import Features, ImageMeta, write_image
@@ -65,6 +67,22 @@ def test_mve_kernels_equal_the_portable_ones(seed: int, firmware: Firmware) -> N
             unequal.append(node)
         start = end
     assert unequal == []
+
+
+@pytest.mark.emulator
+@pytest.mark.cc
+@pytest.mark.parametrize("op", ["add", "average_pool_2d"])
+@pytest.mark.parametrize("seed", range(6))
+def test_kernels_that_are_not_packed_equal_the_portable_ones(
+    seed: int, op: str, firmware: Firmware
+) -> None:
+    image = compile_tflite(
+        CASES[op](np.random.default_rng([seed, 43])).to_bytes(), name=op, family="mve"
+    ).image
+    runner = Runner(image)
+    x = np.random.default_rng(seed).integers(-128, 128, (4, *runner.input_shape), np.int8)
+    found = run_on_board(BOARD, image, x, firmware=firmware).outputs
+    assert np.array_equal(found.reshape(4, -1), runner.run(x).reshape(4, -1))
 
 
 def test_images_hold_every_packed_kernel() -> None:

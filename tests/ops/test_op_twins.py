@@ -154,7 +154,8 @@ def test_op_set_header_leaves_kernels_out(tmp_path: Path) -> None:
     command = ["cc", "-std=c11", '-DEK_OP_SET_HEADER="ek_op_set.h"', f"-I{tmp_path}"]
     command += [f"-I{firmware / name}" for name in ("include", "runtime", "kernels")]
     command += [tmp_path / "main.c", firmware / "runtime/ek_op_table.c"]
-    command += [firmware / "kernels/ek_add_s8.c", "-o", tmp_path / "main"]
+    command += [firmware / "kernels/ek_add_s8.c", firmware / "kernels/ek_add_row.c"]
+    command += ["-o", tmp_path / "main"]
     subprocess.run(command, check=True)
     done = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True)
     assert done.stdout == "1 0"
