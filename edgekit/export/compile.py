@@ -105,6 +105,7 @@ def compile_tflite(
     rounding: str = "litert",
     family: str = "portable",
     fuse: bool = False,
+    passes: bool = True,
 ) -> CompiledModel:
     """Compile an int8 `.tflite`; the outputs equal LiteRT's reference kernels in every byte.
 
@@ -127,6 +128,7 @@ def compile_tflite(
             are the same.
         fuse: Put operators of our own in place of chains of the file's: cheaper and nearer to the
             float model, but no longer equal to LiteRT.
+        passes: False compiles operator by operator, without the exact passes over the whole.
 
     Raises:
         ConfigError: If there is no such family.
@@ -144,7 +146,7 @@ def compile_tflite(
     whole = lower(model, rounding=ROUNDINGS[rounding])
     trained = None if head is False else _dense_named(model, head)
     kept = frozenset() if trained is None else frozenset({trained.name})
-    graph = schedule(simplify(whole, keep=kept))
+    graph = schedule(simplify(whole, keep=kept) if passes else whole)
     trainable = None if trained is None else _head_of(model, graph, trained)
     graph = pack(_short_names(graph), family)
     meta = ImageMeta(

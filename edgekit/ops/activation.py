@@ -24,6 +24,7 @@ from edgekit.ops.base import (
     where,
 )
 from edgekit.ops.fixed import Rounding, multiply, quantize_multiplier
+from edgekit.ops.real import logistic
 
 Table = NDArray[np.int8]
 Quantized = tuple[float, int]
@@ -61,32 +62,6 @@ def rescale_table(x: Quantized, y: Quantized, ratio: float, low: int, high: int)
     def value(stored: int) -> int:
         scaled = y[1] + multiply(stored - x[1], multiplier, shift, Rounding.DOUBLE)
         return max(low, min(high, scaled))
-
-    return table(value)
-
-
-def _input_radius(bits: int, shift: int) -> int:
-    """Source: tensorflow/lite/kernels/internal/quantization_util.cc, CalculateInputRadius."""
-    return math.floor(1.0 * ((1 << bits) - 1) * (1 << (31 - bits)) / (1 << shift))
-
-
-def _saturating(x: Quantized, function: Callable[[int, int], int], bits: int, zero: int) -> Table:
-    """A function that saturates on both sides, in Q4.27.
-
-    Source: tensorflow/lite/kernels/internal/reference/integer_ops/logistic.h and tanh.h.
-    """
-    real = x[0] * (1 << (31 - 4))
-    multiplier, shift = quantize_multiplier(real)
-    radius = _input_radius(4, max(shift, 0))
-
-    def value(stored: int) -> int:
-        centred = stored - x[1]
-        if centred <= -radius:
-            return -128
-        if centred >= radius:
-            return 127
-        scaled = multiply(centred, multiplier, shift, Rounding.DOUBLE)
-        return fixed.divide_by_power(function(scaled, 4), 31 - bits) + zero
 
     return table(value)
 
@@ -242,10 +217,6 @@ def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
         return _root(x, y)
     if node.op in _REAL:
         return float_table(x, y, _REAL[node.op])
-    if node.op == "LOGISTIC":
-        return _saturating(x, fixed.logistic, 8, -128)
-    if node.op == "TANH":
-        return _saturating(x, fixed.tanh, 7, 0)
     if node.op in ("RELU", "RELU6", "RELU_N1_TO_1"):
         # Source: tensorflow/lite/kernels/activations.cc, ReluPrepare: in float32.
         ratio = float(np.float32(x[0]) / np.float32(y[0]))
@@ -261,8 +232,14 @@ def _table_of(node: Node, x: Quantized, y: Quantized) -> Table:
     return float_table(x, y, lambda value: gelu(value, approximate))
 
 
-_REAL: dict[str, Callable[[float], float]] = {"EXP": _exp, "LOG": _log, "ELU": _elu}
-"""Functions that LiteRT tabulates in float32."""
+_REAL: dict[str, Callable[[float], float]] = {
+    "EXP": _exp,
+    "LOG": _log,
+    "ELU": _elu,
+    "LOGISTIC": logistic,
+    "TANH": math.tanh,
+}
+"""Functions that LiteRT 2.3.0 tabulates in float32, as experiments show."""
 
 
 def _float(node: Node, name: str) -> float:

@@ -181,26 +181,3 @@ def reciprocal(value: int) -> tuple[int, int]:
     bits = value.bit_length() - 1
     mantissa = (value << (31 - bits)) - (1 << 31)
     return multiply_by_power(_newton_reciprocal(mantissa), 1), bits
-
-
-def logistic(a: int, integer_bits: int) -> int:
-    """Return the logistic function of a as Q0.31.
-
-    Source: gemmlowp, fixedpoint.h, logistic.
-    """
-    if a == 0:
-        return 1 << 30
-    positive = multiply_by_power(_newton_reciprocal(exp_on_negative(-abs(a), integer_bits)), 1)
-    return positive if a > 0 else INT32_MAX - positive
-
-
-def tanh(a: int, integer_bits: int) -> int:
-    """Return tanh of a as Q0.31.
-
-    Source: gemmlowp, fixedpoint.h, tanh.
-    """
-    if a == 0:
-        return 0
-    reciprocal = _newton_reciprocal(exp_on_negative(-abs(a), integer_bits + 1))
-    size = multiply_by_power(reciprocal - (1 << 29), 2)
-    return size if a > 0 else -size

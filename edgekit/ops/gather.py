@@ -52,7 +52,7 @@ def lower_gather(builder: Builder, node: Node) -> None:
         node,
         inputs=(table, picked),
         outputs=node.outputs,
-        attrs={"axis": axis},
+        attrs={"axis": axis, "wrap": 0},
     )
 
 
@@ -144,6 +144,6 @@ def _check_one_hot(graph: Graph, node: Node) -> None:
     require(0 <= axis < len(y.shape) and rest == x.shape, node, f"{x.shape} becomes {y.shape}")
 
 
-GATHER = Kernel("gather", 23, ("axis",), _check_gather)
+GATHER = Kernel("gather", 23, ("axis", "wrap"), _check_gather, revision=2)
 ARG_MAX = Kernel("arg_max", 24, ("axis", "sign"), _check_arg_max)
 ONE_HOT = Kernel("one_hot", 85, ("axis", "on", "off"), _check_one_hot)

@@ -63,8 +63,11 @@ def _round_even(x: float) -> float:
     return float(np.rint(x))
 
 
-def _logistic(x: float) -> float:
-    """Source: tensorflow/lite/kernels/internal/reference/logistic.h."""
+def logistic(x: float) -> float:
+    """Return the logistic function of one float32.
+
+    Source: tensorflow/lite/kernels/internal/reference/logistic.h.
+    """
     if x > 16.619047164916992188:
         return 1.0
     if x < -9.0:
@@ -140,7 +143,7 @@ UNARY: dict[str, Callable[[Real, Attrs], Array]] = {
     "SIN": _each(math.sin),
     "COS": _each(math.cos),
     "TANH": _each(math.tanh),
-    "LOGISTIC": _each(_logistic),
+    "LOGISTIC": _each(logistic),
     "ELU": _each(lambda x: math.expm1(x) if x < 0 else x),
     "GELU": _gelu,
     "HARD_SWISH": _hard_swish,

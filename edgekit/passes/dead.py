@@ -128,6 +128,8 @@ class _State:
         """Yield which channels of each input a node needs."""
         linked = {link.source: link for link in self.links[node.outputs[0]]}
         for position, index in enumerate(node.inputs):
+            if index < 0:
+                continue
             tensor = self.graph.tensor(index)
             if tensor.data is not None or tensor.dtype is not DType.INT8:
                 continue
@@ -167,6 +169,8 @@ def _by_channel(node: Node, x: Tensor, w: Tensor) -> NDArray[Any] | None:
 def _links(graph: Graph, node: Node) -> list[_Link]:
     """Return how a kernel that works channel by channel ties inputs to its output."""
     target = node.outputs[0]
+    if not node.inputs or min(node.inputs) < 0:
+        return []
     x, y = graph.tensor(node.inputs[0]), graph.tensor(target)
     have, want = channels(x), channels(y)
     same = np.arange(want)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgekit.graph import Attr, Node, Tensor
 from edgekit.ops.base import Builder
 from edgekit.ops.elementwise import quotient
-from edgekit.ops.fixed import Rounding, multiply
+from edgekit.ops.fixed import Rounding, multiply, wrap
 
 Array = NDArray[Any]
 
@@ -69,7 +69,9 @@ def _remap(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) ->
 
 
 def _gather(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
-    return np.take(data[0], data[1], axis=_ints(node, "axis")[0])
+    rows = data[0].shape[_ints(node, "axis")[0]]
+    wrapped = np.where(data[1] < 0, data[1] + rows, data[1]) if node.attrs["wrap"] else data[1]
+    return np.take(data[0], wrapped.clip(0, rows - 1), axis=_ints(node, "axis")[0])
 
 
 def _maximum(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
@@ -89,7 +91,7 @@ def _each(
     function: Callable[[int, int], int],
 ) -> Array:
     """Compute a function of two centred integers for each element, clamped."""
-    low, high = _ints(node, "y_min")[0], _ints(node, "y_max")[0]
+    low, high = _int(node.attrs.get("y_min", -128)), _int(node.attrs.get("y_max", 127))
     a, b = np.broadcast_arrays(
         data[0].astype(np.int64) - _zero(x[0]), data[1].astype(np.int64) - _zero(x[1])
     )
@@ -120,6 +122,21 @@ def _mul(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> A
 def _div(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
     multiplier, shift = _ints(node, "multiplier")[0], _ints(node, "shift")[0]
     return _each(node, x, data, y, lambda a, b: quotient(a, b, multiplier, shift)).reshape(y.shape)
+
+
+def _squared_difference(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    def value(a: int, b: int) -> int:
+        difference = _scaled(node, "a", a << 7) - _scaled(node, "b", b << 7)
+        return _scaled(node, "y", wrap(difference * difference))
+
+    return _each(node, x, data, y, value).reshape(y.shape)
+
+
+def _prelu(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
+    def value(a: int, b: int) -> int:
+        return _scaled(node, "positive", a) if a >= 0 else _scaled(node, "negative", a * b)
+
+    return _each(node, x, data, y, value).reshape(y.shape)
 
 
 def _select(node: Node, x: Sequence[Tensor], data: Sequence[Array], y: Tensor) -> Array:
@@ -185,6 +202,8 @@ RULES: dict[str, Callable[[Node, Sequence[Tensor], Sequence[Array], Tensor], Arr
     "add": _add,
     "mul": _mul,
     "div": _div,
+    "squared_difference": _squared_difference,
+    "prelu": _prelu,
     "select": _select,
     "index_binary": _index_binary,
     "compare": _compare,

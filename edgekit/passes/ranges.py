@@ -52,9 +52,15 @@ def ranges(graph: Graph) -> list[Range | None]:
     for node in graph.nodes:
         for index in node.outputs:
             if graph.tensor(index).dtype is DType.INT8:
-                rule = _RULES.get(node.op, _clamped)
+                known = all(found[i] is not None for i in node.inputs if _is_value(graph, i))
+                rule = _RULES.get(node.op, _clamped) if known else _clamped
                 found[index] = _inside(rule(graph, node, found), node, graph.tensor(index))
     return found
+
+
+def _is_value(graph: Graph, index: int) -> bool:
+    """Return whether an input is no table of a kernel."""
+    return index >= 0 and graph.tensor(index).data is None
 
 
 def _full(tensor: Tensor) -> Range:

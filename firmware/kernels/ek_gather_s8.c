@@ -1,11 +1,12 @@
 /* y = rows of x along one dimension, picked by int32 indices that are computed or given while
  * running: an embedding table and tokens. y: dimensions of x before the axis, those of the indices,
- * those of x behind the axis. An index outside picks the nearest row. Params: axis. Scratch: none.
+ * those of x behind the axis. With wrap 1 an index below 0 counts from the end. An index outside
+ * picks the nearest row. Params: axis, wrap. Scratch: none.
  * Source: tensorflow/lite/kernels/internal/reference/gather.h; LiteRT refuses indices outside.
  * Twin: edgekit/ops/gather.py, GATHER. */
 #include "ek_kernel.h"
 
-enum { AXIS, PARAMS };
+enum { AXIS, WRAP, PARAMS };
 
 ek_status ek_gather_s8_check(const ek_call *call, ek_need *need) {
     (void)need;
@@ -15,7 +16,8 @@ ek_status ek_gather_s8_check(const ek_call *call, ek_need *need) {
     if (!ek_call_is(call, 2, 1, PARAMS) || x->rank == 0 || indices->type != EK_S32) {
         return EK_ERR_SHAPE;
     }
-    if (!ek_params_in(call, AXIS, 1, 0, (int32_t)x->rank - 1)) {
+    if (!ek_params_in(call, AXIS, 1, 0, (int32_t)x->rank - 1) ||
+        !ek_params_in(call, WRAP, 1, 0, 1)) {
         return EK_ERR_RANGE;
     }
     const uint32_t rows = x->dims[ek_param(call, AXIS)];
@@ -25,8 +27,9 @@ ek_status ek_gather_s8_check(const ek_call *call, ek_need *need) {
     return EK_OK;
 }
 
-/* The row that an index means. */
-static size_t row_of(int32_t index, int32_t rows) {
+/* The row that an index means; below 0 `end` is added first. */
+static size_t row_of(int32_t index, int32_t rows, int32_t end) {
+    index = index < 0 ? index + end : index;
     index = index < 0 ? 0 : index;
     return (size_t)(index < rows ? index : rows - 1);
 }
@@ -41,12 +44,13 @@ void ek_gather_s8(const ek_call *call) {
         outer *= x->dims[d];
     }
     const size_t run = x->count / rows / outer;
+    const int32_t end = ek_param(call, WRAP) != 0 ? (int32_t)rows : 0;
     const uint8_t *table = x->data;
     uint8_t *out = call->tensors[2].write;
     for (; outer != 0; outer--) {
         const uint8_t *index = indices->data;
         for (uint32_t i = indices->count; i != 0; i--) {
-            memcpy(out, table + run * row_of(ek_get_i32(index), (int32_t)rows), run);
+            memcpy(out, table + run * row_of(ek_get_i32(index), (int32_t)rows, end), run);
             out += run;
             index += 4;
         }

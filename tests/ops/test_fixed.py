@@ -14,10 +14,8 @@ from edgekit.ops.fixed import (
     Rounding,
     divide_by_power,
     exp_on_negative,
-    logistic,
     multiply,
     quantize_multiplier,
-    tanh,
 )
 
 INT32 = st.integers(-(2**31) + 1, 2**31 - 1)
@@ -64,10 +62,3 @@ def test_divide_by_power_rounds_ties_away_from_zero(value: int, exponent: int) -
 @given(st.integers(-(16 << 26), 0))
 def test_exp_is_close_to_the_real_one(raw: int) -> None:
     assert exp_on_negative(raw, 5) / 2**31 == pytest.approx(math.exp(raw / 2**26), abs=1e-6)
-
-
-@given(st.integers(-(15 << 27), 15 << 27))
-def test_logistic_and_tanh_are_close_to_the_real_ones(raw: int) -> None:
-    x = raw / 2**27
-    assert logistic(raw, 4) / 2**31 == pytest.approx(1 / (1 + math.exp(-x)), abs=1e-6)
-    assert tanh(raw, 4) / 2**31 == pytest.approx(math.tanh(x), abs=1e-6)

@@ -49,7 +49,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         model = case(np.random.default_rng([3, number]))
         features = TABLE if number % 2 and model.input_dtype == "int8" else None
         for family in FAMILIES:
-            compiled = compile_tflite(model.to_bytes(), name=op, features=features, family=family)
+            compiled = compile_tflite(
+                model.to_bytes(), name=op, features=features, family=family, passes=False
+            )
             if family == "portable" or any(kernel(name).family for name in compiled.ops):
                 files[f"{op}_{family}"] = compiled.image
     files["head"] = compile_tflite(classifier(), name="c", head=True, features=TABLE).image
