@@ -11,7 +11,7 @@ from edgekit.passes.lower import verify_kernels
 
 def depthwise_3x3(rng: np.random.Generator) -> Graph:
     """Return a 3x3 depthwise convolution with any padding that LiteRT or a folded PAD gives."""
-    stride, channels = int(rng.integers(1, 3)), 4 * int(rng.integers(1, 5))
+    stride, channels = int(rng.integers(1, 3)), int(rng.integers(4, 16))
     shape = (int(rng.choice([1, 1, 2])), *(int(v) for v in rng.integers(1, 14, 2)), channels)
     if rng.random() < 0.2:
         shape = (1, *(int(v) for v in rng.choice([20, 37, 64], 2)), channels)

@@ -69,7 +69,7 @@ def _fitted(builder: Builder, node: Node) -> Sums | None:
     pads = (attr_int(node, "pad_top"), attr_int(node, "pad_left"))
     if (
         w.shape[1:] != (TAPS, TAPS, x.shape[3])
-        or x.shape[3] % PLANES
+        or x.shape[3] < PLANES
         or stride not in MIN_ROWS
         or node.attrs["stride_w"] != stride
         or (node.attrs["dilation_h"], node.attrs["dilation_w"]) != (1, 1)
@@ -196,7 +196,7 @@ def _check(graph: Graph, node: Node) -> None:
     check_dense(graph, node, 2)
     x, y = _shapes(graph, node)
     require(len(x) == len(y) == 4, node, "shapes have not rank 4")
-    require(x[0] == y[0] and x[3] == y[3] and x[3] % PLANES == 0, node, "channels")
+    require(x[0] == y[0] and x[3] == y[3] and x[3] >= PLANES, node, "channels")
     require(attr_int(node, "stride") in MIN_ROWS, node, "stride")
     stream = graph.tensor(node.inputs[1])
     require(stream.dtype is DType.INT32 and stream.elements == 7 * x[3], node, "stream")

@@ -1,8 +1,8 @@
-/* DEPTHWISE_CONV_2D 3x3 packed for DSP cores, some rows at a time: x [N, H, W, C], C a multiple of
- * 4, stream int32 [7 * C] (see ek_rows_dsp.h), y [N, OH, OW, C]. Params: stride (1 or 2), pad_top,
- * pad_left, y_min, y_max, form, band (rows of output at a time). Scratch: ek_planes_scratch. The
- * output may overlap the input by the rows of a band and those that the next one reads again.
- * Twin: edgekit/ops/dsp_planes.py, DEPTHWISE_BANDS_DSP. */
+/* DEPTHWISE_CONV_2D 3x3 packed for DSP cores, some rows at a time: x [N, H, W, C], C from
+ * 4 up, stream int32 [7 * C] (see ek_rows_dsp.h), y [N, OH, OW, C]. Params: stride (1 or 2),
+ * pad_top, pad_left, y_min, y_max, form, band (rows of output at a time). Scratch:
+ * ek_planes_scratch. The output may overlap the input by the rows of a band and those that the next
+ * one reads again. Twin: edgekit/ops/dsp_planes.py, DEPTHWISE_BANDS_DSP. */
 #include "ek_planes_dsp.h"
 
 enum { STRIDE, PAD_TOP, PAD_LEFT, Y_MIN, Y_MAX, FORM, BAND, PARAMS };

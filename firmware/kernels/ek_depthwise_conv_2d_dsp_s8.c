@@ -1,5 +1,5 @@
-/* DEPTHWISE_CONV_2D 3x3 packed for DSP cores, whole planes at a time: x and y [N, H, W, C], C a
- * multiple of 4, stream int32 [7 * C] (see ek_rows_dsp.h). Params: stride (1), pad_top, pad_left,
+/* DEPTHWISE_CONV_2D 3x3 packed for DSP cores, whole planes at a time: x and y [N, H, W, C], C from
+ * 4 up, stream int32 [7 * C] (see ek_rows_dsp.h). Params: stride (1), pad_top, pad_left,
  * y_min, y_max, form, across (1: the rows of planes run along columns; taps are transposed).
  * Scratch: ek_planes_scratch. Works in place: a channel is gathered before it is written.
  * Twin: edgekit/ops/dsp_planes.py, DEPTHWISE_CONV_2D_DSP. */

@@ -15,6 +15,9 @@ typedef struct layout {
     int spills; /* some outputs are copied */
 } layout;
 
+/* Runs up to this length are covered at the border, longer ones assembled. */
+enum { COVERED_BYTES = 16 };
+
 static int fits(uint32_t outputs, int32_t stride, uint32_t kernel, int32_t dilation, int32_t pad,
                 uint32_t size) {
     return pad == 0 &&
@@ -105,26 +108,33 @@ typedef struct walk {
     uint32_t oy;
     uint32_t ox;
     uint32_t image;
+    pixel next;
 } walk;
 
-static void next_pixel(walk *v) {
+/* Begins a row of output. */
+static void start_line(walk *v) {
+    const ek_patches *p = v->p;
+    v->next.row = (int32_t)v->oy * p->stride_h - p->pad_top;
+    v->next.column = -p->pad_left;
+    const uint32_t line = v->image * p->height + (uint32_t)v->next.row;
+    v->next.at = (line * p->width - (uint32_t)p->pad_left) * p->channels;
+}
+
+static pixel next_pixel(walk *v) {
+    const ek_patches *p = v->p;
+    const pixel found = v->next;
+    v->next.column += p->stride_w;
+    v->next.at += (uint32_t)p->stride_w * p->channels;
     v->ox++;
-    if (v->ox == v->p->out_w) {
+    if (v->ox == p->out_w) {
         v->ox = 0;
         v->oy++;
-        if (v->oy == v->p->out_h) {
+        if (v->oy == p->out_h) {
             v->oy = 0;
             v->image++;
         }
+        start_line(v);
     }
-}
-
-static pixel pixel_of(const walk *v) {
-    const ek_patches *p = v->p;
-    const int32_t row = (int32_t)v->oy * p->stride_h - p->pad_top;
-    const int32_t column = (int32_t)v->ox * p->stride_w - p->pad_left;
-    const uint32_t line = v->image * p->height + (uint32_t)row;
-    const pixel found = {row, column, (line * p->width + (uint32_t)column) * p->channels};
     return found;
 }
 
@@ -146,35 +156,96 @@ static void assemble(const walk *v, int32_t column, uint32_t at, int8_t *to) {
     ek_fill_bytes(to, v->filler, (size_t)((taps - left - inside) * channels));
 }
 
+/* True if a whole patch can be read in words. */
+static int is_inside(const walk *v, const pixel *from) {
+    const ek_patches *p = v->p;
+    const int32_t height = (int32_t)p->height - ((int32_t)p->kernel_h - 1) * p->dilation_h;
+    const int32_t width = (int32_t)p->width - ((int32_t)p->kernel_w - 1) * p->dilation_w;
+    const uint32_t down = (p->kernel_h - 1) * (uint32_t)p->dilation_h * p->width;
+    const uint32_t right = (v->l.runs - 1) * (uint32_t)p->dilation_w;
+    return from->row >= 0 && from->row < height && from->column >= 0 && from->column < width &&
+           (int32_t)(from->at + (down + right) * p->channels) <= v->last;
+}
+
+/* Puts filler over values [begin, end) of an expanded run. */
+static void cover_values(const walk *v, uint32_t begin, uint32_t end, int16_t *to) {
+    for (uint32_t i = begin; i < end; i++) {
+        to[(i & ~3u) * 4 + (i & 1) * 8 + (i >> 1 & 1)] = (int8_t)v->filler;
+    }
+}
+
+/* Puts filler over the values of an expanded run that lie beside the image. */
+static void cover(const walk *v, int32_t column, int16_t *to) {
+    const ek_patches *p = v->p;
+    const uint32_t bytes = v->l.bytes;
+    if (column < 0) {
+        const uint32_t left = (uint32_t)-column * p->channels;
+        cover_values(v, 0, left < bytes ? left : bytes, to);
+    }
+    const int32_t right = (int32_t)p->width - column;
+    if (right < (int32_t)v->l.taps) {
+        cover_values(v, right < 0 ? 0 : (uint32_t)right * p->channels, bytes, to);
+    }
+}
+
+/* One run of four patches. */
+static int16_t *expand_run(const walk *v, const pixel pixels[EK_TILE_ROWS], uint32_t run,
+                           int16_t *to) {
+    const ek_patches *p = v->p;
+    const int32_t widest = (int32_t)p->width - (int32_t)v->l.taps;
+    const int32_t beside = (int32_t)run * p->dilation_w;
+    const uint32_t offset = (uint32_t)beside * p->channels;
+    const int8_t *rows[EK_TILE_ROWS];
+    uint32_t covered = 0;
+    int8_t *edge = v->edge;
+    for (uint32_t i = 0; i < EK_TILE_ROWS; i++) {
+        const pixel *from = &pixels[i];
+        const int32_t column = from->column + beside;
+        const uint32_t at = from->at + offset;
+        edge += 4 * (size_t)v->l.words;
+        rows[i] = v->x + at;
+        if ((uint32_t)from->row >= p->height) {
+            rows[i] = v->edge;
+        } else if ((int32_t)at < 0 || (int32_t)at > v->last) {
+            assemble(v, column, at, edge);
+            rows[i] = edge;
+        } else if (column < 0 || column > widest) {
+            /* What is read beside the image is of no account where it is covered again. */
+            if (v->l.bytes <= COVERED_BYTES) {
+                covered |= 1u << i;
+            } else {
+                assemble(v, column, at, edge);
+                rows[i] = edge;
+            }
+        }
+    }
+    int16_t *end = ek_expand_dsp(rows, v->l.words, to, 1, 0);
+    for (uint32_t i = 0; covered != 0; i++) {
+        if ((covered & 1u) != 0) {
+            cover(v, pixels[i].column + beside, to + 2 * (size_t)i);
+        }
+        covered >>= 1;
+    }
+    return end;
+}
+
 /* Expands the patches of four pixels. */
 static void expand_patches(const walk *v, pixel pixels[EK_TILE_ROWS]) {
     const ek_patches *p = v->p;
     const uint32_t line = (uint32_t)p->dilation_h * p->width * p->channels;
-    const uint32_t step = (uint32_t)p->dilation_w * p->channels;
-    const int32_t widest = (int32_t)p->width - (int32_t)v->l.taps;
-    const size_t edge_bytes = 4 * (size_t)v->l.words;
     int16_t *to = v->expanded;
+    if (v->l.runs == 1 && is_inside(v, &pixels[0]) && is_inside(v, &pixels[1]) &&
+        is_inside(v, &pixels[2]) && is_inside(v, &pixels[3])) {
+        const int8_t *rows[EK_TILE_ROWS];
+        for (uint32_t i = 0; i < EK_TILE_ROWS; i++) {
+            rows[i] = v->x + pixels[i].at;
+        }
+        ek_expand_dsp(rows, v->l.words, to, p->kernel_h, line);
+        return;
+    }
     for (uint32_t ky = p->kernel_h; ky != 0; ky--) {
         for (uint32_t run = 0; run < v->l.runs; run++) {
-            const int32_t beside = (int32_t)run * p->dilation_w;
-            const uint32_t offset = run * step;
-            const int8_t *rows[EK_TILE_ROWS];
-            int8_t *edge = v->edge;
-            for (uint32_t i = 0; i < EK_TILE_ROWS; i++) {
-                const pixel *from = &pixels[i];
-                const int32_t column = from->column + beside;
-                const uint32_t at = from->at + offset;
-                edge += edge_bytes;
-                if ((uint32_t)from->row >= p->height) {
-                    rows[i] = v->edge;
-                } else if (column >= 0 && column <= widest && (int32_t)at <= v->last) {
-                    rows[i] = v->x + at;
-                } else {
-                    assemble(v, column, at, edge);
-                    rows[i] = edge;
-                }
-            }
-            to = ek_expand_dsp(rows, v->l.words, to);
+            to = expand_run(v, pixels, run, to);
         }
         for (uint32_t i = 0; i < EK_TILE_ROWS; i++) {
             pixels[i].row += p->dilation_h;
@@ -197,7 +268,7 @@ static void expand_pixels(const walk *v, uint32_t first) {
             rows[i] = edge;
         }
     }
-    ek_expand_dsp(rows, v->l.words, v->expanded);
+    ek_expand_dsp(rows, v->l.words, v->expanded, 1, 0);
 }
 
 static void expand(walk *v, uint32_t first) {
@@ -207,8 +278,7 @@ static void expand(walk *v, uint32_t first) {
     }
     pixel pixels[EK_TILE_ROWS];
     for (uint32_t i = 0; i < EK_TILE_ROWS; i++) {
-        pixels[i] = first + i < v->l.pixels ? pixel_of(v) : pixels[i - 1];
-        next_pixel(v);
+        pixels[i] = first + i < v->l.pixels ? next_pixel(v) : pixels[i - 1];
     }
     expand_patches(v, pixels);
 }
@@ -223,6 +293,7 @@ void ek_patches_multiply(const ek_patches *p, const ek_tensor *x, const uint8_t 
         .expanded = (int16_t *)(void *)scratch,
     };
     const layout *l = &v.l;
+    start_line(&v);
     const size_t run = 4 * (size_t)l->words;
     v.last = (int32_t)x->count - (int32_t)run;
     v.edge = (int8_t *)scratch + 2 * EK_TILE_ROWS * (size_t)l->terms;

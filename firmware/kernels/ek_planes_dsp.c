@@ -11,7 +11,7 @@ int ek_planes_ok(const ek_call *call) {
     const ek_tensor *stream = &call->tensors[1];
     const ek_tensor *y = &call->tensors[2];
     return stream->type == EK_S32 && stream->constant != 0 && x->rank == 4 && y->rank == 4 &&
-           x->dims[0] == y->dims[0] && x->dims[3] == y->dims[3] && x->dims[3] % EK_PLANES == 0 &&
+           x->dims[0] == y->dims[0] && x->dims[3] == y->dims[3] && x->dims[3] >= EK_PLANES &&
            x->count <= EK_MAX_INDEX && y->count <= EK_MAX_INDEX &&
            stream->count == x->dims[3] * EK_PLANE_WORDS && ek_params_in(call, STRIDE, 1, 1, 2) &&
            ek_params_in(call, PAD_TOP, 2, 0, EK_PLANE_TAPS - 1) && ek_clamp_ok(call, Y_MIN) &&
@@ -82,13 +82,17 @@ static void one_band(const ek_planes *p, const ek_call *call, const int8_t *imag
         .kind = 2 * (p->stride - 1) + p->form,
     };
     for (uint32_t c = 0; c < p->channels; c += EK_PLANES) {
+        /* The last four may begin with channels that are done; theirs may be written over by now.
+         */
+        const uint32_t from_channel = c + EK_PLANES <= p->channels ? c : p->channels - EK_PLANES;
+        const uint32_t done = c - from_channel;
         if (gather.rows != 0) {
-            gather.x = image + (size_t)(first + (int32_t)begin) * p->x_row + c;
+            gather.x = image + (size_t)(first + (int32_t)begin) * p->x_row + from_channel;
             ek_gather_planes_dsp(&gather);
         }
-        out.plane = planes;
+        out.plane = planes + done * plane;
         out.y = y + c;
-        for (uint32_t i = 0; i < EK_PLANES; i++) {
+        for (uint32_t i = done; i < EK_PLANES; i++) {
             ek_convolve_rows_dsp(&out);
             out.plane += plane;
             out.y++;

@@ -36,17 +36,20 @@ void ek_tile_dsp(const ek_dsp_tile *tile) {
     }
 }
 
-int16_t *ek_expand_dsp(const int8_t *const rows[EK_TILE_ROWS], uint32_t words, int16_t *to) {
-    for (uint32_t i = 0; i < words; i++) {
-        for (uint32_t row = 0; row < EK_TILE_ROWS; row++) {
-            const int8_t *p = rows[row] + 4 * (size_t)i;
-            int16_t *lane = to + 2 * (size_t)row;
-            lane[0] = p[0];
-            lane[1] = p[2];
-            lane[8] = p[1];
-            lane[9] = p[3];
+int16_t *ek_expand_dsp(const int8_t *const rows[EK_TILE_ROWS], uint32_t words, int16_t *to,
+                       uint32_t runs, size_t step) {
+    for (uint32_t run = 0; run < runs; run++) {
+        for (uint32_t i = 0; i < words; i++) {
+            for (uint32_t row = 0; row < EK_TILE_ROWS; row++) {
+                const int8_t *p = rows[row] + run * step + 4 * (size_t)i;
+                int16_t *lane = to + 2 * (size_t)row;
+                lane[0] = p[0];
+                lane[1] = p[2];
+                lane[8] = p[1];
+                lane[9] = p[3];
+            }
+            to += 16;
         }
-        to += 16;
     }
     return to;
 }

@@ -38,8 +38,9 @@ typedef struct ek_dsp_tile {
 /* Writes 4 rows of 2 * pairs columns, saturated to int8. */
 void ek_tile_dsp(const ek_dsp_tile *tile);
 
-/* Expands 4 * words int8 of each of 4 rows to 16 bits in the order of ek_dsp_tile.x; returns the
- * end. */
-int16_t *ek_expand_dsp(const int8_t *const rows[EK_TILE_ROWS], uint32_t words, int16_t *to);
+/* Expands runs of 4 * words int8 of each of 4 rows to 16 bits in the order of ek_dsp_tile.x;
+ * returns the end. step: bytes from one run of a row to its next. */
+int16_t *ek_expand_dsp(const int8_t *const rows[EK_TILE_ROWS], uint32_t words, int16_t *to,
+                       uint32_t runs, size_t step);
 
 #endif

@@ -29,7 +29,7 @@ from edgekit.passes.plan import plan_memory
 from edgekit.runtime import Runner
 
 BOARD = load_board("mps2_an386")
-NODES = 12
+NODES = 16
 IMAGES = 14
 PLANES = 40
 FULL = (-128, 127)
@@ -174,6 +174,29 @@ def dense(joined: Joined) -> None:
     )
 
 
+def addition(joined: Joined) -> None:
+    """A sum with a constant; the larger scale is halved exactly, as converters write it."""
+    rng = joined.rng
+    data = rng.integers(-128, 128, joined.shape, np.int8)
+    zero = int(rng.choice([-128, 0, 77]))
+    joined.tensors.append(Tensor("", data.shape, DType.INT8, Quant((0.1,), (zero,)), data))
+    inputs = [(2**30, 0), (int(rng.integers(2**30, 2**31)), -int(rng.integers(0, 6)))]
+    if rng.random() < 0.3:
+        inputs[1] = inputs[0]
+    if rng.random() < 0.5:
+        inputs.reverse()
+    names = ("multiplier", "shift")
+    scales = zip("ab", inputs, strict=True)
+    attrs: dict[str, Attr] = {
+        f"{side}_{name}": value
+        for side, pair in scales
+        for name, value in zip(names, pair, strict=True)
+    }
+    attrs |= {"y_multiplier": int(rng.integers(2**30, 2**31)), "sign": int(rng.choice([-1, 1]))}
+    attrs["y_shift"] = -int(rng.choice([17, 18, 19, 19, 20, 25]))
+    joined.emit("add", (len(joined.tensors) - 1,), joined.shape, **attrs)
+
+
 def written(graph: Graph, family: str) -> bytes:
     kernels = ordered({node.op for node in graph.nodes})
     return write_image(
@@ -193,7 +216,7 @@ def image(seed: int) -> tuple[bytes, Graph]:
         shape = (1, *(int(v) for v in rng.integers(1, 5, 2)), int(rng.integers(30, 90)))
     joined = Joined(rng, shape, int(rng.choice([-128, 127, 0, 17])))
     for _ in range(NODES):
-        rng.choice(np.array([convolution, depthwise, dense], object))(joined)
+        rng.choice(np.array([convolution, depthwise, dense, addition], object))(joined)
     graph = joined.graph()
     return written(graph, "portable"), graph
 

@@ -217,7 +217,12 @@ in_clean_double:
 #endif
     .size   ek_tile_dsp, . - ek_tile_dsp
 
-/* r3-r6 rows, r1 end, r2 to; r7-r10 words; even bytes in r0, r11, r12, lr. */
+/* r3-r6 rows, r1 end of the run, r2 to; r7-r10 words; even bytes in r0, r11, r12, lr. */
+    .equ AT_RUN, 0          /* bytes of an expanded run */
+    .equ AT_GAP, 4          /* from the end of a run to the next one */
+    .equ AT_RUNS, 8
+    .equ EXPAND_FRAME, 12
+
     .section .text.ek_expand_dsp, "ax", %progbits
     .p2align 2
     .global ek_expand_dsp
@@ -225,9 +230,16 @@ in_clean_double:
     .thumb_func
 ek_expand_dsp:
     push    {r4-r11, lr}
+    ldr     r12, [sp, #36]
+    sub     sp, #EXPAND_FRAME
+    sub     r12, r12, r1, lsl #2
+    lsls    r1, r1, #5
+    strd    r1, r12, [sp, #AT_RUN]
+    str     r3, [sp, #AT_RUNS]
     ldmia   r0, {r3-r6}
-    add     r1, r2, r1, lsl #5
 1:
+    add     r1, r1, r2
+2:
     ldr     r7, [r3], #4
     ldr     r8, [r4], #4
     ldr     r9, [r5], #4
@@ -243,7 +255,17 @@ ek_expand_dsp:
     sxtb16  r10, r10, ror #8
     stmia   r2!, {r7-r10}
     cmp     r2, r1
+    bne     2b
+    ldrd    r1, r0, [sp, #AT_RUN]
+    ldr     r7, [sp, #AT_RUNS]
+    add     r3, r3, r0
+    add     r4, r4, r0
+    add     r5, r5, r0
+    add     r6, r6, r0
+    subs    r7, r7, #1
+    str     r7, [sp, #AT_RUNS]
     bne     1b
     mov     r0, r2
+    add     sp, #EXPAND_FRAME
     pop     {r4-r11, pc}
     .size   ek_expand_dsp, . - ek_expand_dsp
