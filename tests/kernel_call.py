@@ -6,7 +6,8 @@ import ctypes
 
 import numpy as np
 
-from edgekit.graph import MAX_RANK, DType, Graph, Node
+from edgekit.formats.image import _NUMBERS
+from edgekit.graph import MAX_RANK, Graph, Node
 from edgekit.ops import kernel
 from edgekit.runtime.host import host_library
 
@@ -67,7 +68,7 @@ class KernelCall:
         library = host_library()
         self.node = node
         self.graph = graph
-        self._run = getattr(library, f"ek_{node.op}_s8")
+        self._run = getattr(library, found.stem)
         self._keep = [np.array(found.pack(node.attrs), "<i4")]
         self._call = CCall()
         self._call.params = self._keep[0].ctypes.data
@@ -78,12 +79,12 @@ class KernelCall:
             target.dims[:] = (*tensor.shape, *(1,) * (MAX_RANK - len(tensor.shape)))
             target.rank, target.count = len(tensor.shape), tensor.elements
             target.zero_point = tensor.quant.zero_point if tensor.quant else 0
-            target.type = 1 if tensor.dtype is DType.INT8 else 2
+            target.type = _NUMBERS[tensor.dtype]
             if tensor.data is not None:
                 self._keep.append(np.ascontiguousarray(tensor.data))
                 target.data, target.constant = self._keep[-1].ctypes.data, 1
         self.need = CNeed(0, APART, APART, 0)
-        check = getattr(library, f"ek_{node.op}_s8_check")
+        check = getattr(library, f"{found.stem}_check")
         assert check(ctypes.byref(self._call), ctypes.byref(self.need)) == 0
         self._scratch = np.full(self.need.scratch_bytes + 16, 0x5A, np.uint8)
 

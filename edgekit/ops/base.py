@@ -26,7 +26,7 @@ class Kernel:
         number: Id in the container.
         revision: Raised when the meaning of its parameters changes.
         params: Names of its int32 parameters in the order of the container; (name, n): n of them.
-        in_place: True if the output may lie exactly on an input.
+        in_place: True if an output may begin where an input does that is no smaller.
         lead: Bytes by which output 0 must begin before input 0 so that the two may overlap; None:
             they may not. A kernel that reads its input in rising order and writes behind has one.
         family: Which cores' firmware has it, "" for all; `edgekit.passes.pack` puts it in.

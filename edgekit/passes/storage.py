@@ -165,7 +165,7 @@ class Storage:
     def _may_lie_on(self, graph: Graph, lives: Lives, node: Node, source: int, target: int) -> bool:
         if source < 0 or self.block[source] < 0 or self.block[source] == self.block[target]:
             return False
-        if graph.tensors[source].nbytes != graph.tensors[target].nbytes:
+        if graph.tensors[source].nbytes < graph.tensors[target].nbytes:
             return False
         shift = self.start[source] - self.start[target]
         for u in self.members[self.block[source]]:
@@ -235,7 +235,7 @@ def _saving(
         ]
         if any(index in after for index in touched):
             continue
-        if in_place and graph.tensors[source].nbytes == graph.tensors[target].nbytes:
+        if in_place and graph.tensors[source].nbytes >= graph.tensors[target].nbytes:
             place = (storage.start[source], storage.size[source])
             if all((storage.start[u], storage.size[u]) == place for u in touched):
                 best = max(best, storage.size[target])

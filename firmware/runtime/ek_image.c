@@ -149,8 +149,9 @@ static int may_overlap(const ek_need *need, uint32_t i, uint32_t place, uint64_t
            (need->begin != EK_APART && out >= place && out - place == need->begin);
 }
 
-/* Outputs and scratch may lie on nothing else, except an output exactly on an input, the first of
- * both with the output ahead, or one in the other where nothing has to move, as the kernel allows.
+/* Outputs and scratch may lie on nothing else, except an output at the begin of an input, the first
+ * of both with the output ahead, or one in the other where nothing has to move, as the kernel
+ * allows.
  */
 static ek_status prove_places(const ek_image *image, uint32_t node, const ek_call *call,
                               const ek_op *op, const ek_need *need) {
@@ -178,7 +179,7 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
         for (uint32_t o = call->inputs; o < tensors; o++) {
             const uint32_t out = ek_tensor_offset(image, ek_node_tensor(image, node, o));
             const uint32_t out_bytes = bytes_of(&call->tensors[o]);
-            const int same = op->in_place && i < call->inputs && place == out && bytes == out_bytes;
+            const int same = op->in_place && i < call->inputs && place == out && bytes >= out_bytes;
             const int allowed = i < call->inputs && o == call->inputs &&
                                 may_overlap(need, i, place, before - bytes, out);
             if (i != o && !same && !allowed && overlap(place, bytes, out, out_bytes)) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterator
 
@@ -66,20 +67,45 @@ def test_output_may_overlap_the_input_by_the_least_lead(op: str) -> None:
             call = KernelCall(graph, node)
             if call.need.lead == APART or graph.tensor(node.inputs[0]).data is not None:
                 continue
-            x = graph.tensor(node.inputs[0])
-            y = graph.tensor(node.outputs[0])
-            data = rng.integers(0, 256, x.nbytes, dtype=np.uint8)
-            others = [0] * (len(node.inputs) - 1)
-            size = x.nbytes + y.nbytes + call.need.lead + 32
-            memory = rng.integers(0, 256, size, dtype=np.uint8)
-            memory[: x.nbytes] = data
-            call.run(memory, [0, *others, x.nbytes])
-            expected = memory[x.nbytes : x.nbytes + y.nbytes].copy()
+            tensors = [graph.tensor(index) for index in (*node.inputs, *node.outputs)]
+            places = list(itertools.accumulate((t.nbytes for t in tensors), initial=0))
+            before = rng.integers(0, 256, places[-1], dtype=np.uint8)
+            apart = before.copy()
+            call.run(apart, places[:-1])
+            number = len(node.inputs)
+            x, y = tensors[0].nbytes, tensors[number].nbytes
             for lead in (call.need.lead, align(call.need.lead)):
-                memory = rng.integers(0, 256, size, dtype=np.uint8)
-                memory[lead : lead + x.nbytes] = data
-                call.run(memory, [lead, *others, 0])
-                assert np.array_equal(memory[: y.nbytes], expected), (node.op, seed)
+                behind = places[-1]
+                memory = np.concatenate([before, rng.integers(0, 256, lead + x + y, np.uint8)])
+                memory[behind + lead : behind + lead + x] = before[:x]
+                moved = list(places[:-1])
+                moved[0], moved[number] = behind + lead, behind
+                call.run(memory, moved)
+                expected = apart[places[number] : places[number] + y]
+                assert np.array_equal(memory[behind : behind + y], expected), (node.op, seed)
+
+
+@pytest.mark.parametrize("op", CASES)
+def test_output_may_begin_where_an_input_does(op: str) -> None:
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        for graph, node in nodes_of(op, seed):
+            found = kernel(node.op)
+            assert found is not None
+            tensors = [graph.tensor(index) for index in (*node.inputs, *node.outputs)]
+            if not found.in_place or len(node.outputs) != 1:
+                continue
+            places = list(itertools.accumulate((t.nbytes for t in tensors), initial=0))
+            call = KernelCall(graph, node)
+            before = rng.integers(0, 256, places[-1], dtype=np.uint8)
+            apart = before.copy()
+            call.run(apart, places[:-1])
+            expected = apart[places[-2] : places[-1]]
+            for number, tensor in enumerate(tensors[:-1]):
+                if tensor.data is None and tensor.nbytes >= tensors[-1].nbytes:
+                    memory, at = before.copy(), places[number]
+                    call.run(memory, [*places[:-2], at])
+                    assert np.array_equal(memory[at : at + expected.size], expected), node.op
 
 
 def image_at(image: bytes, at: int, top: int) -> bytes:

@@ -86,7 +86,7 @@ def simulate(graph: Graph, plan: Plan) -> None:
                 continue
             there = place(source)
             apart = here.stop <= there.start or there.stop <= here.start
-            in_place = found.in_place and here == there
+            in_place = found.in_place and here.start == there.start and here.stop <= there.stop
             view = bool(views) and there.start - here.start == views[number]
             ahead = number == 0 and lead is not None and here.start + lead <= there.start
             assert apart or in_place or view or ahead, node.name
