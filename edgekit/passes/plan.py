@@ -6,9 +6,19 @@ from dataclasses import dataclass
 
 from edgekit.graph import Graph
 from edgekit.passes.place import STEPS, Search, layout_of
-from edgekit.passes.storage import ALIGN, Lives, Storage, live_bytes, scratch_bytes
+from edgekit.passes.storage import (
+    ALIGN,
+    Lives,
+    Storage,
+    kernel_of,
+    live_bytes,
+    scratch_bytes,
+)
 
 __all__ = ["ALIGN", "Plan", "plan_memory", "scratch_bytes"]
+
+TRIES = 8
+"""How many nodes that work in place a plan is tried without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +52,53 @@ def plan_memory(graph: Graph) -> Plan:
     """
     lives, live = Lives.of(graph), live_bytes(graph)
     bound = max(live, default=0)
-    best: Plan | None = None
-    for parts, steps in ((True, STEPS), (False, STEPS // 4)):
-        storage = Storage(graph, parts=parts)
-        storage.join_in_place(graph, lives)
-        layout = layout_of(graph, storage, lives)
-        arena, places = Search(layout, bound, steps).run()
-        if best is None or arena < best.arena_bytes:
-            offsets = tuple(
-                -1 if block < 0 else places[block] + start
-                for block, start in zip(layout.number, storage.start, strict=True)
-            )
-            scratch = tuple(0 if block < 0 else places[block] for block in layout.scratch)
-            best = Plan(arena, offsets, scratch, live)
-        if best.arena_bytes == bound:
-            break
-    assert best is not None
+    best = _plan(graph, lives, live, STEPS)
+    if best.arena_bytes > bound:
+        best = min(best, _plan(graph, lives, live, STEPS // 4, parts=False), key=_size)
+    # An output that lies on an input also lies where the input had to be: try without.
+    kept: frozenset[int] = frozenset()
+    for position in _in_place(graph)[:TRIES]:
+        if best.arena_bytes > bound:
+            tried = _plan(graph, lives, live, STEPS // 4, kept_apart=kept | {position})
+            if tried.arena_bytes < best.arena_bytes:
+                best, kept = tried, kept | {position}
     return best
+
+
+def _size(plan: Plan) -> int:
+    return plan.arena_bytes
+
+
+def _in_place(graph: Graph) -> list[int]:
+    """Return the positions of nodes that may work in place, those of large tensors first."""
+    found = [
+        (-graph.tensors[node.outputs[0]].nbytes, position)
+        for position, node in enumerate(graph.nodes)
+        if kernel_of(node).in_place and node.op != "copy"
+    ]
+    return [position for _, position in sorted(found)]
+
+
+def _plan(
+    graph: Graph,
+    lives: Lives,
+    live: tuple[int, ...],
+    steps: int,
+    *,
+    parts: bool = True,
+    kept_apart: frozenset[int] = frozenset(),
+) -> Plan:
+    """Place what joined tensors leave to choose, looking for so many steps."""
+    storage = Storage(graph, parts=parts)
+    storage.join_in_place(graph, lives, kept_apart)
+    layout = layout_of(graph, storage, lives)
+    arena, places = Search(layout, max(live, default=0), steps).run()
+    return Plan(
+        arena_bytes=arena,
+        offsets=tuple(
+            -1 if block < 0 else places[block] + start
+            for block, start in zip(layout.number, storage.start, strict=True)
+        ),
+        scratch=tuple(0 if block < 0 else places[block] for block in layout.scratch),
+        live_bytes=live,
+    )

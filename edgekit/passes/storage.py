@@ -96,13 +96,6 @@ class Storage:
                 if distance is not None and distance % ALIGN == 0:
                     self._join_view(node, number, places)
 
-    def copy(self) -> Storage:
-        """Return a storage that can be joined further on its own."""
-        other = object.__new__(Storage)
-        other.block, other.start, other.size = list(self.block), list(self.start), self.size
-        other.members = [list(members) for members in self.members]
-        return other
-
     def overlap(self, a: int, b: int, distance: int = 0) -> bool:
         """Say whether tensors overlap where b's block lies `distance` behind a's."""
         gap = self.start[b] + distance - self.start[a]
