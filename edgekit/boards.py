@@ -100,7 +100,8 @@ class EmulatorData:
     Attributes:
         persistent_bytes: Size of the file that backs the persistent memory at persistent_base; 0
             for a board without an agent.
-        ethernet: Controller that QEMU connects to its network, empty if there is none.
+        ethernet: Controller that QEMU connects to its network, for a board without an agent to one
+            that leads nowhere; empty if there is none.
         instruction_ns: Virtual time of one instruction, a power of two.
     """
 
@@ -337,7 +338,7 @@ def _read_emulator(document: _Table, *, agent: bool) -> EmulatorData:
         machine=table.get("machine", str),
         persistent_base=table.integer("persistent_base", 0, 0xFFFF_FFFF) if agent else 0,
         persistent_bytes=table.integer("persistent_bytes", 4_096, 2 * GIB) if agent else 0,
-        ethernet=table.choice("ethernet", ("lan9118",)) if agent else "",
+        ethernet=table.choice("ethernet", ("lan9118",)) if agent or table.has("ethernet") else "",
         instruction_ns=table.integer("instruction_ns", 1, 1_024),
     )
     table.close()

@@ -89,7 +89,9 @@ def qemu_command(
         hardware = ["-M", f"{data.machine},memory-backend=persistent", "-object", memory]
         hardware += ["-nic", f"user,model={data.ethernet}"]
     else:
-        hardware = ["-M", data.machine, "-nic", "none"]
+        # A controller on the board that leads nowhere would make QEMU warn.
+        network = f"user,model={data.ethernet},restrict=on" if data.ethernet else "none"
+        hardware = ["-M", data.machine, "-nic", network]
         hardware += ["-bios", "none"] if board.core in QEMU else []
         semihosting += f",arg={flash_file}"
     command = [find_qemu(board), *hardware, "-nographic", "-monitor", "none", "-serial", "stdio"]

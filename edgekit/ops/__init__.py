@@ -27,6 +27,7 @@ from edgekit.ops import (
     remap,
     resize,
     small,
+    small_add,
     softmax,
     transpose_conv,
     wide,
@@ -70,6 +71,7 @@ OPS: tuple[Kernel, ...] = (
     small.CONV_2D_SMALL,
     small.FULLY_CONNECTED_SMALL,
     small.DEPTHWISE_CONV_2D_SMALL,
+    small_add.ADD_SMALL,
     norm.LAYER_NORM,
     attention.ATTENTION,
     logic.INDEX_BINARY,
@@ -102,6 +104,7 @@ PACKINGS: tuple[Packing, ...] = (
     *mve.PACKINGS,
     mve_depthwise.PACKING,
     *small.PACKINGS,
+    small_add.PACKING,
 )
 """Packed forms of kernels, each for one family of cores. Their kernels stand in `OPS` too."""
 

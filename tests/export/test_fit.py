@@ -130,6 +130,7 @@ PENDING: tuple[str, ...] = (
     "conv_2d_small",
     "fully_connected_small",
     "depthwise_conv_2d_small",
+    "add_small",
     "attention",
     "index_binary",
     "compare",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from litert_models import Model, T
 from test_dsp_kernels import image, inputs, unequal
 from test_emulated_boards import board_or_skip
 
 from edgekit.boards import load_board
 from edgekit.cli.model import describe_image
+from edgekit.export.compile import compile_tflite
 from edgekit.export.fit import check_fit
 from edgekit.export.mcu import library_units
 from edgekit.flash.bench import cached_firmware, run_on_board
@@ -54,6 +57,25 @@ def test_small_kernels_equal_the_portable_ones(name: str) -> None:
         assert unequal(graph, found.reshape(rows), expected) == [], seed
         fitting += 1
     assert fitting >= IMAGES // 3
+
+
+@pytest.mark.emulator
+@pytest.mark.cc
+@pytest.mark.parametrize("name", BOARDS)
+def test_sum_by_tables_equals_the_portable_one(name: str) -> None:
+    """An input and itself, with and without a lower limit."""
+    board = board_or_skip(name)
+    rng = np.random.default_rng(51)
+    for relu in (0, 1):
+        model = Model()
+        x, y = model.add(T((1, 700), [0.03], [-7])), model.add(T((1, 700), [0.05], [-11]))
+        model.op("ADD", [x, x], [y], fusedActivationFunction=relu)
+        model.inputs, model.outputs = [x], [y]
+        small = compile_tflite(model.to_bytes(), name="sum", family="small")
+        assert small.ops == ("add_small",)
+        values = rng.integers(-128, 128, (2, 700), np.int8)
+        found = run_on_board(board, small.image, values).outputs
+        assert np.array_equal(found, Runner(small.image).run(values))
 
 
 def test_images_hold_every_packed_kernel() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fused_models import ATTENTIONS, NORMS
-from litert_models import classifier
+from litert_models import Model, T, classifier
 from mve_cases import dense, joined, window
 from op_cases import CASES
 
@@ -56,7 +56,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
                 files[f"{op}_{family}"] = compiled.image
     files["head"] = compile_tflite(classifier(), name="c", head=True, features=TABLE).image
     for seed in range(6):
-        files[f"mve_{seed}"] = packed_for_mve(seed)
+        files[f"mve_{seed}"] = packed_for("mve", seed)
+        files[f"small_{seed}"] = packed_for("small", seed)
+    files["small_sum"] = small_sum()
     for name, chain in FUSED_CHAINS.items():
         made = chain(np.random.default_rng(5)).to_bytes()
         files[name] = compile_tflite(made, name=name, fuse=True).image
@@ -65,14 +67,23 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / f"{name}.ekm" for name in files]
 
 
-def packed_for_mve(seed: int) -> bytes:
-    """Return an image with a node of each packed kernel."""
+def small_sum() -> bytes:
+    """Return an image with a sum that is long enough for tables."""
+    model = Model()
+    x, y = model.add(T((1, 700), [0.03], [-7])), model.add(T((1, 700), [0.05], [-11]))
+    model.op("ADD", [x, x], [y])
+    model.inputs, model.outputs = [x], [y]
+    return compile_tflite(model.to_bytes(), name="sum", family="small").image
+
+
+def packed_for(family: str, seed: int) -> bytes:
+    """Return an image with a node of each kind of packed kernel."""
     rng = np.random.default_rng([seed, 4])
     x = (1, *(int(v) for v in rng.integers(2, 8, 2)), int(rng.choice([4, 8, 20, 32])))
     cases = [window(rng, x, depthwise=True), window(rng, x, depthwise=False), dense(rng, x)]
-    graph = pack(joined(rng, x, cases), "mve")
+    graph = pack(joined(rng, x, cases), family)
     names = ordered({node.op for node in graph.nodes})
-    meta = ImageMeta("packed", "1", "", (), "", "", "mve", names, False)
+    meta = ImageMeta("packed", "1", "", (), "", "", family, names, False)
     plan = plan_memory(graph)
     return write_image(meta=meta, graph=graph, plan=plan, features=Features(), head=None, golden=())
 
