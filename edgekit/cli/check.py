@@ -22,6 +22,9 @@ def check(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print the answer as JSON."),
+    plot: Path | None = typer.Option(
+        None, "--plot", help="Draw what lies where in the arena: a .svg or .png file."
+    ),
 ) -> None:
     """Say whether a model fits a board, and why not.
 
@@ -37,6 +40,7 @@ def check(
     from edgekit.cli.model import load_model
     from edgekit.errors import UnsupportedError
     from edgekit.export.fit import check_fit
+    from edgekit.export.memory_map import arena_facts, draw_memory_map
 
     target = load_board(board)
     kernels = None if ops is None else choose_ops(ops, target.chip.kernel_family)
@@ -50,6 +54,8 @@ def check(
         print(json.dumps(_unsupported(exc), indent=2))
         raise typer.Exit(1) from exc
     fit = check_fit(compiled, target, kernels)
+    if plot is not None:
+        draw_memory_map(compiled, plot)
     fusion = _fusion(model, target)
     if as_json:
         facts = {
@@ -57,6 +63,7 @@ def check(
             "board": fit.board,
             "agent": target.agent,
             "arena_bytes": fit.arena_bytes,
+            **arena_facts(compiled),
             "ram_needed": fit.ram_needed,
             "ram_bytes": fit.ram_bytes,
             "flash_bytes": fit.flash_needed,
@@ -81,6 +88,12 @@ def check(
             f"flash  {fit.flash_needed:>9,} of {fit.flash_bytes:,} bytes,"
             f" model {fit.image_bytes:,}, firmware about {fit.firmware_bytes:,}"
         )
+        peak = max(compiled.layers, key=lambda layer: layer.arena_bytes, default=None)
+        if peak is not None:
+            print(
+                f"arena  {fit.arena_bytes:>9,} bytes; layer '{peak.name}' alone needs"
+                f" {peak.arena_bytes:,}"
+            )
         if not target.agent:
             print("agent  none: this board runs models one by one, it joins no fleet")
         if fit.instructions is not None:

@@ -15,6 +15,9 @@ def profile(
     ),
     seed: int = typer.Option(0, "--seed", help="Seed of the random input."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    plot: Path | None = typer.Option(
+        None, "--plot", help="Draw what lies where in the arena: a .svg or .png file."
+    ),
 ) -> None:
     """Count the instructions of every layer on an emulated board.
 
@@ -25,12 +28,15 @@ def profile(
     from edgekit.cli.run import read_inputs
     from edgekit.errors import ConfigError
     from edgekit.export.fit import require_fit
+    from edgekit.export.memory_map import arena_facts, draw_memory_map
     from edgekit.flash.bench import cached_firmware, run_on_board
 
     target = load_board(board)
     compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse)
     if target.emulator is None:
         raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
+    if plot is not None:
+        draw_memory_map(compiled, plot)
     predicted = require_fit(compiled, target).instructions
     firmware = cached_firmware(target, compiled.ops)
     result = run_on_board(
@@ -48,6 +54,7 @@ def profile(
             "instructions": instructions,
             "predicted_instructions": predicted,
             "arena_bytes": compiled.arena_bytes,
+            **arena_facts(compiled),
             "stack_bytes": result.stack_bytes,
             "flash_bytes": firmware.flash_bytes + len(compiled.image),
             "check_loop": {

@@ -12,6 +12,7 @@ from edgekit.demo.models import DemoModel
 from edgekit.demo.world import BOARD
 from edgekit.export.compile import CompiledModel
 from edgekit.export.mcu import Firmware
+from edgekit.export.memory_map import memory_map
 from edgekit.export.report import (
     Accuracy,
     Confusion,
@@ -22,7 +23,6 @@ from edgekit.export.report import (
     RoundRow,
     Segment,
     SummaryRow,
-    TensorLife,
     TimelineEvent,
 )
 from edgekit.formats.image import read_image
@@ -116,23 +116,8 @@ def _memory(compiled: CompiledModel, firmware: Firmware) -> Memory:
         ),
         ram_limit=board.ram_bytes,
         arena_bytes=compiled.arena_bytes,
-        tensors=tuple(_lives(compiled)),
+        tensors=memory_map(read_image(compiled.image)),
     )
-
-
-def _lives(compiled: CompiledModel) -> Iterable[TensorLife]:
-    image = read_image(compiled.image)
-    graph, plan = image.graph, image.plan
-    first = dict.fromkeys(graph.inputs, 0)
-    last: dict[int, int] = {}
-    for number, node in enumerate(graph.nodes):
-        first |= dict.fromkeys(node.outputs, number)
-        last |= {index: number for index in node.inputs if index in first}
-    for index, begin in first.items():
-        tensor = graph.tensors[index]
-        end = len(graph.nodes) - 1 if index in graph.outputs else last.get(index, begin)
-        size = tensor.elements * tensor.dtype.size
-        yield TensorLife(tensor.name, plan.offsets[index], size, begin, end)
 
 
 def _timeline(events: Iterable[Event]) -> Iterable[TimelineEvent]:
