@@ -246,7 +246,7 @@ def _macs(graph: Graph, node: Node) -> int:
 
 
 def _scratch(graph: Graph, node: Node) -> int:
-    return ROW_BLOCK * (4 * attr_int(node, "keys") + 2 * attr_int(node, "depth"))
+    return ROW_BLOCK * (4 * attr_int(node, "keys") + 2 * -(-attr_int(node, "depth") // 4) * 4)
 
 
 ATTENTION = Kernel("attention", 65, (*COUNTS, *STRIDES, *SCALES), _check, _macs, _scratch)

@@ -37,23 +37,19 @@ void ek_attend_scores(const int16_t *lanes, const int8_t *k, size_t stride, uint
     }
 }
 
-void ek_attend_mix(const int32_t *weights, const int8_t *v, size_t stride, uint32_t keys,
-                   int32_t *sums) {
-    int32_t a = 0;
-    int32_t b = 0;
-    int32_t c = 0;
-    int32_t d = 0;
-    for (; keys != 0; keys--) {
-        const int32_t value = *v;
-        a += weights[0] * value;
-        b += weights[1] * value;
-        c += weights[2] * value;
-        d += weights[3] * value;
-        weights += EK_ATTEND_ROWS;
-        v += keys == 1 ? 0 : stride;
+void ek_attend_mix(const ek_attend *a) {
+    for (uint32_t d = 0; d < a->width; d++) {
+        const int32_t *weights = a->weights;
+        const int8_t *v = a->v + d;
+        int32_t sums[EK_ATTEND_ROWS] = {0};
+        for (uint32_t key = 0; key < a->keys; key++) {
+            const int32_t value = v[key * a->v_stride];
+            sums[0] += weights[0] * value;
+            sums[1] += weights[1] * value;
+            sums[2] += weights[2] * value;
+            sums[3] += weights[3] * value;
+            weights += EK_ATTEND_ROWS;
+        }
+        ek_attend_finish(a, d, 1, sums);
     }
-    sums[0] = a;
-    sums[1] = b;
-    sums[2] = c;
-    sums[3] = d;
 }

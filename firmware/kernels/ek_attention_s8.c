@@ -5,8 +5,8 @@
  * Params: counts H, L, S, D, E; strides of q, k, v, y over heads and rows, of bias also over keys;
  * SCORE_LEFT, SCORE_MULTIPLIER: octaves of a sum of products are
  * (sum << left) * multiplier / 2^32; FRACTION; BIAS_MULTIPLIER: octaves of a step of bias;
- * Y_MULTIPLIER, Y_SHIFT: scale of v over that of y. Scratch: int32 [S, 4], int16 [D, 4].
- * Twin: edgekit/ops/attention.py, ATTENTION and attention. */
+ * Y_MULTIPLIER, Y_SHIFT: scale of v over that of y. Scratch: int32 [S, 4], int16 [D, 4], D rounded
+ * up to 4. Twin: edgekit/ops/attention.py, ATTENTION and attention. */
 #include "ek_attend_s8.h"
 #include "ek_fixed.h"
 #include "ek_kernel.h"
@@ -108,7 +108,7 @@ ek_status ek_attention_s8_check(const ek_call *call, ek_need *need) {
             return EK_ERR_SHAPE;
         }
     }
-    need->scratch_bytes = 4u * EK_ATTEND_ROWS * keys + 2u * EK_ATTEND_ROWS * depth;
+    need->scratch_bytes = 4u * EK_ATTEND_ROWS * keys + 2u * ek_attend_lanes(depth);
     return EK_OK;
 }
 
@@ -166,22 +166,15 @@ static uint32_t reciprocal(uint32_t total, int32_t *left) {
     return better > INT32_MAX ? INT32_MAX : (uint32_t)better;
 }
 
-/* How one row is finished: its sums over the keys, divided by the sum of its weights. */
-typedef struct row_output {
-    int32_t multiplier;
-    int32_t shift;
-    int32_t offset; /* zero point of v times the sum of weights */
-} row_output;
-
-static row_output output_of(const ek_call *call, int32_t total) {
+static ek_attend_row row_of(const ek_call *call, int32_t total) {
     int32_t left = 0;
     const uint64_t inverse = reciprocal((uint32_t)total, &left);
-    const row_output out = {
+    const ek_attend_row row = {
         (int32_t)((uint64_t)ek_param(call, Y_MULTIPLIER) * inverse >> 31),
         30 - ek_param(call, Y_SHIFT) - left,
         call->tensors[V].zero_point * total,
     };
-    return out;
+    return row;
 }
 
 /* One block of rows of one head. */
@@ -189,8 +182,6 @@ static void block(const ek_call *call, uint32_t head, uint32_t first, uint32_t r
     const ek_tensor *y = &call->tensors[call->inputs];
     const uint32_t keys = (uint32_t)ek_param(call, KEYS);
     const uint32_t depth = (uint32_t)ek_param(call, DEPTH);
-    const uint32_t width = (uint32_t)ek_param(call, WIDTH);
-    const size_t v_row = (size_t)ek_param(call, V_ROW);
     int32_t *scores = (int32_t *)(void *)call->scratch;
     int16_t *lanes = (int16_t *)(void *)(scores + (size_t)EK_ATTEND_ROWS * keys);
     ek_attend_expand((const int8_t *)call->tensors[Q].data + place(call, Q_HEAD, head, first),
@@ -198,28 +189,24 @@ static void block(const ek_call *call, uint32_t head, uint32_t first, uint32_t r
                      lanes);
     ek_attend_scores(lanes, (const int8_t *)call->tensors[K].data + place(call, K_HEAD, head, 0),
                      (size_t)ek_param(call, K_ROW), keys, depth, scores);
-    row_output outputs[EK_ATTEND_ROWS] = {{0, 1, 0}};
+    ek_attend attend;
+    attend.weights = scores;
+    attend.v = (const int8_t *)call->tensors[V].data + place(call, V_HEAD, head, 0);
+    attend.v_stride = (size_t)ek_param(call, V_ROW);
+    attend.keys = keys;
+    attend.width = (uint32_t)ek_param(call, WIDTH);
+    attend.rows = rows;
+    attend.y = (int8_t *)y->write + place(call, Y_HEAD, head, first);
+    attend.y_stride = (size_t)ek_param(call, Y_ROW);
+    attend.y_zero = y->zero_point;
     for (uint32_t row = 0; row < rows; row++) {
         const int8_t *bias = call->inputs < 5 ? NULL
                                               : (const int8_t *)call->tensors[BIAS].data +
                                                     place(call, BIAS_HEAD, head, first + row);
         scale_scores(call, bias, scores + row);
-        outputs[row] = output_of(call, weigh(call, scores + row));
+        attend.row[row] = row_of(call, weigh(call, scores + row));
     }
-    const int8_t *v = (const int8_t *)call->tensors[V].data + place(call, V_HEAD, head, 0);
-    int8_t *to = (int8_t *)y->write + place(call, Y_HEAD, head, first);
-    const size_t y_row = (size_t)ek_param(call, Y_ROW);
-    for (uint32_t d = 0; d < width; d++) {
-        int32_t sums[EK_ATTEND_ROWS];
-        ek_attend_mix(scores, v + d, v_row, keys, sums);
-        for (uint32_t row = 0; row < rows; row++) {
-            const row_output out = outputs[row];
-            const int32_t sum = sums[row] - out.offset;
-            const int32_t high = (int32_t)(((int64_t)sum * out.multiplier) >> 32);
-            const int32_t value = (high + (1 << (out.shift - 1))) >> out.shift;
-            to[row * y_row + d] = ek_clamp_s8(value + y->zero_point, -128, 127);
-        }
-    }
+    ek_attend_mix(&attend);
 }
 
 void ek_attention_s8(const ek_call *call) {
