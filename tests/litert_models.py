@@ -123,6 +123,7 @@ class Model:
 
 VERSIONS = {
     "FLOOR_DIV": 2,
+    "BROADCAST_TO": 3,
     "FLOOR_MOD": 1,
     "LOGICAL_AND": 1,
     "LOGICAL_OR": 1,

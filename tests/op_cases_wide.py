@@ -188,6 +188,46 @@ def depth_to_space(rng: Random) -> Model:
     return _blocks(rng, "DEPTH_TO_SPACE")
 
 
+def _batches(rng: Random, op: str) -> Model:
+    """Blocks of one or two dimensions; padding makes them fit, cropping undoes it."""
+    model = Model()
+    count = int(rng.integers(1, 3))
+    block, inner = ([int(v) for v in rng.integers(1, high, count)] for high in (4, 5))
+    wide = [n * b for n, b in zip(inner, block, strict=True)]
+    widths = np.zeros((count, 2), np.int32)
+    for d, n in enumerate(wide):
+        widths[d, int(rng.integers(0, 2))] = int(rng.integers(0, n))
+    near = [n - int(w.sum()) for n, w in zip(wide, widths, strict=True)]
+    batch, depth = (int(v) for v in rng.integers(1, 4, 2))
+    deep = (batch * math.prod(block), *inner, depth)
+    shapes = ((batch, *near, depth), deep)
+    quant = ([scale(rng)], [zero(rng)])
+    x, y = (model.add(T(s, *quant)) for s in (shapes if op[0] == "S" else shapes[::-1]))
+    table = model.add(T(widths.shape, data=widths, dtype="int32"))
+    model.op(op, [x, constant(model, block), table], [y])
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
+def space_to_batch_nd(rng: Random) -> Model:
+    return _batches(rng, "SPACE_TO_BATCH_ND")
+
+
+def batch_to_space_nd(rng: Random) -> Model:
+    return _batches(rng, "BATCH_TO_SPACE_ND")
+
+
+def broadcast_to(rng: Random) -> Model:
+    model, x, shape, quant = shaped(rng, int(rng.integers(1, 4)))
+    model.tensors[x].shape = small = tuple(n if rng.random() < 0.5 else 1 for n in shape)
+    wide = tuple(n if n > 1 else int(rng.integers(1, 5)) for n in small)
+    wide = (*(int(n) for n in rng.integers(1, 4, int(rng.integers(0, 3)))), *wide)
+    y = model.add(T(wide, *quant))
+    model.op("BROADCAST_TO", [x, constant(model, list(wide))], [y])
+    model.inputs, model.outputs = [x], [y]
+    return model
+
+
 def _pair(rng: Random, op: str, same: bool) -> Model:
     """One operand is constant, or both are the input; either may be the smaller."""
     model, x, shape, quant = shaped(rng, int(rng.integers(1, 5)))
@@ -353,6 +393,9 @@ WIDE_CASES: dict[str, Callable[[Random], Model]] = {
         reverse_v2,
         space_to_depth,
         depth_to_space,
+        space_to_batch_nd,
+        batch_to_space_nd,
+        broadcast_to,
         maximum,
         minimum,
         squared_difference,

@@ -220,6 +220,15 @@ LOWERINGS: dict[str, Source] = {
     "REVERSE_V2": Source(layout.lower_reverse, ("strided_slice",)),
     "SPACE_TO_DEPTH": Source(layout.lower_space_to_depth, ("transpose", "copy")),
     "DEPTH_TO_SPACE": Source(layout.lower_depth_to_space, ("transpose", "copy")),
+    "SPACE_TO_BATCH_ND": Source(
+        layout.lower_space_to_batch, ("pad", "transpose", "copy"), "constant blocks and widths"
+    ),
+    "BATCH_TO_SPACE_ND": Source(
+        layout.lower_batch_to_space,
+        ("transpose", "strided_slice", "copy"),
+        "constant blocks and widths",
+    ),
+    "BROADCAST_TO": Source(remap.lower_broadcast_to, ("remap", "copy"), "a shape of the file"),
     "MIRROR_PAD": Source(remap.lower_mirror_pad, ("remap", "copy"), "constant widths"),
     "TILE": Source(remap.lower_tile, ("remap", "copy"), "constant repeats"),
     "RESIZE_NEAREST_NEIGHBOR": Source(

@@ -114,7 +114,10 @@ def lower_batch_matmul(builder: Builder, node: Node) -> None:
         int8_quant(node, b)[0],
         int8_quant(node, y),
     )
-    multiplier, shift = quantize_multiplier(a_scale * b_scale / y_scale)
+    # Source: tensorflow/lite/kernels/kernel_util.cc, GetQuantizedConvolutionMultipler without bias:
+    # the product in float32, the quotient in float64.
+    product = float(np.float32(a_scale) * np.float32(b_scale))
+    multiplier, shift = quantize_multiplier(product / y_scale)
     inputs = []
     for index, tensor, shape in ((node.inputs[0], a, shape_a), (node.inputs[1], b, shape_b)):
         if tensor.data is not None:

@@ -20,22 +20,21 @@ from edgekit.ops.base import (
     expect_shape,
     expect_sides,
     indices,
-    int8_quant,
     operand,
     require,
     result,
     unsupported,
     where,
 )
+from edgekit.ops.logic import expect_same, is_index, stored
 
 Maps = Mapping[int, Sequence[int]]
 
 
 def emit_remap(builder: Builder, node: Node, maps: Maps, *, source: int) -> None:
     """Let y[i0, i1, ..] be x[map0[i0], map1[i1], ..]; dimensions without map stay."""
-    x, y = builder.source.tensor(source), result(builder, node)
-    if int8_quant(node, x) != int8_quant(node, y):
-        raise unsupported(node, f"'{x.name}' and '{y.name}' have different quantization")
+    x, y = builder.tensors[source], result(builder, node)
+    expect_same(node, x, y)
     maps = {d: m for d, m in sorted(maps.items()) if list(m) != list(range(x.shape[d]))}
     expect_shape(node, y, tuple(len(maps.get(d, range(n))) for d, n in enumerate(x.shape)))
     if not maps:
@@ -121,6 +120,22 @@ def lower_tile(builder: Builder, node: Node) -> None:
     expect_shape(node, y, tuple(n * r for n, r in zip(x.shape, repeats, strict=True)))
     maps = {d: list(range(n)) * r for d, (n, r) in enumerate(zip(x.shape, repeats, strict=True))}
     emit_remap(builder, node, maps, source=node.inputs[0])
+
+
+def lower_broadcast_to(builder: Builder, node: Node) -> None:
+    """BROADCAST_TO: dimensions of 1 are repeated, missing ones are put in front."""
+    x, y = operand(builder, node, 0), result(builder, node)
+    expect_sides(node, x, y)
+    shape = (*(1 for _ in range(len(y.shape) - len(x.shape))), *x.shape)
+    if is_index(x) or len(shape) != len(y.shape):
+        raise unsupported(node, f"{x.dtype.value}{list(x.shape)} to {list(y.shape)}")
+    source = stored(builder, node.inputs[0])
+    if shape != x.shape:
+        view = builder.activation(f"{x.name} view", shape, x.quant)
+        builder.emit("copy", node, inputs=(source,), outputs=(view,), suffix=" view")
+        source = view
+    maps = {d: [0] * y.shape[d] for d, size in enumerate(shape) if size == 1}
+    emit_remap(builder, node, maps, source=source)
 
 
 def _check(graph: Graph, node: Node) -> None:

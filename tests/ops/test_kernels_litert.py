@@ -113,14 +113,14 @@ def test_dense_rounding_tflm_differs_from_litert() -> None:
     assert difference.max() == 1
 
 
-@pytest.mark.parametrize("op", ["MUL", "RELU", "LEAKY_RELU", "QUANTIZE"])
+@pytest.mark.parametrize("op", ["MUL", "BATCH_MATMUL", "RELU", "LEAKY_RELU", "QUANTIZE"])
 def test_multiplier_has_litert_precision(op: str) -> None:
     """LiteRT divides scales in float32 or in float64, by operator; ratios near ties show which."""
     rng = np.random.default_rng(11)
     for _ in range(40):
         x_scale = np.float32(rng.uniform(0.01, 0.1))
         model = Model()
-        if op == "MUL":
+        if op in ("MUL", "BATCH_MATMUL"):
             b_scale = np.float32(rng.uniform(0.01, 0.1))
             y_scale = x_scale * b_scale * np.float32(2 * rng.integers(60, 100))
             x = model.add(T((256, 1), [x_scale], [0]))
