@@ -77,6 +77,7 @@ class Tensor:
         quant: Quantization, or None.
         data: Elements of a constant, of this shape and type.
         variable: True if it holds a value before the first node.
+        initial: What it holds before the first inference, if it is kept from one to the next.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Tensor:
     quant: Quant | None = None
     data: NDArray[Any] | None = field(default=None, compare=False)
     variable: bool = False
+    initial: NDArray[Any] | None = field(default=None, compare=False)
 
     @property
     def elements(self) -> int:
@@ -116,7 +118,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A model: tensors, and nodes in the order of execution."""
+    """A model: tensors, and nodes in the order of execution.
+
+    Attributes:
+        name: Of the model.
+        tensors: By id.
+        nodes: In the order of execution.
+        inputs: Ids of the inputs; from the second on variables, which have an `initial`.
+        outputs: Ids of the outputs; from the second on what the variables become, in their order.
+    """
 
     name: str
     tensors: tuple[Tensor, ...]

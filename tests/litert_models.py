@@ -17,6 +17,7 @@ TYPES = {
     "int32": schema.TensorType.INT32,
     "int64": schema.TensorType.INT64,
     "float32": schema.TensorType.FLOAT32,
+    "resource": schema.TensorType.RESOURCE,
     "uint8": schema.TensorType.UINT8,
     "bool": schema.TensorType.BOOL,
 }
@@ -153,6 +154,10 @@ VERSIONS = {
     "EXPAND_DIMS": 1,
     "SQUEEZE": 1,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
+    "CALL_ONCE": 1,
+    "VAR_HANDLE": 1,
+    "READ_VARIABLE": 1,
+    "ASSIGN_VARIABLE": 1,
     "RESHAPE": 1,
     "LOGISTIC": 2,
     "QUANTIZE": 1,
@@ -209,6 +214,8 @@ OPTION_TABLES = {
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
     "RESIZE_BILINEAR": "ResizeBilinearOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
+    "CALL_ONCE": "CallOnceOptions",
+    "VAR_HANDLE": "VarHandleOptions",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
 }
 

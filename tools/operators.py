@@ -77,6 +77,10 @@ def page() -> str:
         lines.append(f"| {name} | {kernels} | {TYPES.get(name, 'int8')} | {source.limits} |")
     lines += [
         "",
+        "VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE and CALL_ONCE need no kernel: a variable is "
+        "a tensor that keeps its value from one inference to the next. Its first value is a "
+        "constant, and it is read before it is written. A C library does not keep variables yet.",
+        "",
         "### With activations of 16 bits",
         "",
         "What the converter makes with "

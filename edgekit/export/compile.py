@@ -173,6 +173,9 @@ def _finish(
 ) -> CompiledModel:
     """Plan, write, run the golden vectors, write again with them."""
     plan = plan_memory(graph)
+    _require_apart(graph, plan)
+    if len(graph.inputs) > 1 and head is not None:
+        raise UnsupportedError(f"model '{graph.name}' has variables: it cannot have a head")
     bare = write_image(meta=meta, graph=graph, plan=plan, features=features, head=head, golden=())
     golden = _golden(bare, graph, features, raw_golden)
     image = write_image(
@@ -195,6 +198,18 @@ def macs_of(graph: Graph) -> int:
     """Return the multiply-accumulates of a graph of kernels."""
     kernels = [(kernel(node.op), node) for node in graph.nodes]
     return sum(found.macs(graph, node) for found, node in kernels if found is not None)
+
+
+def _require_apart(graph: Graph, plan: Plan) -> None:
+    """Refuse variables that would be written before another one is read."""
+    held, coming = graph.inputs[1:], graph.outputs[1:]
+    for i, variable in enumerate(held):
+        for j, value in enumerate(coming):
+            gap = plan.offsets[value] - plan.offsets[variable]
+            sizes = graph.tensor(variable).nbytes, graph.tensor(value).nbytes
+            if i != j and -sizes[1] < gap < sizes[0]:
+                name = graph.tensor(variable).name
+                raise UnsupportedError(f"model '{graph.name}': a variable becomes '{name}'")
 
 
 def _layers(graph: Graph, plan: Plan) -> tuple[LayerCost, ...]:
@@ -228,7 +243,10 @@ def _golden(
     if raw.ndim == 0 or len(raw) == 0 or raw.size != len(raw) * size:
         raise ValueError(f"golden inputs have shape {raw.shape}, expected [N, {size}]")
     rows = np.ascontiguousarray(raw).view(np.uint8).reshape(len(raw), size)
-    outputs = runner.run_raw(rows)
+    outputs = []
+    for row in rows:
+        runner.reset()
+        outputs.append(runner.run_raw(row[None])[0])
     vectors = []
     for row, output in zip(rows, outputs, strict=True):
         stored = row.tobytes()

@@ -17,6 +17,7 @@ from pathlib import Path
 from string import Template
 
 import edgekit
+from edgekit.errors import UnsupportedError
 from edgekit.export import c_text
 from edgekit.export.compile import CompiledModel
 from edgekit.export.library_plan import narrowed, plan_tables
@@ -82,6 +83,11 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     else:
         c_text.check_identifier(prefix)
     image = read_image(model.image)
+    if len(image.graph.inputs) > 1:
+        raise UnsupportedError(
+            f"model '{model.meta.name}' has variables, which a C library does not keep yet; "
+            "use the .ekm"
+        )
     runner = Runner(model.image)
     if image.golden:
         runner.golden_check()

@@ -9,7 +9,7 @@ import hashlib
 import math
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cbor2
@@ -146,6 +146,8 @@ def write_image(
         sections.append((Section.FEATURES, header + features.table))
     if head is not None:
         sections.append((Section.HEAD, _head(head)))
+    if len(graph.inputs) > 1:
+        sections.append((Section.VARIABLES, _variables(graph)))
     if golden:
         sections.append((Section.GOLDEN, _golden(golden, features)))
     names = "\n".join(node.name.replace("\n", " ") for node in graph.nodes)
@@ -278,6 +280,20 @@ def _golden(golden: tuple[Golden, ...], features: Features) -> bytes:
     return header + b"".join(
         (vector.raw if with_raw else b"") + vector.input + vector.output for vector in golden
     )
+
+
+def _variables(graph: Graph) -> bytes:
+    pairs = list(zip(graph.inputs[1:], graph.outputs[1:], strict=True))
+    entries, values = b"", b""
+    start = c.VARIABLES_HEADER_BYTES + c.VARIABLE_BYTES * len(pairs)
+    for held, coming in pairs:
+        tensor = graph.tensor(held)
+        if tensor.initial is None:
+            raise GraphError(f"graph '{graph.name}': variable '{tensor.name}' has no first value")
+        data = tensor.initial.astype(np.dtype(tensor.dtype.value).newbyteorder("<")).tobytes()
+        entries += struct.pack("<IIII", held, coming, start + len(values), len(data))
+        values += data + bytes(-len(data) % 4)
+    return struct.pack("<IIII", len(pairs), 0, 0, 0) + entries + values
 
 
 class _Reader:
@@ -425,7 +441,8 @@ def _read_graph(name: str, sections: dict[Section, bytes]) -> tuple[Graph, Plan]
         tensors.append(Tensor(f"t{index}", shape, dtype, quant, values))
     names = sections.get(Section.NAMES, b"").decode("utf-8", "replace").split("\n")
     nodes, scratch = _read_nodes(sections[Section.OPS], names)
-    graph = Graph(name, tuple(tensors), nodes, (source,), (target,))
+    held, coming = _read_variables(sections.get(Section.VARIABLES), tensors)
+    graph = Graph(name, tuple(tensors), nodes, (source, *held), (target, *coming))
     return graph, Plan(arena, tuple(offsets), scratch, ())
 
 
@@ -450,6 +467,29 @@ def _read_nodes(data: bytes, names: list[str]) -> tuple[tuple[Node, ...], tuple[
         nodes.append(Node(name, found.name, ids[:inputs], ids[inputs:], found.unpack(params)))
         scratches.append(scratch)
     return tuple(nodes), tuple(scratches)
+
+
+def _read_variables(data: bytes | None, tensors: list[Tensor]) -> tuple[list[int], list[int]]:
+    """Give each variable its first value; return the variables and what they become."""
+    held, coming = [], []
+    reader = _Reader(data or bytes(4), "model image: variables")
+    (count,) = reader.unpack("<I", 0)
+    if count > c.MAX_VARIABLES:
+        raise FormatError(f"model image: {count} variables, at most {c.MAX_VARIABLES} fit")
+    for position in range(count):
+        at = c.VARIABLES_HEADER_BYTES + c.VARIABLE_BYTES * position
+        index, following, offset, size = reader.unpack("<IIII", at)
+        if index >= len(tensors) or following >= len(tensors) or size != tensors[index].nbytes:
+            raise FormatError(f"model image: variable {position} is tensor {index}")
+        tensor = tensors[index]
+        raw = np.frombuffer(
+            reader.take(offset, size), np.dtype(tensor.dtype.value).newbyteorder("<")
+        )
+        initial = raw.reshape(tensor.shape).astype(tensor.dtype.value)
+        tensors[index] = replace(tensor, initial=initial)
+        held.append(index)
+        coming.append(following)
+    return held, coming
 
 
 def _read_features(data: bytes | None) -> Features:

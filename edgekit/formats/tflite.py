@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.errors import FormatError, GraphError, UnsupportedError
 from edgekit.formats.flatbuffer import Bytes, Table
@@ -14,10 +16,12 @@ from edgekit.formats.tflite_schema import (
     BUILTIN_OPERATORS,
     OPTIONS,
     PADDINGS,
+    RESOURCE,
     TYPES,
     Option,
 )
-from edgekit.graph import MAX_RANK, Attr, Graph, Node, Quant, Tensor, verify
+from edgekit.formats.tflite_variables import ACCESSES, Access, access, first_values, stream
+from edgekit.graph import MAX_RANK, Attr, DType, Graph, Node, Quant, Tensor, verify
 from edgekit.ops import LOWERINGS
 
 MAX_BYTES = 1 << 30
@@ -26,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_tflite(data: bytes, *, name: str) -> Graph:
-    """Read a `.tflite` file with one subgraph.
+    """Read a `.tflite` file with one subgraph, and those that begin its variables.
 
     Args:
         data: The file.
@@ -46,24 +50,43 @@ def read_tflite(data: bytes, *, name: str) -> Graph:
     if version != 3:
         raise UnsupportedError(f"{where}: schema version {version}, expected 3")
     subgraphs = model.tables(2)
-    if len(subgraphs) != 1:
-        raise UnsupportedError(f"{where}: {len(subgraphs)} subgraphs, expected 1")
     operators = [_operator_name(where, code) for code in model.tables(1)]
+    if not subgraphs or (len(subgraphs) != 1 and "CALL_ONCE" not in operators):
+        raise UnsupportedError(f"{where}: {len(subgraphs)} subgraphs, expected 1")
     buffers = model.tables(4)
-    subgraph = subgraphs[0]
-    tensors = tuple(
-        _tensor(where, index, table, buffers) for index, table in enumerate(subgraph.tables(0))
+    tensors, steps = _subgraph(where, subgraphs[0], operators, buffers)
+    _require_lowerings(where, tuple(step for step in steps if isinstance(step, Node)))
+    first: dict[str, NDArray[Any]] = {}
+    for step in steps:
+        if isinstance(step, Access) and step.op == "CALL_ONCE":
+            if not 0 < step.subgraph < len(subgraphs):
+                raise FormatError(f"{where}: subgraph {step.subgraph} of {len(subgraphs)}")
+            begun, inner = _subgraph(where, subgraphs[step.subgraph], operators, buffers)
+            first.update(first_values(where, inner, begun))
+    streamed = stream(where, steps, tensors, first)
+    graph = Graph(
+        name,
+        streamed.tensors,
+        streamed.nodes,
+        (*subgraphs[0].integers(1, "i"), *streamed.held),
+        (*(streamed.same.get(i, i) for i in subgraphs[0].integers(2, "i")), *streamed.coming),
     )
-    nodes = tuple(
-        _node(where, index, table, operators, tensors)
-        for index, table in enumerate(subgraph.tables(3))
-    )
-    _require_lowerings(where, nodes)
-    graph = Graph(name, tensors, nodes, subgraph.integers(1, "i"), subgraph.integers(2, "i"))
     try:
         return verify(graph)
     except GraphError as exc:
         raise FormatError(str(exc)) from exc
+
+
+def _subgraph(
+    where: str, table: Table, operators: list[str], buffers: list[Table]
+) -> tuple[tuple[Tensor, ...], tuple[Access | Node, ...]]:
+    tensors = tuple(
+        _tensor(where, index, tensor, buffers) for index, tensor in enumerate(table.tables(0))
+    )
+    steps = tuple(
+        _node(where, index, node, operators, tensors) for index, node in enumerate(table.tables(3))
+    )
+    return tensors, steps
 
 
 def _require_lowerings(where: str, nodes: tuple[Node, ...]) -> None:
@@ -94,6 +117,8 @@ def _tensor(where: str, index: int, table: Table, buffers: list[Table]) -> Tenso
     here = f"{where}: tensor {index} '{name}'"
     shape = table.integers(0, "i")
     number = table.integer(1, "b", 0)
+    if number == RESOURCE:
+        return Tensor(name, (), DType.INT32)
     if number not in TYPES:
         raise UnsupportedError(f"{here}: type {number} is not supported")
     if table.table(6) is not None:
@@ -152,7 +177,7 @@ def _quant(here: str, table: Table | None, shape: tuple[int, ...]) -> Quant | No
 
 def _node(
     where: str, index: int, table: Table, operators: list[str], tensors: tuple[Tensor, ...]
-) -> Node:
+) -> Access | Node:
     code = table.integer(0, "I", 0)
     if code >= len(operators):
         raise FormatError(f"{where}: node {index} has operator {code} of {len(operators)}")
@@ -161,6 +186,8 @@ def _node(
     for tensor in (*inputs, *outputs):
         if not -1 <= tensor < len(tensors):
             raise FormatError(f"{where}: node {index} ({op}): tensor {tensor} of {len(tensors)}")
+    if op in ACCESSES:
+        return access(f"{where}: node {index} ({op})", op, inputs, outputs, table.table(4))
     if not outputs or -1 in outputs:
         raise FormatError(f"{where}: node {index} ({op}) has no output")
     name = tensors[outputs[0]].name or f"node {index}"

@@ -56,6 +56,9 @@ TYPES: dict[int, DType] = {
 }
 """`TensorType`, those that a Graph knows."""
 
+RESOURCE = 13
+"""`TensorType` of a handle of a variable."""
+
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 PADDINGS = ("SAME", "VALID")
 

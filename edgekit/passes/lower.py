@@ -34,8 +34,11 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.SINGLE) -> Graph:
     """
     graph = narrow_types(fold_islands(strip_borders(graph).graph))
     for kind, ids in (("input", graph.inputs), ("output", graph.outputs)):
-        if len(ids) != 1:
-            raise UnsupportedError(f"model '{graph.name}': {len(ids)} {kind}s, expected 1")
+        # Behind the first stand variables.
+        count = sum(graph.tensor(index).initial is None for index in graph.inputs)
+        count = count if kind == "input" else len(ids) - len(graph.inputs) + count
+        if count != 1:
+            raise UnsupportedError(f"model '{graph.name}': {count} {kind}s, expected 1")
         tensor = graph.tensor(ids[0])
         if tensor.dtype is DType.INT32 or (kind == "output" and is_plain(tensor)):
             continue

@@ -53,7 +53,7 @@ class Lives:
                     last[index] = position
             for index in node.outputs:
                 first[index] = last[index] = position
-        for index in graph.outputs:
+        for index in (*graph.inputs[1:], *graph.outputs):  # variables live on
             last[index] = len(graph.nodes)
         return Lives(tuple(first), tuple(last))
 

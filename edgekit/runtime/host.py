@@ -105,6 +105,7 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
         ("ek_run_features", (pointer, pointer, size, pointer, pointer)),
         ("ek_features_apply", (pointer, pointer, pointer)),
         ("ek_golden_check", (pointer, pointer, size)),
+        ("ek_state_reset", (pointer, pointer, size)),
     ):
         function = getattr(library, name)
         function.argtypes = arguments

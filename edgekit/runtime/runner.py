@@ -60,6 +60,7 @@ class Runner:
         self.input_dtype = np.dtype(graph.tensor(graph.inputs[0]).dtype.value)
         self.output_dtype = np.dtype(graph.tensor(graph.outputs[0]).dtype.value)
         self._arena = _aligned(self.arena_bytes)
+        self.reset()
 
     def _open(self, image: bytes) -> None:
         self._bytes = _aligned(len(image))
@@ -89,8 +90,16 @@ class Runner:
         """Bytes of one raw input."""
         return int(self._library.ek_image_raw_bytes(self._struct.ctypes.data))
 
+    def reset(self) -> None:
+        """Give variables their first values, as before the first input of a stream."""
+        self._check(
+            self._library.ek_state_reset(
+                self._struct.ctypes.data, self._arena.ctypes.data, self._arena.size
+            )
+        )
+
     def run(self, x: Int8Array | Int32Array) -> Int8Array:
-        """Run the model on each of N inputs.
+        """Run the model on each of N inputs; variables live on from one to the next.
 
         Args:
             x: [N, ...] of `input_dtype`, each row with as many elements as the model's input.

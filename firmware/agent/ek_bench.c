@@ -130,6 +130,7 @@ static const int8_t *read_input(const job *task, const memory *place, uint32_t i
 static ek_status run_all(const job *task, const ek_image *image, const memory *place, result *out) {
     const uint32_t ticks_at = task->result + EK_BENCH_RESULT_BYTES;
     memset(place->arena, PAINT_RUN, place->arena_bytes);
+    (void)ek_state_reset(image, place->arena, place->arena_bytes);
     for (uint32_t i = 0; i < task->count; i++) {
         const int8_t *input = read_input(task, place, i);
         if (input == NULL) {
@@ -159,6 +160,7 @@ static ek_status run_all(const job *task, const ek_image *image, const memory *p
         return EK_ERR_FLASH;
     }
     memset(place->arena, PAINT_LAYERS, place->arena_bytes);
+    (void)ek_state_reset(image, place->arena, place->arena_bytes);
     const ek_status status = ek_run_hooked(image, place->arena, place->arena_bytes, input,
                                            place->output, on_layer, &clock);
     const uint32_t again = touched(place->arena, (uint32_t)place->arena_bytes, PAINT_LAYERS);

@@ -1,6 +1,6 @@
 /* The model runtime: open a model image where it lies, prove it, run it in memory that the caller
- * owns. Bytes: firmware/runtime/CONTAINER.md. Writer: edgekit/formats/image.py. No heap, no state,
- * no recursion. */
+ * owns. Bytes: firmware/runtime/CONTAINER.md. Writer: edgekit/formats/image.py. No heap, no
+ * recursion, no state but the variables of models that stream, in the arena. */
 #ifndef EK_H
 #define EK_H
 
@@ -20,6 +20,7 @@ typedef struct ek_image {
     const uint8_t *plan;
     const uint8_t *head;
     const uint8_t *golden;
+    const uint8_t *variables;
     uint32_t length;
     uint32_t meta_bytes;
     uint32_t weights_bytes;
@@ -33,6 +34,7 @@ typedef struct ek_image {
     uint32_t output_bytes;
     uint32_t head_node;
     uint32_t golden_count;
+    uint32_t variable_count;
 } ek_image;
 
 /* Proves an image whole, once: checksum, every offset, size, tensor, operator, parameter and shape.
@@ -48,6 +50,7 @@ size_t ek_image_input_bytes(const ek_image *image);  /* int8, or int16 or int32 
 size_t ek_image_output_bytes(const ek_image *image); /* int8, or int16 or int32 as bytes */
 size_t ek_image_raw_bytes(const ek_image *image);    /* what ek_features_apply reads */
 size_t ek_image_node_count(const ek_image *image);
+size_t ek_image_variable_count(const ek_image *image); /* 0: inferences are independent */
 
 /* CBOR map of the image: name, version, labels and so on; bytes receives its length. */
 const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes);
@@ -59,8 +62,13 @@ const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes);
 int8_t *ek_image_input(const ek_image *image, uint8_t *arena);
 int8_t *ek_image_output(const ek_image *image, uint8_t *arena);
 
+/* Gives the variables of a model that streams their first values: needed before its first ek_run,
+ * and wherever another stream begins. Does nothing for other models. Statuses: EK_ERR_ARENA. */
+ek_status ek_state_reset(const ek_image *image, uint8_t *arena, size_t arena_bytes);
+
 /* Runs the model once. arena: 16-byte aligned, at least ek_image_arena_bytes; its content does not
- * matter before and is undefined after. input, output: outside the arena, or as ek_image_input and
+ * matter before and is undefined after, but for a model with variables it is theirs from
+ * ek_state_reset on. input, output: outside the arena, or as ek_image_input and
  * ek_image_output say; then nothing is copied. Statuses: EK_ERR_ARENA. */
 ek_status ek_run(const ek_image *image, uint8_t *arena, size_t arena_bytes, const int8_t *input,
                  int8_t *output);
@@ -76,7 +84,8 @@ ek_status ek_run_hooked(const ek_image *image, uint8_t *arena, size_t arena_byte
 ek_status ek_features_apply(const ek_image *image, const uint8_t *raw, int8_t *input);
 
 /* Runs every golden vector of the image: raw -> input and input -> output must be equal in each
- * byte. arena: as for ek_run. Statuses: EK_ERR_GOLDEN, EK_ERR_ARENA, EK_ERR_STATE if there is none.
+ * byte. Variables are reset before each and at the end. arena: as for ek_run. Statuses:
+ * EK_ERR_GOLDEN, EK_ERR_ARENA, EK_ERR_STATE if there is none.
  */
 ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_bytes);
 

@@ -14,7 +14,9 @@ enum {
     EK_TENSOR_BYTES = 16,
     EK_FEATURES_HEADER_BYTES = 16,
     EK_HEAD_HEADER_BYTES = 32,
-    EK_GOLDEN_HEADER_BYTES = 16
+    EK_GOLDEN_HEADER_BYTES = 16,
+    EK_VARIABLES_HEADER_BYTES = 16,
+    EK_VARIABLE_BYTES = 16
 };
 
 typedef enum ek_section {
@@ -25,7 +27,8 @@ typedef enum ek_section {
     EK_SECTION_PLAN = 5,
     EK_SECTION_HEAD = 6,
     EK_SECTION_GOLDEN = 7,
-    EK_SECTION_NAMES = 8
+    EK_SECTION_NAMES = 8,
+    EK_SECTION_VARIABLES = 9
 } ek_section;
 
 enum { EK_KIND_ARENA = 0, EK_KIND_WEIGHTS = 1 };
@@ -34,5 +37,7 @@ enum { EK_FEATURES_NONE = 0, EK_FEATURES_LUT_U8 = 1 };
 
 /* One dimension, one tensor, the arena: nothing is larger. */
 #define EK_MAX_BYTES 0x40000000u
+
+#define EK_MAX_VARIABLES 64u
 
 #endif

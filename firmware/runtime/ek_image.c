@@ -56,14 +56,14 @@ static ek_status open_header(const uint8_t *bytes, size_t length, uint32_t *tota
 
 /* Sections stand in order, aligned, one of each kind. */
 static ek_status open_sections(const uint8_t *bytes, uint32_t total, uint32_t count,
-                               section found[EK_MAX_SECTIONS]) {
+                               section found[EK_MAX_SECTIONS + 1]) {
     uint32_t free_from = EK_HEADER_BYTES + EK_SECTION_BYTES * count;
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *entry = bytes + EK_HEADER_BYTES + (size_t)EK_SECTION_BYTES * i;
         const uint32_t type = ek_get_u32(entry);
         const uint32_t offset = ek_get_u32(entry + 4);
         const uint32_t size = ek_get_u32(entry + 8);
-        if (type < EK_SECTION_META || type > EK_SECTION_NAMES || found[type].data != NULL ||
+        if (type < EK_SECTION_META || type > EK_SECTION_VARIABLES || found[type].data != NULL ||
             offset % EK_SECTION_ALIGN != 0 || offset < free_from || offset > total ||
             size > total - offset) {
             return EK_ERR_RANGE;
@@ -342,8 +342,69 @@ static ek_status prove_golden(ek_image *image, section golden) {
     return EK_OK;
 }
 
+/* Each variable and its next value: two tensors of the arena of one type and size; the variables
+ * lie apart from one another, from input and output, and from what others become. */
+static ek_status prove_variables(ek_image *image, section variables) {
+    image->variables = NULL;
+    image->variable_count = 0;
+    if (variables.data == NULL) {
+        return EK_OK;
+    }
+    if (variables.bytes < EK_VARIABLES_HEADER_BYTES) {
+        return EK_ERR_TRUNCATED;
+    }
+    const uint32_t count = ek_get_u32(variables.data);
+    const uint8_t *entries = variables.data + EK_VARIABLES_HEADER_BYTES;
+    if (count > EK_MAX_VARIABLES ||
+        EK_VARIABLES_HEADER_BYTES + EK_VARIABLE_BYTES * count > variables.bytes) {
+        return EK_ERR_RANGE;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *entry = entries + (size_t)EK_VARIABLE_BYTES * i;
+        const uint32_t id = ek_get_u32(entry);
+        const uint32_t next = ek_get_u32(entry + 4);
+        const uint32_t offset = ek_get_u32(entry + 8);
+        const uint32_t bytes = ek_get_u32(entry + 12);
+        ek_tensor held;
+        ek_tensor coming;
+        if (id >= image->tensor_count || next >= image->tensor_count || offset > variables.bytes ||
+            bytes > variables.bytes - offset) {
+            return EK_ERR_RANGE;
+        }
+        ek_tensor_resolve(image, id, NULL, &held);
+        ek_tensor_resolve(image, next, NULL, &coming);
+        if (held.constant || coming.constant || bytes_of(&held) != bytes ||
+            bytes_of(&coming) != bytes || held.type != coming.type) {
+            return EK_ERR_SHAPE;
+        }
+        const uint32_t place = ek_tensor_offset(image, id);
+        if (overlap(place, bytes, ek_tensor_offset(image, image->input), image->input_bytes) ||
+            overlap(place, bytes, ek_tensor_offset(image, image->output), image->output_bytes)) {
+            return EK_ERR_RANGE;
+        }
+        for (uint32_t j = 0; j < count; j++) {
+            const uint8_t *other = entries + (size_t)EK_VARIABLE_BYTES * j;
+            const uint32_t other_id = ek_get_u32(other);
+            const uint32_t other_next = ek_get_u32(other + 4);
+            if (other_id >= image->tensor_count || other_next >= image->tensor_count) {
+                return EK_ERR_RANGE;
+            }
+            ek_tensor_resolve(image, other_id, NULL, &held);
+            ek_tensor_resolve(image, other_next, NULL, &coming);
+            if (i != j &&
+                (overlap(place, bytes, ek_tensor_offset(image, other_id), bytes_of(&held)) ||
+                 overlap(place, bytes, ek_tensor_offset(image, other_next), bytes_of(&coming)))) {
+                return EK_ERR_RANGE;
+            }
+        }
+    }
+    image->variables = variables.data;
+    image->variable_count = count;
+    return EK_OK;
+}
+
 ek_status ek_image_open(ek_image *image, const uint8_t *bytes, size_t length) {
-    section found[EK_MAX_SECTIONS] = {{NULL, 0}};
+    section found[EK_MAX_SECTIONS + 1] = {{NULL, 0}};
     uint32_t total = 0;
     uint32_t sections = 0;
     if (image == NULL || bytes == NULL) {
@@ -378,6 +439,9 @@ ek_status ek_image_open(ek_image *image, const uint8_t *bytes, size_t length) {
     if (status == EK_OK) {
         status = prove_golden(image, found[EK_SECTION_GOLDEN]);
     }
+    if (status == EK_OK) {
+        status = prove_variables(image, found[EK_SECTION_VARIABLES]);
+    }
     return status;
 }
 
@@ -403,6 +467,10 @@ size_t ek_image_raw_bytes(const ek_image *image) {
 
 size_t ek_image_node_count(const ek_image *image) {
     return image->node_count;
+}
+
+size_t ek_image_variable_count(const ek_image *image) {
+    return image->variable_count;
 }
 
 const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes) {

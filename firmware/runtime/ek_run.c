@@ -4,6 +4,7 @@
 #include "ek_bytes.h"
 #include "ek_container.h"
 #include "ek_resolve.h"
+#include "ek_variables.h"
 
 int8_t *ek_image_input(const ek_image *image, uint8_t *arena) {
     return (int8_t *)arena + ek_tensor_offset(image, image->input);
@@ -47,6 +48,7 @@ ek_status ek_run_hooked(const ek_image *image, uint8_t *arena, size_t arena_byte
         if (output != place) {
             memcpy(output, place, image->output_bytes);
         }
+        ek_variables_step(image, arena);
     }
     return status;
 }
@@ -84,8 +86,11 @@ ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_by
                 }
             }
         }
-        ek_status status =
-            run_nodes(image, arena, arena_bytes, (const int8_t *)p, image->node_count, NULL, NULL);
+        ek_status status = ek_state_reset(image, arena, arena_bytes);
+        if (status == EK_OK) {
+            status = run_nodes(image, arena, arena_bytes, (const int8_t *)p, image->node_count,
+                               NULL, NULL);
+        }
         if (status != EK_OK) {
             return status;
         }
@@ -98,5 +103,5 @@ ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_by
         }
         p += image->output_bytes;
     }
-    return EK_OK;
+    return ek_state_reset(image, arena, arena_bytes);
 }

@@ -34,6 +34,7 @@ int main(void) {
     P(EK_FEATURES_LUT_U8) P(EK_ROUND_DOUBLE) P(EK_ROUND_SINGLE)
     P(EK_SECTION_META) P(EK_SECTION_FEATURES) P(EK_SECTION_OPS) P(EK_SECTION_WEIGHTS)
     P(EK_SECTION_PLAN) P(EK_SECTION_HEAD) P(EK_SECTION_GOLDEN) P(EK_SECTION_NAMES)
+    P(EK_SECTION_VARIABLES) P(EK_VARIABLES_HEADER_BYTES) P(EK_VARIABLE_BYTES) P(EK_MAX_VARIABLES)
     return 0;
 }
 """
@@ -77,6 +78,9 @@ def test_container_has_the_same_numbers(printed: list[list[str]]) -> None:
         "EK_MAX_NODE_TENSORS": container.MAX_NODE_TENSORS,
         "EK_MAX_RANK": MAX_RANK,
         "EK_MAX_TERMS": MAX_TERMS,
+        "EK_VARIABLES_HEADER_BYTES": container.VARIABLES_HEADER_BYTES,
+        "EK_VARIABLE_BYTES": container.VARIABLE_BYTES,
+        "EK_MAX_VARIABLES": container.MAX_VARIABLES,
         "EK_S8": container.TYPE_S8,
         "EK_S32": container.TYPE_S32,
         "EK_S16": container.TYPE_S16,

@@ -98,6 +98,8 @@ static int run(const uint8_t *bytes, size_t length) {
     memset(arena, 0x5a, arena_bytes);
     memset(raw, 0x80, ek_image_raw_bytes(&image));
     ek_features_apply(&image, raw, input);
+    ek_state_reset(&image, arena, arena_bytes);
+    ek_run(&image, arena, arena_bytes, input, output);
     ek_run(&image, arena, arena_bytes, input, output);
     ek_golden_check(&image, arena, arena_bytes);
     if (ek_image_head(&image, &head) == EK_OK) {

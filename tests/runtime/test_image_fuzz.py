@@ -12,6 +12,7 @@ from fused_models import ATTENTIONS, NORMS
 from litert_models import Model, T, classifier
 from mve_cases import dense, joined, window
 from op_cases import CASES
+from streaming_models import streaming
 
 from edgekit import share
 from edgekit.export.compile import compile_tflite
@@ -54,6 +55,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             )
             if family == "portable" or any(kernel(name).family for name in compiled.ops):
                 files[f"{op}_{family}"] = compiled.image
+    files["variables"] = compile_tflite(streaming(), name="v").image
     files["head"] = compile_tflite(classifier(), name="c", head=True, features=TABLE).image
     for seed in range(6):
         files[f"mve_{seed}"] = packed_for("mve", seed)
