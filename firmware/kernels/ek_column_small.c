@@ -1,31 +1,37 @@
 #include "ek_small.h"
 
+typedef struct quad {
+    uint32_t s0;
+    uint32_t s1;
+    uint32_t s2;
+    uint32_t s3;
+} quad;
+
+static inline quad add_term(quad s, const uint8_t *w, int8_t x) {
+    const uint32_t p = (uint32_t)x;
+    s.s0 += p * w[0];
+    s.s1 += p * w[1];
+    s.s2 += p * w[2];
+    s.s3 += p * w[3];
+    return s;
+}
+
 void ek_column_small(const uint8_t *w, const int8_t *x, uint32_t terms, uint32_t *sums) {
-    uint32_t s0 = 0;
-    uint32_t s1 = 0;
-    uint32_t s2 = 0;
-    uint32_t s3 = 0;
+    quad s = {0, 0, 0, 0};
     for (; terms >= 4; terms -= 4) {
-        for (uint32_t i = 0; i < 4; i++) {
-            const uint32_t p = (uint32_t)x[i];
-            s0 += p * w[4 * i];
-            s1 += p * w[4 * i + 1];
-            s2 += p * w[4 * i + 2];
-            s3 += p * w[4 * i + 3];
-        }
+        s = add_term(s, w, x[0]);
+        s = add_term(s, w + 4, x[1]);
+        s = add_term(s, w + 8, x[2]);
+        s = add_term(s, w + 12, x[3]);
         x += 4;
         w += 16;
     }
     for (; terms != 0; terms--) {
-        const uint32_t p = (uint32_t)*x++;
-        s0 += p * w[0];
-        s1 += p * w[1];
-        s2 += p * w[2];
-        s3 += p * w[3];
+        s = add_term(s, w, *x++);
         w += 4;
     }
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
+    sums[0] = s.s0;
+    sums[1] = s.s1;
+    sums[2] = s.s2;
+    sums[3] = s.s3;
 }
