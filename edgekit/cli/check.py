@@ -21,6 +21,9 @@ def check(
     fuse: bool = typer.Option(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
     ),
+    input_file: Path | None = typer.Option(
+        None, "--input", help="Inputs to measure fusion on, .npy [N, ...]; default random ones."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the answer as JSON."),
     plot: Path | None = typer.Option(
         None, "--plot", help="Draw what lies where in the arena: a .svg or .png file."
@@ -48,7 +51,7 @@ def check(
         compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse)
     except UnsupportedError as exc:
         if not as_json:
-            if not fuse and _fusion(model, target) is not None:
+            if not fuse and _fusion(model, target, input_file) is not None:
                 print(f"help:  with --fuse {model.name} can be compiled")
             raise
         print(json.dumps(_unsupported(exc), indent=2))
@@ -56,7 +59,7 @@ def check(
     fit = check_fit(compiled, target, kernels)
     if plot is not None:
         draw_memory_map(compiled, plot)
-    fusion = _fusion(model, target)
+    fusion = _fusion(model, target, input_file)
     if as_json:
         facts = {
             "fits": fit.fits,
@@ -117,15 +120,21 @@ def _left_out(compiled: CompiledModel) -> str:
     return f" of {compiled.nominal_macs:,} in the file: the rest is constant or read by nobody"
 
 
-def _fusion(model: Path, board: Board) -> FusionReport | None:
+def _fusion(model: Path, board: Board, input_file: Path | None) -> FusionReport | None:
     """Compare a `.tflite` with and without fusion; None if there is nothing to compare."""
+    from edgekit.cli.run import read_inputs
     from edgekit.errors import UnsupportedError
+    from edgekit.export.compile import compile_tflite
     from edgekit.export.fusion import compare_fusion
 
     if model.suffix != ".tflite":
         return None
     try:
-        return compare_fusion(model.read_bytes(), name=model.stem, board=board)
+        data, inputs = model.read_bytes(), None
+        if input_file is not None:
+            compiled = compile_tflite(data, name=model.stem, fuse=True)
+            inputs = read_inputs(compiled, input_file, 1, 0)
+        return compare_fusion(data, name=model.stem, board=board, inputs=inputs)
     except UnsupportedError:
         return None
 
@@ -133,7 +142,7 @@ def _fusion(model: Path, board: Board) -> FusionReport | None:
 def _print_fusion(fusion: FusionReport) -> None:
     found = ", ".join(f"{count} {name}" for name, count in fusion.patterns.items())
     print(f"fusion {found} can stand for {fusion.operators} operators (--fuse)")
-    print("  SQNR is against the same model in float, on random inputs")
+    print("  SQNR is against the same model in float")
     for title, variant in (("without", fusion.exact), ("with", fusion.fused)):
         print(f"  {title:<8} {fusion.reason if variant is None else _variant_text(variant)}")
 

@@ -20,7 +20,7 @@ from edgekit.passes.fuse import fuse
 from edgekit.passes.real import real_of, run_real
 from edgekit.runtime import Runner
 
-SAMPLES = 8
+SAMPLES = 24
 SEED = 11
 SPREAD = 28.0
 """Standard deviation of random int8 inputs: nearly all lie inside the range."""
