@@ -3,8 +3,7 @@
  * one column of b, its zero point taken off: int16 [K]. Source:
  * tensorflow/lite/kernels/internal/reference/batch_matmul.h, BatchMatMul. Twin:
  * edgekit/ops/dense.py, BATCH_MATMUL. */
-#include "ek_fixed.h"
-#include "ek_kernel.h"
+#include "ek_batch_column.h"
 
 enum { ADJ_X, ADJ_Y, MULTIPLIER, SHIFT, Y_MIN, Y_MAX, ROUNDING, PARAMS };
 
@@ -48,16 +47,21 @@ static void multiply(const ek_call *call, const int8_t *a, const int8_t *b, int8
     const int adj_x = (int)ek_param(call, ADJ_X);
     const int adj_y = (int)ek_param(call, ADJ_Y);
     const uint32_t terms = ta->dims[adj_x ? last - 1 : last];
-    const size_t a_step = adj_x ? rows : 1;
-    const size_t a_row = adj_x ? 1 : terms;
     const size_t b_step = adj_y ? 1 : columns;
     const size_t b_column = adj_y ? terms : 1;
-    const int32_t multiplier = ek_param(call, MULTIPLIER);
-    const int32_t shift = ek_param(call, SHIFT);
-    const int32_t y_min = ek_param(call, Y_MIN);
-    const int32_t y_max = ek_param(call, Y_MAX);
-    const int32_t rounding = ek_param(call, ROUNDING);
     int16_t *column = (int16_t *)(void *)call->scratch;
+    ek_batch_column t = {
+        .a = a,
+        .a_row = adj_x ? 1 : terms,
+        .a_step = adj_x ? rows : 1,
+        .column = column,
+        .terms = terms,
+        .rows = rows,
+        .multiplier = ek_param(call, MULTIPLIER),
+        .shift = ek_param(call, SHIFT),
+        .rounding = ek_param(call, ROUNDING),
+        .out = {ty->zero_point, ek_param(call, Y_MIN), ek_param(call, Y_MAX)},
+    };
     for (uint32_t n = 0; n < columns; n++) {
         const int8_t *from = b + n * b_column;
         int32_t offset = 0;
@@ -67,22 +71,8 @@ static void multiply(const ek_call *call, const int8_t *a, const int8_t *b, int8
             offset += value;
             from += b_step;
         }
-        offset *= -ta->zero_point;
-        int8_t *out = y + n;
-        for (uint32_t m = 0; m < rows; m++) {
-            const int8_t *p = a + m * a_row;
-            const int16_t *q = column;
-            int32_t sum = offset;
-            for (uint32_t k = terms; k != 0; k--) {
-                sum += *p * *q++;
-                p += a_step;
-            }
-            int32_t value = rounding == EK_ROUND_SINGLE
-                                ? ek_multiply_single(sum, multiplier, shift)
-                                : ek_multiply_double(sum, multiplier, shift);
-            *out = ek_clamp_s8(ek_add_wrap(value, ty->zero_point), y_min, y_max);
-            out += columns;
-        }
+        t.offset = offset * -ta->zero_point;
+        ek_batch_column_s8(&t, y + n, columns);
     }
 }
 

@@ -71,7 +71,7 @@ def test_mve_kernels_equal_the_portable_ones(seed: int, firmware: Firmware) -> N
 
 @pytest.mark.emulator
 @pytest.mark.cc
-@pytest.mark.parametrize("op", ["add", "average_pool_2d"])
+@pytest.mark.parametrize("op", ["add", "average_pool_2d", "batch_matmul"])
 @pytest.mark.parametrize("seed", range(6))
 def test_kernels_that_are_not_packed_equal_the_portable_ones(
     seed: int, op: str, firmware: Firmware
