@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from edgekit.formats.tflite import read_tflite
 from edgekit.graph import DType, Graph, Node, Tensor
 from edgekit.ops import kernel
 from edgekit.passes.lower import lower
+from edgekit.passes.pack import pack
 from edgekit.passes.plan import ALIGN, Plan, plan_memory, scratch_bytes
 from edgekit.runtime import Runner
 
@@ -199,3 +202,17 @@ def test_plan_of_real_operators_is_sound(op: str) -> None:
         data = CASES[op](np.random.default_rng(seed)).to_bytes()
         graph = lower(read_tflite(data, name=op))
         simulate(graph, plan_memory(graph))
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("family", ["dsp", "mve", "small"])
+def test_keyword_model_needs_at_most_12_kb(family: str) -> None:
+    """A public model, input and output included; its activations alone have 8,000 bytes each."""
+    default = Path(__file__).resolve().parents[2].parent / "shared" / "models"
+    path = Path(os.environ.get("EDGEKIT_MODELS", default)) / "kws_dscnn_int8.tflite"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    graph = pack(lower(read_tflite(path.read_bytes(), name="kws")), family)
+    plan = plan_memory(graph)
+    simulate(graph, plan)
+    assert max(plan.live_bytes) <= plan.arena_bytes <= 12_000
