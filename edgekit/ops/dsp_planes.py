@@ -25,7 +25,7 @@ TAPS = 3
 MAX_BYTES = 1 << 24
 MIN_ROWS = {1: 4, 2: 2}
 """Rows of a band by stride, such that at most half as many rows are gathered twice."""
-MIN_OUTPUTS = 96
+MIN_OUTPUTS = 48
 """Outputs of a channel in a band, such that its constants are not loaded for nothing."""
 WHOLE_BYTES = 2048
 """Planes of whole images are never worth avoiding below this size."""

@@ -1,9 +1,6 @@
-/* ADD with the DSP instructions: the input of the larger scale only needs a shift, the other one
- * and the sum a multiplication each. What broadcasts or does not fit runs as the portable kernel
- * does. */
-#define ek_add_s8 ek_add_portable_s8
-#include "../../ek_add_s8.c"
-#undef ek_add_s8
+/* A row of ADD with the DSP instructions: the input of the larger scale only needs a shift, the
+ * other one and the sum a multiplication each. */
+#include "ek_add_row.h"
 
 #include "ek_dsp.h"
 #include "ek_limit_dsp.h"
@@ -76,53 +73,58 @@ static void add_all(const adder *v, size_t count, int8_t *y) {
     }
 }
 
-static int fits(const ek_call *call) {
-    const uint32_t count = call->tensors[2].count;
-    const int32_t shift = ek_param(call, Y_SHIFT);
-    return call->tensors[0].count == count && call->tensors[1].count == count && shift < 0 &&
-           shift >= -MAX_SHIFT && ek_param(call, SIGN) != 0;
-}
-
-/* Takes inputs in the order scaled, exact; false if these are not their scales. */
-static int set_inputs(const ek_call *call, uint32_t scaled, adder *v) {
-    const uint32_t exact = 1 - scaled;
-    const int32_t multiplier = ek_param(call, A_MULTIPLIER + 2 * scaled);
-    const int32_t shift = ek_param(call, A_SHIFT + 2 * scaled);
-    const int32_t signs[2] = {1, ek_param(call, SIGN)};
-    if (ek_param(call, A_MULTIPLIER + 2 * exact) != HALF ||
-        ek_param(call, A_SHIFT + 2 * exact) != 0 || shift > 0 || shift < -MAX_SHIFT ||
-        (shift == 0 && multiplier != HALF)) {
+/* Takes the inputs in the order scaled, exact; false if these are not their scales. `one`: what 1
+ * counts in either. */
+static int set_inputs(adder *v, const ek_add_scale *scaled, int32_t one, const ek_add_scale *exact,
+                      int32_t exact_one) {
+    if (exact->multiplier != HALF || exact->shift != 0 || scaled->shift > 0 ||
+        scaled->shift < -MAX_SHIFT || (scaled->shift == 0 && scaled->multiplier != HALF)) {
         return 0;
     }
     /* A factor of one half is exact, and the same as that of 2 with a shift by one more. */
-    const int equal = shift == 0;
-    v->scaled = (const int8_t *)call->tensors[scaled].data;
-    v->exact = (const int8_t *)call->tensors[exact].data;
-    v->factor = signs[scaled] * (equal ? 1 << 22 : 1 << 21);
-    v->offset = -call->tensors[scaled].zero_point * v->factor;
-    v->input.multiplier = multiplier;
-    v->input.shift = equal ? 1 : -shift;
+    const int equal = scaled->shift == 0;
+    v->factor = one * (equal ? 4 : 2);
+    v->offset = -scaled->zero_point * v->factor;
+    v->input.multiplier = scaled->multiplier;
+    v->input.shift = equal ? 1 : -scaled->shift;
     v->input.addend = 1 << (v->input.shift - 1);
-    v->exact_factor = signs[exact] * (1 << 20);
-    v->exact_offset = -call->tensors[exact].zero_point * v->exact_factor;
+    v->exact_factor = exact_one;
+    v->exact_offset = -exact->zero_point * exact_one;
     return 1;
 }
 
-void ek_add_s8(const ek_call *call) {
-    const ek_tensor *y = &call->tensors[2];
-    const int32_t shift = -ek_param(call, Y_SHIFT);
-    const int32_t low = ek_param(call, Y_MIN);
-    const int32_t high = ek_param(call, Y_MAX);
+static void add_plain(const ek_add_row *row, const int8_t *a, const int8_t *b, int8_t *y,
+                      uint32_t count) {
+    for (; count != 0; count--) {
+        *y++ = ek_add_one(row, *a, *b);
+        a += row->a_step;
+        b += row->b_step;
+    }
+}
+
+void ek_add_row_s8(const ek_add_row *row, const int8_t *a, const int8_t *b, int8_t *y,
+                   uint32_t count) {
+    const int32_t shift = -row->y.shift;
     adder v;
-    if (!fits(call) || (!set_inputs(call, 0, &v) && !set_inputs(call, 1, &v))) {
-        ek_add_portable_s8(call);
+    if (row->a_step != 1 || row->b_step != 1 || shift < 1 || shift > MAX_SHIFT) {
+        add_plain(row, a, b, y, count);
         return;
     }
-    v.output.multiplier = ek_param(call, Y_MULTIPLIER);
+    if (set_inputs(&v, &row->a, row->a_one, &row->b, row->b_one)) {
+        v.scaled = a;
+        v.exact = b;
+    } else if (set_inputs(&v, &row->b, row->b_one, &row->a, row->a_one)) {
+        v.scaled = b;
+        v.exact = a;
+    } else {
+        add_plain(row, a, b, y, count);
+        return;
+    }
+    v.output.multiplier = row->y.multiplier;
     v.output.shift = shift;
-    v.output.addend = (1 << (shift - 1)) + y->zero_point * (1 << shift);
-    add_all(&v, y->count, (int8_t *)y->write);
-    if (low > -128 || high < 127) {
-        ek_limit_dsp((int8_t *)y->write, y->count, low, high);
+    v.output.addend = (1 << (shift - 1)) + row->y.zero_point * (1 << shift);
+    add_all(&v, count, y);
+    if (row->low > -128 || row->high < 127) {
+        ek_limit_dsp(y, count, row->low, row->high);
     }
 }
