@@ -49,6 +49,10 @@ _STACK_NOTE = """
 """
 
 _INCLUDE = re.compile(r'^([ \t]*#[ \t]*include[ \t]+)"(?:[^"\n]*/)?([^"\n/]+)"', re.MULTILINE)
+# A form that contains the portable one under another name.
+_PASTED = re.compile(
+    r'^#define (\w+) (\w+)\n#include "(?:[^"\n]*/)?(\w+)\.c"\n#undef \1\n', re.MULTILINE
+)
 # A definition at the beginning of a line that other files see.
 _FUNCTION = re.compile(r"^(?!static\b|typedef\b)[a-z][\w *]*?\b(ek_\w+)\([^;\n]*$", re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
@@ -80,7 +84,7 @@ def library_sources(roots: Iterable[str]) -> dict[str, str]:
         if not forms:
             raise ToolError(f"'{name}' is missing in edgekit's firmware; install edgekit again")
         for architecture, path in forms.items():
-            text = _INCLUDE.sub(r'\1"\2"', path.read_text(encoding="utf-8"))
+            text = _INCLUDE.sub(r'\1"\2"', _PASTED.sub(_paste, path.read_text(encoding="utf-8")))
             waiting += [found[1] for found in _INCLUDE.findall(text)]
             if dot:
                 files[f"{'include' if name in PUBLIC else 'src'}/{name}"] = text
@@ -102,6 +106,13 @@ def exported_names(sources: Mapping[str, str]) -> list[str]:
         elif path.endswith(".S"):
             names.update(_NAME.findall(_COMMENT.sub("", _INCLUDE.sub("", text))))
     return sorted(names)
+
+
+def _paste(match: re.Match[str]) -> str:
+    """Return a portable source with a function renamed, as the preprocessor would."""
+    old, new, stem = match.groups()
+    text = _source_forms(stem)[""].read_text(encoding="utf-8")
+    return re.sub(rf"\b{old}\b", new, text)
 
 
 def _guarded(text: str, path: Path, architecture: str, forms: Sequence[str]) -> str:

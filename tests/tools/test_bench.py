@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from edgekit import share
 from edgekit.boards import load_board
 from edgekit.errors import DeviceError
 from edgekit.export.compile import compile_tflite
-from tools.bench import page
+from tools.bench import host, page
 from tools.bench.__main__ import main
 from tools.bench.mcu import nominal_macs, rows_of
 from tools.bench.mcu_data import M4
@@ -53,15 +55,25 @@ __attribute__((section(".vectors"), used)) static void (*const vectors[])(void) 
 
 
 def test_page_is_made_from_the_results() -> None:
-    facts = json.loads(page.RESULTS.read_text(encoding="utf-8"))
-    assert page.PAGE.read_text(encoding="utf-8") == page.page(facts)
-    assert facts["rows"] == json.loads(
-        json.dumps([vars_of(each) for each in rows_of(facts["runs"])])
-    )
+    assert page.PAGE.read_text(encoding="utf-8") == page.page()
+    for area, figures in (("mcu", rows_of), ("host", host.rows_of)):
+        facts = json.loads(page.RESULTS[area].read_text(encoding="utf-8"))
+        assert facts["rows"] == [asdict(each) for each in figures(facts["runs"])]
 
 
-def vars_of(each: Any) -> dict[str, Any]:
-    return {name: getattr(each, name) for name in ("figure", "target", "value", "unit", "ok")}
+def test_turns_give_the_ratio_of_what_takes_turns() -> None:
+    turns = host.take_turns(lambda: time.sleep(0.002), lambda: time.sleep(0.001))
+    assert 1.2 < turns.ratio < 2.2
+    assert turns.ours_us > 2_000 and turns.theirs_us > 1_000
+
+
+def test_compiling_is_timed_and_an_answer_must_be_right() -> None:
+    assert 0 < host.compile_s(classifier()) < 10
+    facts = {"model": "vit_18k", "ours_us": 1.0, "theirs_us": 2.0, "ratio": 0.5, "wrong": 0}
+    assert all(each.ok for each in host.rows_of([facts]))
+    assert not any(each.ok for each in host.rows_of([{**facts, "wrong": 1}]))
+    slow = {"model": "cnn_1mb", "bytes": 10**6, "seconds": 1.5}
+    assert [each.ok for each in host.rows_of([slow])] == [False]
 
 
 def test_a_row_is_ok_only_with_a_good_value_within_its_target() -> None:

@@ -7,17 +7,20 @@ import sys
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from tools.bench import mcu, page
-from tools.bench.rows import Row, rows_json
+from tools.bench import host, mcu, page
+from tools.bench.rows import Result, Row, count, rows_json
 
-EPILOG = "Areas: mcu = instructions, memory and flash of models on emulated boards."
+EPILOG = (
+    "Areas: mcu = instructions, memory and flash of models on emulated boards; host = the library "
+    "of this machine beside LiteRT. The options from --models on belong to mcu."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and say by the exit code whether all is ok."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", epilog=EPILOG)
-    parser.add_argument("area", choices=["mcu"])
-    parser.add_argument("--only", default="", metavar="SET", help="MODEL or MODEL/BOARD")
+    parser.add_argument("area", choices=["mcu", "host"])
+    parser.add_argument("--only", default="", metavar="SET", help="MODEL, of mcu also MODEL/BOARD")
     parser.add_argument("--seed", type=int, default=0, help="of weights and inputs")
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
     parser.add_argument("--models", type=Path, metavar="DIR", help="folder of .tflite files")
@@ -25,6 +28,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--family", default="", help="kernel family instead of the chip's")
     parser.add_argument("--tflm", type=Path, metavar="DIR", help="programs BOARD/MODEL.elf")
     chosen = parser.parse_args(arguments)
+    try:
+        results, rows, text, whole = _host(chosen) if chosen.area == "host" else _mcu(chosen)
+    except EdgekitError as exc:
+        print(f"tools.bench: {exc}", file=sys.stderr)
+        return 1
+    if whole:
+        page.write_results(chosen.area, results, rows)
+    print(rows_json(rows) if chosen.json else text)
+    return _verdict(rows)
+
+
+Measured = tuple[list[Result], list[Row], str, bool]
+"""Facts, figures, table, and whether this is what the repository keeps."""
+
+
+def _mcu(chosen: argparse.Namespace) -> Measured:
     choice = mcu.Choice(
         only=chosen.only,
         seed=chosen.seed,
@@ -33,24 +52,22 @@ def main(arguments: list[str] | None = None) -> int:
         family=chosen.family,
         tflm=chosen.tflm,
     )
-    try:
-        results = mcu.measure(choice)
-    except EdgekitError as exc:
-        print(f"tools.bench: {exc}", file=sys.stderr)
-        return 1
-    rows = mcu.rows_of(results)
-    if choice.whole:
-        page.write_results(results, rows)
-    print(rows_json(rows) if chosen.json else mcu.text_of(results))
-    return _verdict(rows)
+    results = mcu.measure(choice)
+    return results, mcu.rows_of(results), mcu.text_of(results), choice.whole
+
+
+def _host(chosen: argparse.Namespace) -> Measured:
+    results = host.measure(chosen.only, chosen.seed)
+    whole = not chosen.only and chosen.seed == 0
+    return results, host.rows_of(results), host.text_of(results), whole
 
 
 def _verdict(rows: list[Row]) -> int:
     """Say on standard error what is not ok."""
     bad = [each for each in rows if not each.ok]
     for each in bad:
-        found = "missing" if each.value is None else f"{each.value:,.6g}"
-        wanted = "" if each.target is None else f", target {each.target:,.6g}"
+        found = "missing" if each.value is None else count(each.value)
+        wanted = "" if each.target is None else f", target {count(each.target)}"
         print(f"not ok: {each.figure}: {found}{wanted}", file=sys.stderr)
     print(f"{len(rows) - len(bad)} of {len(rows)} figures are ok", file=sys.stderr)
     return 1 if bad else 0

@@ -1,4 +1,4 @@
-"""The worker that builds the reference networks; `tools.bench.models` drives it.
+"""The worker that builds networks for benches; `tools.bench.models` drives it.
 
 Four architectures of MLPerf Tiny with random weights of ordinary density: what an inference costs
 depends on shapes, and not on what was learned. Batch normalization is folded already: where the
@@ -19,6 +19,7 @@ import numpy as np
 from keras import layers
 
 from edgekit.data.files import write_atomic
+from edgekit.models.tinyvit import TinyVitConfig, build_tinyvit
 from edgekit.models.worker import Emit, Event, serve_worker
 from edgekit.quantize.convert import convert_model
 
@@ -33,6 +34,7 @@ class Net:
     """
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self._seeds = np.random.SeedSequence(seed)
 
     def _normal(self, deviation: float) -> Any:
@@ -118,13 +120,39 @@ def persons(net: Net) -> Any:
     return keras.Model(x, net.classes(y, 2))
 
 
+def convolutions(net: Net, *widths: int) -> Any:
+    """3x3 convolutions, each but the first halving the map, for 10 classes of 32x32 pixels."""
+    x = y = keras.Input((32, 32, 3))
+    for number, width in enumerate(widths):
+        y = net.conv(y, width, 3, 2 if number else 1)
+    return keras.Model(x, net.classes(y, 10))
+
+
+def middle(net: Net) -> Any:
+    """A CNN of 344,466 parameters."""
+    return convolutions(net, 32, 64, 128, 216)
+
+
+def large(net: Net) -> Any:
+    """A CNN whose file has 1 MB."""
+    return convolutions(net, 64, 128, 192, 400)
+
+
+def transformer(net: Net) -> Any:
+    """A vision transformer for 10 classes of 8x8 pixels, about 18,000 parameters."""
+    return build_tinyvit(TinyVitConfig(width=36), seed=net.seed)
+
+
 NETWORKS: dict[str, Callable[[Net], Any]] = {
     "ad": anomaly,
     "kws": keywords,
     "ic": images,
     "vww": persons,
+    "cnn_350k": middle,
+    "vit_18k": transformer,
+    "cnn_1mb": large,
 }
-PICTURES = ("ic", "vww")
+PICTURES = ("ic", "vww", "cnn_350k", "vit_18k", "cnn_1mb")
 
 
 def build_network(name: str, seed: int) -> bytes:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit import share
@@ -18,7 +19,9 @@ from edgekit.errors import EdgekitError
 from edgekit.models.worker import Event, run_worker
 
 NETWORKS = ("ad", "kws", "ic", "vww")
-"""Twin: NETWORKS of `tools.bench.keras_models`, which imports the training framework."""
+"""On boards. Twin: NETWORKS of `tools.bench.keras_models`, which imports the framework."""
+HOST_NETWORKS = ("cnn_350k", "vit_18k", "cnn_1mb")
+"""On this machine: a CNN of 350,000 parameters, a transformer of 18,000, a file of 1 MB."""
 PUBLIC = {"kws_public": "kws_dscnn_int8.tflite"}
 """Files of others, in the folder of foreign models."""
 
@@ -28,8 +31,8 @@ _ROOT = _HERE.parents[1]
 _SOURCES = (_HERE / "keras_models.py", _ROOT / "edgekit" / "quantize" / "convert.py")
 
 
-def network_files(seed: int = 0) -> dict[str, Path]:
-    """Return the reference networks by name; builds those that are missing or out of date.
+def network_files(seed: int = 0, names: Sequence[str] = NETWORKS) -> dict[str, Path]:
+    """Return networks by name; builds those that are missing or out of date.
 
     Raises:
         ToolError: If the training framework is missing or died.
@@ -37,21 +40,29 @@ def network_files(seed: int = 0) -> dict[str, Path]:
     folder = share.cache_dir() / "bench" / "models"
     folder.mkdir(parents=True, exist_ok=True)
     suffix = f"-{seed}" if seed else ""
-    files = {name: folder / f"{name}{suffix}.tflite" for name in NETWORKS}
+    files = {name: folder / f"{name}{suffix}.tflite" for name in names}
     digest = hashlib.blake2b(digest_size=16)
     for source in _SOURCES:
         digest.update(source.read_bytes())
-    note = folder / f"built{suffix}.json"
-    known = json.loads(note.read_text()) if note.is_file() else {}
-    hashes = {name: _hash(path) for name, path in files.items() if path.is_file()}
-    if known == {"sources": digest.hexdigest(), "files": hashes} and len(hashes) == len(files):
-        return files
-    request = {"seed": seed, "files": {name: str(path) for name, path in files.items()}}
-    run_worker("tools.bench.keras_models", request, _say)
-    built = {name: _hash(path) for name, path in files.items()}
-    facts = {"sources": digest.hexdigest(), "files": built}
-    write_atomic(note, json.dumps(facts, indent=1).encode())
+    key = digest.hexdigest()
+    missing = {name: path for name, path in files.items() if _note(path, key) != _noted(path)}
+    if missing:
+        request = {"seed": seed, "files": {name: str(path) for name, path in missing.items()}}
+        run_worker("tools.bench.keras_models", request, _say)
+        for path in missing.values():
+            write_atomic(path.with_suffix(".json"), json.dumps(_note(path, key)).encode())
     return files
+
+
+def _note(path: Path, sources: str) -> dict[str, str]:
+    """Return what is kept beside a file: what it was made from, and its own hash."""
+    data = path.read_bytes() if path.is_file() else b""
+    return {"sources": sources, "file": hashlib.blake2b(data, digest_size=16).hexdigest()}
+
+
+def _noted(path: Path) -> object:
+    note = path.with_suffix(".json")
+    return json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
 
 
 def public_files() -> dict[str, Path]:
@@ -65,10 +76,6 @@ def public_files() -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.is_file()}
 
 
-def _hash(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
 def _say(event: Event) -> None:
     print(f"building {event['model']}", file=sys.stderr, flush=True)
 
@@ -79,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
     try:
-        files = {**network_files(chosen.seed), **public_files()}
+        files = network_files(chosen.seed, (*NETWORKS, *HOST_NETWORKS)) | public_files()
     except EdgekitError as exc:
         print(f"tools.bench.models: {exc}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Write `docs/results/mcu.json` and, made from it, `docs/performance.md`."""
+"""Write `docs/results/AREA.json` and, made from all of them, `docs/performance.md`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from edgekit.data.files import write_atomic
+from tools.bench import host
 from tools.bench.mcu import TITLES, line_of
 from tools.bench.mcu_data import BOARDS, ESTIMATE_SOURCE, ESTIMATES, PEER_SOURCE, PEERS, TARGETS
 from tools.bench.models import NETWORKS
@@ -17,25 +17,28 @@ from tools.bench.rows import Result, Row, count, table
 
 _HERE = Path(__file__).resolve().parent
 _DOCS = _HERE.parents[1] / "docs"
-RESULTS = _DOCS / "results" / "mcu.json"
+RESULTS = {area: _DOCS / "results" / f"{area}.json" for area in ("mcu", host.AREA)}
 PAGE = _DOCS / "performance.md"
 
 
-def write_results(results: Sequence[Result], rows: Sequence[Row]) -> None:
-    """Write the summary and the page that is made from it."""
+def write_results(area: str, results: Sequence[Result], rows: Sequence[Row]) -> None:
+    """Write the summary of an area, and the page anew."""
     facts = {"rows": [asdict(each) for each in rows], "runs": list(results)}
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(RESULTS, (json.dumps(facts, indent=1) + "\n").encode())
-    write_atomic(PAGE, page(facts).encode())
+    RESULTS[area].parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(RESULTS[area], (json.dumps(facts, indent=1) + "\n").encode())
+    write_atomic(PAGE, page().encode())
 
 
-def page(facts: dict[str, Any]) -> str:
-    """Return the text of the page."""
-    runs: list[Result] = facts["runs"]
+def page() -> str:
+    """Return the text of the page, from the summaries of all areas."""
+    runs, host_runs = (
+        json.loads(path.read_text(encoding="utf-8"))["runs"] for path in RESULTS.values()
+    )
     template = Template((_HERE / "performance.md").read_text(encoding="utf-8"))
     return template.substitute(
         boards="\n".join(_board(name, runs) for name in BOARDS),
         work=_work(runs),
+        host=host.text_of(host_runs),
         peer_source=PEER_SOURCE,
         estimate_source=ESTIMATE_SOURCE,
         peers=_peers(),
