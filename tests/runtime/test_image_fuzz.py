@@ -12,11 +12,13 @@ from fused_models import ATTENTIONS, NORMS
 from litert_models import Model, T, classifier
 from mve_cases import dense, joined, window
 from op_cases import CASES
+from packed_cases import depthwise_3x3
 from streaming_models import streaming
 
 from edgekit import share
 from edgekit.export.compile import compile_tflite
 from edgekit.formats.image import Features, ImageMeta, write_image
+from edgekit.graph import Graph
 from edgekit.ops import FAMILIES, kernel, ordered
 from edgekit.passes.pack import pack
 from edgekit.passes.plan import plan_memory
@@ -60,6 +62,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for seed in range(6):
         files[f"mve_{seed}"] = packed_for("mve", seed)
         files[f"small_{seed}"] = packed_for("small", seed)
+        files[f"dsp_{seed}"] = packed_for("dsp", seed)
+        planes = pack(depthwise_3x3(np.random.default_rng([seed, 6])), "dsp")
+        files[f"planes_{seed}"] = written(planes, "dsp")
     files["small_sum"] = small_sum()
     for name, chain in FUSED_CHAINS.items():
         made = chain(np.random.default_rng(5)).to_bytes()
@@ -83,7 +88,10 @@ def packed_for(family: str, seed: int) -> bytes:
     rng = np.random.default_rng([seed, 4])
     x = (1, *(int(v) for v in rng.integers(2, 8, 2)), int(rng.choice([4, 8, 20, 32])))
     cases = [window(rng, x, depthwise=True), window(rng, x, depthwise=False), dense(rng, x)]
-    graph = pack(joined(rng, x, cases), family)
+    return written(pack(joined(rng, x, cases), family), family)
+
+
+def written(graph: Graph, family: str) -> bytes:
     names = ordered({node.op for node in graph.nodes})
     meta = ImageMeta("packed", "1", "", (), "", "", family, names, False)
     plan = plan_memory(graph)
