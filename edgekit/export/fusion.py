@@ -15,9 +15,10 @@ from edgekit.export.compile import CompiledModel, compile_tflite
 from edgekit.export.fit import check_fit
 from edgekit.formats.tflite import read_tflite
 from edgekit.graph import DType, Graph
+from edgekit.ops.real import real_of
 from edgekit.passes.borders import strip_borders
+from edgekit.passes.evaluate import run_real
 from edgekit.passes.fuse import fuse
-from edgekit.passes.real import real_of, run_real
 from edgekit.runtime import Runner
 
 SAMPLES = 24

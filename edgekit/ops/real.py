@@ -1,19 +1,25 @@
-"""Elementwise float32 functions as LiteRT computes them: what islands between int8 tensors hold."""
+"""What source operators compute in real numbers, one definition per operator.
+
+`UNARY` and `BINARY` are elementwise functions as LiteRT computes them in float32: what islands
+between int8 tensors hold. `REAL` has these and all other operators, for the float model that a
+quantized file stands for: `edgekit.passes.evaluate` runs it in float64.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.graph import Attr, Quant
+from edgekit.graph import Attr, DType, Node, Quant, Tensor
 
 Real = NDArray[np.float32]
 Array = NDArray[Any]
 Attrs = Mapping[str, Attr]
+Operation = Callable[[Node, Sequence[Array], Tensor], Array]
 
 
 def dequantize(stored: Array, quant: Quant) -> Real:
@@ -34,6 +40,28 @@ def quantize(real: Real, quant: Quant) -> NDArray[np.int8]:
         ratio = np.nan_to_num((real / np.float32(quant.scale)).astype(np.float64))
     near = np.floor(np.abs(ratio) + 0.5) * np.sign(ratio)
     return np.asarray(np.clip(near + quant.zero_point, -128, 127)).astype(np.int8)
+
+
+def real_of(tensor: Tensor, stored: Array) -> Array:
+    """Return the real values of stored ones; indices and truth values stay as they are."""
+    quant = tensor.quant
+    if quant is None or not any(quant.scales):
+        return stored.astype(np.float64) if tensor.dtype is DType.FLOAT32 else stored
+    scales, zeros = np.array(quant.scales, np.float64), np.array(quant.zero_points, np.float64)
+    if len(scales) > 1:
+        shape = [1] * stored.ndim
+        shape[quant.axis] = len(scales)
+        scales, zeros = scales.reshape(shape), zeros.reshape(shape)
+    return (stored.astype(np.float64) - zeros) * scales
+
+
+def stored_of(tensor: Tensor, real: Array) -> NDArray[np.int8]:
+    """Return the int8 nearest to real values, ties away from zero, saturated."""
+    assert tensor.quant is not None
+    scaled = real / tensor.quant.scale
+    rounded = np.floor(np.abs(scaled) + 0.5) * np.sign(scaled)
+    whole = np.clip(rounded + tensor.quant.zero_point, -128, 127)
+    return np.asarray(whole.astype(np.int8))
 
 
 def _each(function: Callable[[float], float]) -> Callable[..., Real]:
@@ -190,3 +218,116 @@ ONLY_REAL = (
     "POW",
 )
 """Operators that LiteRT has for float32 but not for int8."""
+
+
+def _whole(node: Node, name: str) -> int:
+    value = node.attrs[name]
+    assert isinstance(value, int)
+    return value
+
+
+def _patches(node: Node, x: Array, kernel: tuple[int, int], y: Tensor, fill: float) -> Array:
+    """Return the windows of x [N, H, W, C] as [N, OH, OW, KH, KW, C]."""
+    strides = _whole(node, "stride_h"), _whole(node, "stride_w")
+    dilation = (1, 1)
+    if "dilation_h" in node.attrs:
+        dilation = _whole(node, "dilation_h"), _whole(node, "dilation_w")
+    picked = []
+    for axis in (0, 1):
+        size, out = x.shape[1 + axis], y.shape[1 + axis]
+        reach = (kernel[axis] - 1) * dilation[axis] + 1
+        total = max(0, (out - 1) * strides[axis] + reach - size)
+        before = total // 2 if node.attrs["padding"] == "SAME" else 0
+        width = [(0, 0)] * 4
+        width[1 + axis] = (before, max(0, total - before))
+        x = np.pad(x, width, constant_values=fill)
+        start = np.arange(out)[:, None] * strides[axis]
+        picked.append(start + np.arange(kernel[axis]) * dilation[axis])
+    rows, columns = picked
+    return np.asarray(x[:, rows[:, None, :, None], columns[None, :, None, :], :])
+
+
+def _conv_2d(node: Node, inputs: Sequence[Array], y: Tensor) -> Array:
+    x, w = inputs[:2]
+    patches = _patches(node, x, (w.shape[1], w.shape[2]), y, 0.0)
+    out = np.tensordot(patches, w, axes=([3, 4, 5], [1, 2, 3]))
+    return out + inputs[2] if len(inputs) > 2 else out
+
+
+def _depthwise_conv_2d(node: Node, inputs: Sequence[Array], y: Tensor) -> Array:
+    x, w = inputs[:2]
+    patches = _patches(node, x, (w.shape[1], w.shape[2]), y, 0.0)
+    repeated = np.repeat(patches, w.shape[3] // x.shape[3], axis=5)
+    out = (repeated * w[0]).sum(axis=(3, 4))
+    return np.asarray(out + inputs[2] if len(inputs) > 2 else out)
+
+
+def _pool(fill: float, reduce: Callable[..., Array]) -> Operation:
+    def pool(node: Node, inputs: Sequence[Array], y: Tensor) -> Array:
+        kernel = _whole(node, "filter_h"), _whole(node, "filter_w")
+        return reduce(_patches(node, inputs[0], kernel, y, fill), axis=(3, 4))
+
+    return pool
+
+
+def _fully_connected(node: Node, inputs: Sequence[Array], y: Tensor) -> Array:
+    w = inputs[1]
+    out = inputs[0].reshape(-1, w.shape[1]) @ w.T
+    return np.asarray(out + inputs[2] if len(inputs) > 2 else out)
+
+
+def _batch_matmul(node: Node, inputs: Sequence[Array], y: Tensor) -> Array:
+    a, b = inputs
+    a = np.swapaxes(a, -1, -2) if node.attrs["adj_x"] else a
+    b = np.swapaxes(b, -1, -2) if node.attrs["adj_y"] else b
+    return np.asarray(a @ b)
+
+
+def _reduced(function: Callable[..., Array]) -> Operation:
+    def reduce(node: Node, inputs: Sequence[Array], y: Tensor) -> Array:
+        axes = tuple(int(axis) for axis in np.unique(inputs[1].reshape(-1)))
+        return function(inputs[0], axis=axes)
+
+    return reduce
+
+
+def _softmax(node: Node, inputs: Sequence[Array], y: Tensor) -> Array:
+    beta = node.attrs["beta"]
+    assert isinstance(beta, float)
+    scaled = beta * inputs[0]
+    e = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def _unary(function: Callable[..., Array]) -> Operation:
+    return lambda node, inputs, y: function(inputs[0], node.attrs)
+
+
+def _binary(function: Callable[..., Array]) -> Operation:
+    return lambda node, inputs, y: function(inputs[0], inputs[1], node.attrs)
+
+
+ELEMENTWISE: dict[str, Operation] = {
+    **{op: _unary(function) for op, function in UNARY.items()},
+    **{op: _binary(function) for op, function in BINARY.items()},
+    "QUANTIZE": lambda node, inputs, y: inputs[0],
+    "DEQUANTIZE": lambda node, inputs, y: inputs[0],
+}
+"""Operators that compute each element from those at the same place."""
+
+REAL: dict[str, Operation] = {
+    **ELEMENTWISE,
+    "SELECT_V2": lambda node, inputs, y: np.where(*inputs),
+    "CONV_2D": _conv_2d,
+    "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
+    "FULLY_CONNECTED": _fully_connected,
+    "BATCH_MATMUL": _batch_matmul,
+    "AVERAGE_POOL_2D": _pool(np.nan, np.nanmean),
+    "MAX_POOL_2D": _pool(-np.inf, np.max),
+    "MEAN": _reduced(np.mean),
+    "SUM": _reduced(np.sum),
+    "REDUCE_MAX": _reduced(np.max),
+    "REDUCE_MIN": _reduced(np.min),
+    "SOFTMAX": _softmax,
+}
+"""Every operator that is computed in real numbers, besides those that only move elements."""

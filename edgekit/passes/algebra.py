@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.graph import DType, Graph, Node
-from edgekit.passes.real import real_of
+from edgekit.ops.real import real_of
 
 Array = NDArray[Any]
 Monomial = tuple[str, ...]

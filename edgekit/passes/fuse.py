@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from edgekit.errors import EdgekitError
 from edgekit.graph import DType, Graph, Node, Tensor, verify
 from edgekit.ops.norm import MAX_COUNT, rows_of
+from edgekit.ops.real import ELEMENTWISE, real_of, stored_of
 from edgekit.passes.algebra import MOST_DEPTH, PLAIN, Algebra, Polynomial, single_int8
 from edgekit.passes.drop import drop_unused
+from edgekit.passes.evaluate import run_real
 from edgekit.passes.fuse_attention import find_attention
-from edgekit.passes.real import ELEMENTWISE, real_of, run_real, stored_of
 
 Readers = dict[int, list[Node]]
 

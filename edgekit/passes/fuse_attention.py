@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgekit.graph import DType, Graph, Node, Quant, Tensor
 from edgekit.ops.attention import scales_of
+from edgekit.ops.real import real_of
 from edgekit.passes.algebra import single_int8
-from edgekit.passes.real import real_of
 
 Array = NDArray[Any]
 Edges = tuple[dict[int, Node], dict[int, list[Node]]]

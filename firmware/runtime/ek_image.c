@@ -5,11 +5,7 @@
 #include "ek_bytes.h"
 #include "ek_container.h"
 #include "ek_resolve.h"
-
-typedef struct section {
-    const uint8_t *data;
-    uint32_t bytes;
-} section;
+#include "ek_sections.h"
 
 /* CRC-32 of IEEE 802.3, four bits at a time. */
 static uint32_t crc32_add(uint32_t crc, const uint8_t *bytes, size_t count) {
@@ -56,7 +52,7 @@ static ek_status open_header(const uint8_t *bytes, size_t length, uint32_t *tota
 
 /* Sections stand in order, aligned, one of each kind. */
 static ek_status open_sections(const uint8_t *bytes, uint32_t total, uint32_t count,
-                               section found[EK_MAX_SECTIONS + 1]) {
+                               ek_span found[EK_MAX_SECTIONS + 1]) {
     uint32_t free_from = EK_HEADER_BYTES + EK_SECTION_BYTES * count;
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *entry = bytes + EK_HEADER_BYTES + (size_t)EK_SECTION_BYTES * i;
@@ -80,7 +76,7 @@ static ek_status open_sections(const uint8_t *bytes, uint32_t total, uint32_t co
 }
 
 /* Each tensor: type, dimensions, and a place inside arena or weights. */
-static ek_status prove_tensors(ek_image *image, section plan) {
+static ek_status prove_tensors(ek_image *image, ek_span plan) {
     if (plan.bytes < EK_PLAN_HEADER_BYTES) {
         return EK_ERR_TRUNCATED;
     }
@@ -127,14 +123,6 @@ static ek_status prove_tensors(ek_image *image, section plan) {
     return EK_OK;
 }
 
-static uint32_t bytes_of(const ek_tensor *tensor) {
-    return tensor->count * ek_type_bytes(tensor->type);
-}
-
-static int overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes) {
-    return a < b + b_bytes && b < a + a_bytes;
-}
-
 /* True if output 0 may overlap an input at these offsets: input i, `before` bytes of inputs stand
  * in front of it. */
 static int may_overlap(const ek_need *need, uint32_t i, uint32_t place, uint64_t before,
@@ -164,7 +152,7 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
     }
     uint64_t before = 0;
     for (uint32_t i = 0; i < tensors; i++) {
-        const uint32_t bytes = bytes_of(&call->tensors[i]);
+        const uint32_t bytes = ek_tensor_bytes(&call->tensors[i]);
         before += bytes;
         if (call->tensors[i].constant) {
             if (i >= call->inputs) {
@@ -173,16 +161,16 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
             continue;
         }
         const uint32_t place = ek_tensor_offset(image, ek_node_tensor(image, node, i));
-        if (scratch_bytes != 0 && overlap(place, bytes, scratch, scratch_bytes)) {
+        if (scratch_bytes != 0 && ek_overlap(place, bytes, scratch, scratch_bytes)) {
             return EK_ERR_RANGE;
         }
         for (uint32_t o = call->inputs; o < tensors; o++) {
             const uint32_t out = ek_tensor_offset(image, ek_node_tensor(image, node, o));
-            const uint32_t out_bytes = bytes_of(&call->tensors[o]);
+            const uint32_t out_bytes = ek_tensor_bytes(&call->tensors[o]);
             const int same = op->in_place && i < call->inputs && place == out && bytes >= out_bytes;
             const int allowed = i < call->inputs && o == call->inputs &&
                                 may_overlap(need, i, place, before - bytes, out);
-            if (i != o && !same && !allowed && overlap(place, bytes, out, out_bytes)) {
+            if (i != o && !same && !allowed && ek_overlap(place, bytes, out, out_bytes)) {
                 return EK_ERR_RANGE;
             }
         }
@@ -190,7 +178,7 @@ static ek_status prove_places(const ek_image *image, uint32_t node, const ek_cal
     return EK_OK;
 }
 
-static ek_status prove_nodes(ek_image *image, section ops) {
+static ek_status prove_nodes(ek_image *image, ek_span ops) {
     if (ops.bytes < EK_OPS_HEADER_BYTES) {
         return EK_ERR_TRUNCATED;
     }
@@ -241,170 +229,17 @@ static ek_status prove_ends(ek_image *image) {
     if (tensor.constant) {
         return EK_ERR_SHAPE;
     }
-    image->input_bytes = bytes_of(&tensor);
+    image->input_bytes = ek_tensor_bytes(&tensor);
     ek_tensor_resolve(image, image->output, NULL, &tensor);
     if (tensor.constant) {
         return EK_ERR_SHAPE;
     }
-    image->output_bytes = bytes_of(&tensor);
-    return EK_OK;
-}
-
-static ek_status prove_features(ek_image *image, section features) {
-    image->features = NULL;
-    if (features.data == NULL) {
-        return EK_OK;
-    }
-    if (features.bytes < EK_FEATURES_HEADER_BYTES + 256) {
-        return EK_ERR_TRUNCATED;
-    }
-    if (ek_get_u32(features.data) != EK_FEATURES_LUT_U8) {
-        return EK_ERR_RANGE;
-    }
-    ek_tensor tensor;
-    ek_tensor_resolve(image, image->input, NULL, &tensor);
-    if (tensor.type != EK_S8) {
-        return EK_ERR_SHAPE;
-    }
-    image->features = features.data;
-    return EK_OK;
-}
-
-/* True if count float32 are finite. */
-static int all_finite(const uint8_t *bytes, size_t count) {
-    for (; count != 0; count--) {
-        if ((ek_get_u32(bytes) & 0x7f800000u) == 0x7f800000u) {
-            return 0;
-        }
-        bytes += 4;
-    }
-    return 1;
-}
-
-static ek_status prove_head(ek_image *image, section head) {
-    image->head = NULL;
-    image->head_node = 0;
-    if (head.data == NULL) {
-        return EK_OK;
-    }
-    if (head.bytes < EK_HEAD_HEADER_BYTES) {
-        return EK_ERR_TRUNCATED;
-    }
-    const uint32_t node = ek_get_u32(head.data);
-    const uint32_t classes = ek_get_u32(head.data + 4);
-    const uint32_t most = ek_get_u32(head.data + 8);
-    const uint32_t width = ek_get_u32(head.data + 12);
-    const uint64_t floats = (uint64_t)classes * width + classes;
-    if (node >= image->node_count || classes == 0 || classes > 65535 || most < classes ||
-        most > 65535 || width == 0 || width > EK_MAX_BYTES) {
-        return EK_ERR_RANGE;
-    }
-    if (EK_HEAD_HEADER_BYTES + 4 * floats > head.bytes) {
-        return EK_ERR_TRUNCATED;
-    }
-    ek_tensor tensor;
-    ek_tensor_resolve(image, ek_node_tensor(image, node, 0), NULL, &tensor);
-    if (tensor.type != EK_S8 || tensor.constant || tensor.count != width) {
-        return EK_ERR_SHAPE;
-    }
-    if (!all_finite(head.data + 16, 1) || !all_finite(head.data + 24, 1) ||
-        !all_finite(head.data + EK_HEAD_HEADER_BYTES, (size_t)floats)) {
-        return EK_ERR_NOT_FINITE;
-    }
-    if (!(ek_get_f32(head.data + 16) > 0) || ek_get_i32(head.data + 20) < -128 ||
-        ek_get_i32(head.data + 20) > 127) {
-        return EK_ERR_RANGE;
-    }
-    image->head = head.data;
-    image->head_node = node;
-    return EK_OK;
-}
-
-static ek_status prove_golden(ek_image *image, section golden) {
-    image->golden = NULL;
-    image->golden_count = 0;
-    if (golden.data == NULL) {
-        return EK_OK;
-    }
-    if (golden.bytes < EK_GOLDEN_HEADER_BYTES) {
-        return EK_ERR_TRUNCATED;
-    }
-    image->golden_count = ek_get_u32(golden.data);
-    uint64_t each = (uint64_t)image->input_bytes + image->output_bytes;
-    each += image->features == NULL ? 0 : image->input_bytes;
-    if (image->golden_count == 0 || image->golden_count > 4) {
-        return EK_ERR_RANGE;
-    }
-    if (EK_GOLDEN_HEADER_BYTES + image->golden_count * each > golden.bytes) {
-        return EK_ERR_TRUNCATED;
-    }
-    image->golden = golden.data;
-    return EK_OK;
-}
-
-/* Each variable and its next value: two tensors of the arena of one type and size; the variables
- * lie apart from one another, from input and output, and from what others become. */
-static ek_status prove_variables(ek_image *image, section variables) {
-    image->variables = NULL;
-    image->variable_count = 0;
-    if (variables.data == NULL) {
-        return EK_OK;
-    }
-    if (variables.bytes < EK_VARIABLES_HEADER_BYTES) {
-        return EK_ERR_TRUNCATED;
-    }
-    const uint32_t count = ek_get_u32(variables.data);
-    const uint8_t *entries = variables.data + EK_VARIABLES_HEADER_BYTES;
-    if (count > EK_MAX_VARIABLES ||
-        EK_VARIABLES_HEADER_BYTES + EK_VARIABLE_BYTES * count > variables.bytes) {
-        return EK_ERR_RANGE;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *entry = entries + (size_t)EK_VARIABLE_BYTES * i;
-        const uint32_t id = ek_get_u32(entry);
-        const uint32_t next = ek_get_u32(entry + 4);
-        const uint32_t offset = ek_get_u32(entry + 8);
-        const uint32_t bytes = ek_get_u32(entry + 12);
-        ek_tensor held;
-        ek_tensor coming;
-        if (id >= image->tensor_count || next >= image->tensor_count || offset > variables.bytes ||
-            bytes > variables.bytes - offset) {
-            return EK_ERR_RANGE;
-        }
-        ek_tensor_resolve(image, id, NULL, &held);
-        ek_tensor_resolve(image, next, NULL, &coming);
-        if (held.constant || coming.constant || bytes_of(&held) != bytes ||
-            bytes_of(&coming) != bytes || held.type != coming.type) {
-            return EK_ERR_SHAPE;
-        }
-        const uint32_t place = ek_tensor_offset(image, id);
-        if (overlap(place, bytes, ek_tensor_offset(image, image->input), image->input_bytes) ||
-            overlap(place, bytes, ek_tensor_offset(image, image->output), image->output_bytes)) {
-            return EK_ERR_RANGE;
-        }
-        for (uint32_t j = 0; j < count; j++) {
-            const uint8_t *other = entries + (size_t)EK_VARIABLE_BYTES * j;
-            const uint32_t other_id = ek_get_u32(other);
-            const uint32_t other_next = ek_get_u32(other + 4);
-            if (other_id >= image->tensor_count || other_next >= image->tensor_count) {
-                return EK_ERR_RANGE;
-            }
-            ek_tensor_resolve(image, other_id, NULL, &held);
-            ek_tensor_resolve(image, other_next, NULL, &coming);
-            if (i != j &&
-                (overlap(place, bytes, ek_tensor_offset(image, other_id), bytes_of(&held)) ||
-                 overlap(place, bytes, ek_tensor_offset(image, other_next), bytes_of(&coming)))) {
-                return EK_ERR_RANGE;
-            }
-        }
-    }
-    image->variables = variables.data;
-    image->variable_count = count;
+    image->output_bytes = ek_tensor_bytes(&tensor);
     return EK_OK;
 }
 
 ek_status ek_image_open(ek_image *image, const uint8_t *bytes, size_t length) {
-    section found[EK_MAX_SECTIONS + 1] = {{NULL, 0}};
+    ek_span found[EK_MAX_SECTIONS + 1] = {{NULL, 0}};
     uint32_t total = 0;
     uint32_t sections = 0;
     if (image == NULL || bytes == NULL) {
@@ -431,16 +266,16 @@ ek_status ek_image_open(ek_image *image, const uint8_t *bytes, size_t length) {
         status = prove_ends(image);
     }
     if (status == EK_OK) {
-        status = prove_features(image, found[EK_SECTION_FEATURES]);
+        status = ek_prove_features(image, found[EK_SECTION_FEATURES]);
     }
     if (status == EK_OK) {
-        status = prove_head(image, found[EK_SECTION_HEAD]);
+        status = ek_prove_head(image, found[EK_SECTION_HEAD]);
     }
     if (status == EK_OK) {
-        status = prove_golden(image, found[EK_SECTION_GOLDEN]);
+        status = ek_prove_golden(image, found[EK_SECTION_GOLDEN]);
     }
     if (status == EK_OK) {
-        status = prove_variables(image, found[EK_SECTION_VARIABLES]);
+        status = ek_prove_variables(image, found[EK_SECTION_VARIABLES]);
     }
     return status;
 }

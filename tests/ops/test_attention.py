@@ -18,8 +18,8 @@ from edgekit.ops.attention import (
     score_left,
     view,
 )
+from edgekit.ops.real import real_of
 from edgekit.passes.lower import lower
-from edgekit.passes.real import real_of
 from edgekit.runtime import Runner
 from tools.calibrate import image_of
 

@@ -10,8 +10,8 @@ from edgekit.errors import UnsupportedError
 from edgekit.formats.image import read_image
 from edgekit.graph import Graph
 from edgekit.ops.norm import inverse_root, layer_norm, row_format
+from edgekit.ops.real import real_of
 from edgekit.passes.lower import lower
-from edgekit.passes.real import real_of
 from edgekit.runtime import Runner
 from tools.calibrate import image_of
 

@@ -9,8 +9,9 @@ from litert_models import Model, T
 
 from edgekit.export.compile import compile_tflite
 from edgekit.formats.tflite import read_tflite
+from edgekit.ops.real import real_of, stored_of
+from edgekit.passes.evaluate import run_real
 from edgekit.passes.fuse import Fusion, fuse
-from edgekit.passes.real import real_of, run_real, stored_of
 from edgekit.runtime import Runner
 
 
