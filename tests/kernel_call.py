@@ -6,7 +6,7 @@ import ctypes
 
 import numpy as np
 
-from edgekit.formats.image import _NUMBERS
+from edgekit.formats.image import TYPE_NUMBERS
 from edgekit.graph import MAX_RANK, Graph, Node
 from edgekit.ops import kernel
 from edgekit.runtime.host import host_library
@@ -79,7 +79,7 @@ class KernelCall:
             target.dims[:] = (*tensor.shape, *(1,) * (MAX_RANK - len(tensor.shape)))
             target.rank, target.count = len(tensor.shape), tensor.elements
             target.zero_point = tensor.quant.zero_point if tensor.quant else 0
-            target.type = _NUMBERS[tensor.dtype]
+            target.type = TYPE_NUMBERS[tensor.dtype]
             if tensor.data is not None:
                 self._keep.append(np.ascontiguousarray(tensor.data))
                 target.data, target.constant = self._keep[-1].ctypes.data, 1

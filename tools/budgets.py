@@ -15,7 +15,7 @@ import numpy as np
 from edgekit.boards import load_board
 from edgekit.export.compile import compile_tflite
 from edgekit.flash.bench import cached_firmware, run_on_board
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from tools.bench.models import public_files
 
 _TESTS = Path(__file__).resolve().parents[1] / "tests"

@@ -20,7 +20,8 @@ from edgekit.boards import load_board
 from edgekit.export.costs import TABLE, features, run_features
 from edgekit.export.mcu import Firmware, build_firmware
 from edgekit.flash.bench import BoardRun, run_on_board
-from edgekit.formats.image import Features, ImageMeta, read_image, write_image
+from edgekit.formats.image import Features, ImageMeta, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
 from edgekit.ops import kernel_set, ordered
 from edgekit.passes.lower import lower

@@ -77,7 +77,7 @@ def describe_image(image: bytes) -> CompiledModel:
         FormatError: If it is malformed.
     """
     from edgekit.export.compile import CompiledModel, LayerCost
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
     from edgekit.ops import kernel
     from edgekit.passes.storage import live_bytes
 

@@ -91,7 +91,7 @@ def read_inputs(
     import numpy as np
 
     from edgekit.errors import ConfigError
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
 
     graph = read_image(compiled.image).graph
     source = graph.tensors[graph.inputs[0]]

@@ -14,7 +14,7 @@ from edgekit.demo.world import World
 from edgekit.federated.codecs import HeadWeights
 from edgekit.federated.orders import head_of_image
 from edgekit.federated.rounds import Phase, RunPlan, RunState
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.runtime import Runner
 
 ROUNDS = 8

@@ -25,7 +25,7 @@ from edgekit.export.report import (
     SummaryRow,
     TimelineEvent,
 )
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.journal import Event
 from edgekit.link.status import Status
 

@@ -36,7 +36,8 @@ from edgekit.export.project import compile_for_dataset
 from edgekit.export.report import write_report
 from edgekit.fleet.releases import Acceptance
 from edgekit.fleet.rollouts import Phase, Result
-from edgekit.formats.image import image_id, read_image, write_image
+from edgekit.formats.image import image_id, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.link.status import Status
 from edgekit.ops import kernel_set
 from edgekit.registry.load import load_document

@@ -9,15 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import QuantizationError, RefusedError, UnsupportedError
-from edgekit.formats.image import (
-    Features,
-    Golden,
-    Head,
-    ImageMeta,
-    image_id,
-    read_image,
-    write_image,
-)
+from edgekit.formats.image import Features, Golden, Head, ImageMeta, image_id, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.formats.tflite import read_tflite
 from edgekit.graph import Graph, Node, Quant, Tensor
 from edgekit.ops import kernel, ordered

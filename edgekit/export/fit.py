@@ -65,7 +65,7 @@ def check_fit(
         agent: Whether it must fit beside the agent of a fleet; by default what the board runs.
         look_around: Also look for another board where it does not fit.
     """
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
 
     image = read_image(model.image)
     kernels = tuple(ops) if ops is not None else tuple(model.ops)
@@ -111,7 +111,7 @@ def check_fit(
 
 
 def _instructions(model: CompiledModel, costs: CoreCosts | None) -> int | None:
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
 
     return None if costs is None else costs.instructions(read_image(model.image).graph)
 

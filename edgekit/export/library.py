@@ -26,7 +26,8 @@ from edgekit.export.mcu import op_set_header
 from edgekit.export.whole_folder import MANIFEST, write_folder
 from edgekit.formats import container as c
 from edgekit.formats.container import Section
-from edgekit.formats.image import Image, read_image
+from edgekit.formats.image import Image
+from edgekit.formats.image_reader import read_image
 from edgekit.graph import Tensor
 from edgekit.ops import OPS
 from edgekit.runtime import Runner

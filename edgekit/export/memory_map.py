@@ -9,7 +9,8 @@ from typing import Any
 from edgekit.errors import ConfigError, ToolError
 from edgekit.export.compile import CompiledModel
 from edgekit.export.report import TensorLife
-from edgekit.formats.image import Image, read_image
+from edgekit.formats.image import Image
+from edgekit.formats.image_reader import read_image
 from edgekit.passes.storage import Lives, scratch_bytes
 
 ENDINGS = (".svg", ".png")

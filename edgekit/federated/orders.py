@@ -82,7 +82,7 @@ def head_of_image(image: bytes) -> HeadWeights:
     Raises:
         RefusedError: If it has none.
     """
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
 
     content = read_image(image)
     if content.head is None:

@@ -101,7 +101,7 @@ def run_on_board(
         DeviceError: If the board refuses the image or does not finish.
         ValueError: If there are no inputs, or they have another type.
     """
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
 
     if board.support == "data":
         raise ConfigError(f"board '{board.name}' has support = \"{board.support}\": it cannot run")

@@ -101,7 +101,7 @@ def publish(
         RefusedError: If a gate says no; the journal then has the reason.
     """
     # Only here: whoever reads releases needs neither compiler nor C runtime.
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
     from edgekit.ops import kernel_set_hash
     from edgekit.runtime import Runner
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from edgekit.formats.image import read_image, write_image
+from edgekit.formats.image import write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.ops import ordered
 from edgekit.passes.pack import unpack
 from edgekit.passes.plan import plan_memory

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import FormatError, RefusedError
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.runtime.host import IMAGE_STRUCT_BYTES, host_library
 from edgekit.runtime.repack import for_host
 

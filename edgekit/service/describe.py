@@ -47,7 +47,7 @@ def model_body(
         derived_from: Image id in hex that its weights come from.
         run: Federated run that made it.
     """
-    from edgekit.formats.image import read_image
+    from edgekit.formats.image_reader import read_image
 
     image = read_image(model.image)
     meta = image.meta

@@ -1,5 +1,5 @@
 /* Proves a model image. Everything that the rest of the runtime assumes is checked here, once.
- * Bytes: CONTAINER.md. Twin: edgekit/formats/image.py. */
+ * Bytes: CONTAINER.md. Twin: edgekit/formats/image_reader.py. */
 #include "ek.h"
 
 #include "ek_bytes.h"

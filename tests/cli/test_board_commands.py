@@ -14,7 +14,7 @@ import pytest
 from edgekit.cli import main as frame
 from edgekit.cli.model import load_model
 from edgekit.errors import FormatError, UnsupportedError
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from tools.calibrate import cases, image_of, single
 
 

@@ -10,7 +10,7 @@ from litert_models import Model, T
 
 from edgekit.cli.main import main
 from edgekit.data import load_dataset
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.runtime import Runner
 
 pytestmark = pytest.mark.cc

@@ -15,7 +15,7 @@ from service.scripted import ScriptedDevice, all_of, shift
 from edgekit.cli.main import main
 from edgekit.federated.codecs import decode_head
 from edgekit.fleet.manifests import release_key
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.journal import Journal
 from edgekit.ops import kernel_set, kernel_set_hash
 from edgekit.runtime import Runner

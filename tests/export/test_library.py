@@ -23,7 +23,8 @@ from edgekit.export.compile import CompiledModel, compile_tflite
 from edgekit.export.library import image_sections, write_library
 from edgekit.export.toolchain import WARNINGS
 from edgekit.formats.container import Section
-from edgekit.formats.image import read_image, write_image
+from edgekit.formats.image import write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.ops import FAMILIES, OPS
 from edgekit.runtime import Runner
 from edgekit.runtime.head import HeadTrainer

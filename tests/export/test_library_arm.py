@@ -16,7 +16,7 @@ from edgekit.export.compile import compile_tflite
 from edgekit.export.elf import read_elf
 from edgekit.export.library import image_sections, write_library
 from edgekit.formats.container import Section
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.ops import FAMILIES
 from edgekit.runtime import Runner
 from tools.bench.flash import code_bytes, weight_bytes

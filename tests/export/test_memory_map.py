@@ -10,7 +10,7 @@ from litert_models import classifier
 from edgekit.errors import ConfigError
 from edgekit.export.compile import compile_tflite
 from edgekit.export.memory_map import arena_facts, draw_memory_map, memory_map
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 
 pytestmark = pytest.mark.cc
 

@@ -13,7 +13,7 @@ from edgekit.boards import load_board
 from edgekit.export.compile import CompiledModel, compile_tflite
 from edgekit.export.fit import check_fit
 from edgekit.export.remedies import for_arena, for_weights
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 
 
 def network(side: int = 32, width: int = 24, tail: int = 16) -> CompiledModel:

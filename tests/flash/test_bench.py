@@ -18,7 +18,7 @@ from edgekit.export.mcu import Firmware
 from edgekit.flash.bench import bench_page, cached_firmware, run_on_board
 from edgekit.flash.flash_image import FlashImage
 from edgekit.flash.qemu import Emulator
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.graph import Graph
 from edgekit.runtime import Runner
 from tools.calibrate import cases, image_of

@@ -18,7 +18,7 @@ from edgekit.export.toolchain import TOOLCHAINS, Unit, find_compiler
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.flash.flash_image import FlashImage
 from edgekit.flash.qemu import Emulator, find_qemu
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.runtime import Runner
 from tools.calibrate import cases, image_of, single
 

@@ -23,7 +23,7 @@ from edgekit.fleet.releases import (
     publish,
     releases,
 )
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.journal import Journal
 from edgekit.ops import kernel_set, kernel_set_hash
 from edgekit.runtime import Runner

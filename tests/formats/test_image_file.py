@@ -11,15 +11,8 @@ import pytest
 from op_cases import CASES
 
 from edgekit.errors import EdgekitError, FormatError
-from edgekit.formats.image import (
-    Features,
-    Golden,
-    Head,
-    ImageMeta,
-    image_id,
-    read_image,
-    write_image,
-)
+from edgekit.formats.image import Features, Golden, Head, ImageMeta, image_id, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.formats.tflite import read_tflite
 from edgekit.passes.lower import lower
 from edgekit.passes.plan import plan_memory

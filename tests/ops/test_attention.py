@@ -7,7 +7,7 @@ import pytest
 from fused_models import attention_graph
 
 from edgekit.errors import UnsupportedError
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.graph import Graph
 from edgekit.ops.attention import (
     MAX_WEIGHTS,

@@ -14,7 +14,8 @@ from packed_cases import depthwise_3x3
 
 from edgekit.errors import FormatError
 from edgekit.export.compile import compile_tflite
-from edgekit.formats.image import Features, ImageMeta, read_image, write_image
+from edgekit.formats.image import Features, ImageMeta, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.formats.tflite import read_tflite
 from edgekit.graph import Graph
 from edgekit.ops import kernel, ordered

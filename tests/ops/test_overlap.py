@@ -13,7 +13,8 @@ from op_cases import CASES
 
 from edgekit.errors import FormatError
 from edgekit.export.compile import compile_tflite
-from edgekit.formats.image import Features, read_image, write_image
+from edgekit.formats.image import Features, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.formats.tflite import read_tflite
 from edgekit.graph import DType, Graph, Node
 from edgekit.ops import FAMILIES, kernel

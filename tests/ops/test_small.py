@@ -11,7 +11,8 @@ from op_cases import CASES
 
 from edgekit.errors import FormatError
 from edgekit.export.compile import compile_tflite
-from edgekit.formats.image import Features, ImageMeta, read_image, write_image
+from edgekit.formats.image import Features, ImageMeta, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.graph import Attr, Graph
 from edgekit.ops import kernel, ordered
 from edgekit.passes.pack import pack, unpack

@@ -8,7 +8,7 @@ from litert_models import ACTIVATIONS, Model, T
 from mve_cases import inputs
 
 from edgekit.export.compile import CompiledModel, compile_tflite
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.ops.small_add import LEAST
 from edgekit.runtime import Runner
 

@@ -12,7 +12,8 @@ from litert_models import Model, T, classifier, reference
 
 from edgekit.errors import FormatError, RefusedError, UnsupportedError
 from edgekit.export.compile import compile_tflite, replace_head
-from edgekit.formats.image import Features, image_id, read_image, write_image
+from edgekit.formats.image import Features, image_id, write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.runtime import Runner
 from edgekit.runtime.host import host_library
 

@@ -14,7 +14,8 @@ from edgekit.errors import FormatError, UnsupportedError
 from edgekit.export.compile import CompiledModel, compile_tflite
 from edgekit.export.library import library_files
 from edgekit.flash.bench import cached_firmware, run_on_board
-from edgekit.formats.image import read_image, write_image
+from edgekit.formats.image import write_image
+from edgekit.formats.image_reader import read_image
 from edgekit.formats.tflite import read_tflite
 from edgekit.runtime import Runner
 

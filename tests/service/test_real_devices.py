@@ -24,7 +24,7 @@ from edgekit.fleet.manifests import release_key
 from edgekit.fleet.provision import Provision
 from edgekit.fleet.releases import publish
 from edgekit.fleet.rollouts import Limits, Phase
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 from edgekit.ops import kernel_set
 from edgekit.runtime import Runner
 from edgekit.service.federated import FederatedDriver
