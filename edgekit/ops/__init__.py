@@ -136,7 +136,10 @@ LOWERINGS: dict[str, Source] = {
         "int8 weights, scale per channel or one; at most 65,536 products per output",
     ),
     "FULLY_CONNECTED": Source(
-        dense.lower_fully_connected, ("fully_connected",), "int8 weights, constant"
+        dense.lower_fully_connected,
+        ("fully_connected",),
+        "int8 weights, constant; its scale has 31 bits as in TFLM, where LiteRT's float64 may "
+        "round one output in some ten million differently",
     ),
     "BATCH_MATMUL": Source(dense.lower_batch_matmul, ("batch_matmul", "copy")),
     "ADD": Source(elementwise.lower_add, ("add", "index_binary")),
