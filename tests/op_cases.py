@@ -25,8 +25,8 @@ from op_makers import (
 )
 
 
-def convolution(rng: Random, depthwise: bool, channels: int = 11) -> Model:
-    """A convolution with up to so many input channels."""
+def convolution(rng: Random, depthwise: bool, channels: int = 11, outputs: int = 11) -> Model:
+    """A convolution with up to so many channels."""
     while True:
         n = int(rng.choice([1, 1, 2]))
         h, w, c = (int(v) for v in rng.integers(1, (12, 12, channels + 1)))
@@ -42,7 +42,7 @@ def convolution(rng: Random, depthwise: bool, channels: int = 11) -> Model:
         if oh > 0 and ow > 0:
             break
     multiplier = int(rng.choice([1, 1, 2, 3]))
-    m = c * multiplier if depthwise else int(rng.integers(1, 12))
+    m = c * multiplier if depthwise else int(rng.integers(1, outputs + 1))
     model = Model()
     x = model.add(T((n, h, w, c), [scale(rng)], [zero(rng)]))
     wi = weights(rng, (1, kh, kw, m) if depthwise else (m, kh, kw, c), 3 if depthwise else 0, model)
@@ -97,12 +97,12 @@ def fully_connected(rng: Random) -> Model:
     return model
 
 
-def batch_matmul(rng: Random) -> Model:
+def batch_matmul(rng: Random, most: int = 13) -> Model:
     """The second operand is computed from the first by a slice, so that one input feeds both."""
     model = Model()
     rank = int(rng.integers(2, 5))
     batch = tuple(int(v) for v in rng.integers(1, 4, rank - 2))
-    m, k, n = (int(v) for v in rng.integers(1, 14, 3))
+    m, k, n = (int(v) for v in rng.integers(1, most + 1, 3))
     adj_x, adj_y = bool(rng.random() < 0.4), bool(rng.random() < 0.5)
     a_shape = (*batch, k, m) if adj_x else (*batch, m, k)
     b_shape = (*batch, n, k) if adj_y else (*batch, k, n)
@@ -131,10 +131,10 @@ def batch_matmul(rng: Random) -> Model:
     return model
 
 
-def _binary(rng: Random, op: str) -> Model:
+def _binary(rng: Random, op: str, most: int = 6) -> Model:
     model = Model()
     rank = int(rng.integers(1, 5))
-    shape = tuple(int(v) for v in rng.integers(1, 7, rank))
+    shape = tuple(int(v) for v in rng.integers(1, most + 1, rank))
     x_scale, b_scale = scale(rng), scale(rng)
     x = model.add(T(shape, [x_scale], [zero(rng)]))
     if rng.random() < 0.5:
@@ -153,8 +153,8 @@ def _binary(rng: Random, op: str) -> Model:
     return model
 
 
-def add(rng: Random) -> Model:
-    return _binary(rng, "ADD")
+def add(rng: Random, most: int = 6) -> Model:
+    return _binary(rng, "ADD", most)
 
 
 def sub(rng: Random) -> Model:

@@ -76,30 +76,36 @@ static void multiply(const ek_call *call, const int8_t *a, const int8_t *b, int8
     }
 }
 
+/* Finds the matrices that batch number `batch` multiplies. */
+static void operands(const ek_call *call, uint32_t batch, const int8_t **a, const int8_t **b) {
+    const ek_tensor *ta = &call->tensors[0];
+    const ek_tensor *tb = &call->tensors[1];
+    const ek_tensor *ty = &call->tensors[2];
+    const uint32_t outer = ta->rank - 2;
+    size_t a_index = 0;
+    size_t b_index = 0;
+    size_t a_stride = 1;
+    size_t b_stride = 1;
+    for (uint32_t i = outer; i != 0; i--) {
+        uint32_t position = batch % ty->dims[i - 1];
+        batch /= ty->dims[i - 1];
+        a_index += ta->dims[i - 1] == 1 ? 0 : position * a_stride;
+        b_index += tb->dims[i - 1] == 1 ? 0 : position * b_stride;
+        a_stride *= ta->dims[i - 1];
+        b_stride *= tb->dims[i - 1];
+    }
+    *a = (const int8_t *)ta->data + a_index * ta->dims[outer] * ta->dims[outer + 1];
+    *b = (const int8_t *)tb->data + b_index * tb->dims[outer] * tb->dims[outer + 1];
+}
+
 void ek_batch_matmul_s8(const ek_call *call) {
-    const ek_tensor *a = &call->tensors[0];
-    const ek_tensor *b = &call->tensors[1];
     const ek_tensor *y = &call->tensors[2];
-    const uint32_t outer = a->rank - 2;
-    const size_t a_size = (size_t)a->dims[outer] * a->dims[outer + 1];
-    const size_t b_size = (size_t)b->dims[outer] * b->dims[outer + 1];
-    const size_t y_size = (size_t)y->dims[outer] * y->dims[outer + 1];
+    const size_t y_size = (size_t)y->dims[y->rank - 2] * y->dims[y->rank - 1];
     const uint32_t batches = (uint32_t)(y->count / y_size);
     for (uint32_t batch = 0; batch < batches; batch++) {
-        size_t a_index = 0;
-        size_t b_index = 0;
-        size_t a_stride = 1;
-        size_t b_stride = 1;
-        uint32_t rest = batch;
-        for (uint32_t i = outer; i != 0; i--) {
-            uint32_t position = rest % y->dims[i - 1];
-            rest /= y->dims[i - 1];
-            a_index += a->dims[i - 1] == 1 ? 0 : position * a_stride;
-            b_index += b->dims[i - 1] == 1 ? 0 : position * b_stride;
-            a_stride *= a->dims[i - 1];
-            b_stride *= b->dims[i - 1];
-        }
-        multiply(call, (const int8_t *)a->data + a_index * a_size,
-                 (const int8_t *)b->data + b_index * b_size, (int8_t *)y->write + batch * y_size);
+        const int8_t *a = NULL;
+        const int8_t *b = NULL;
+        operands(call, batch, &a, &b);
+        multiply(call, a, b, (int8_t *)y->write + batch * y_size);
     }
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from litert_models import Model, T
-from op_cases import CASES, convolution
+from op_cases import CASES, add, batch_matmul, convolution
 
 from edgekit.export.compile import compile_tflite
 from edgekit.runtime import Runner, runner
@@ -53,10 +53,12 @@ def _quant_of(model: Model, index: int) -> tuple[list[float], list[int]]:
 
 
 MAKERS: dict[str, Callable[[Random], Model]] = {
-    "conv_2d": lambda rng: convolution(rng, False, 80),
+    "conv_2d": lambda rng: convolution(rng, False, 80, 50),
     "depthwise_conv_2d": lambda rng: convolution(rng, True, 40),
     "fully_connected": CASES["fully_connected"],
-    "add": _long_add,
+    "add": lambda rng: add(rng, 40),
+    "add_long": _long_add,
+    "batch_matmul": lambda rng: batch_matmul(rng, 50),
 }
 
 

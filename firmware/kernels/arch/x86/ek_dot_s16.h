@@ -1,70 +1,101 @@
-/* Products of int16 rows with the vector instructions of x86-64, chosen while running. */
+/* Products of int16 matrices with the vector instructions of x86-64 (AVX2). */
 #ifndef EK_DOT_S16_H
 #define EK_DOT_S16_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "ek_fixed.h"
 
 enum {
-    EK_DOT_COLUMNS = 4,
-    EK_DOT_STEP = 16,      /* terms that a step takes; rows are padded with zeros to a multiple */
-    EK_DOT_TERMS = 4096,   /* at most, padded */
-    EK_DOT_VALUES = 16384, /* of x at a time */
-    EK_DOT_ROWS = 16       /* of x at a time, at most */
+    EK_DOT_COLUMNS = 16,   /* of a panel */
+    EK_DOT_TERMS = 4096,   /* at most */
+    EK_DOT_VALUES = 32768, /* of x at a time */
+    EK_DOT_ROWS = 128      /* of x at a time, at most */
 };
 
-/* sums[row][column] = sum over terms of x[row][term] * w[column][term]; terms: a multiple of
- * EK_DOT_STEP. Products of two neighbours fit 31 bits. */
-typedef void (*ek_dot_fn)(const int16_t *x, const int16_t *w, size_t terms, size_t rows,
-                          int32_t (*sums)[EK_DOT_COLUMNS]);
-
-/* How the sums of up to 4 columns become int8. */
+/* How eight sums become int8: scaled as ek_multiply_double or ek_multiply_single do. */
 typedef struct ek_dot_output {
-    int32_t bias[EK_DOT_COLUMNS];
-    int64_t multiplier[EK_DOT_COLUMNS];
-    int64_t addend[EK_DOT_COLUMNS];
-    int64_t negative[EK_DOT_COLUMNS]; /* added where the sum is below 0 */
-    int64_t shift[EK_DOT_COLUMNS];    /* 32 .. 62 */
-    int64_t sign[EK_DOT_COLUMNS];     /* 2^(63 - shift) */
+    int32_t bias[8];
+    int32_t multiplier[8];
+    int32_t shift[8];       /* to the right, after one by 32 */
+    int64_t addend_even[4]; /* halves that rounding adds */
+    int64_t addend_odd[4];
+    int64_t negative; /* 2^31 if negative products are rounded down by that much, else 0 */
     int32_t zero_point;
     int32_t low;
     int32_t high;
 } ek_dot_output;
 
-/* Sets column `column`; false if the shift is none to the right. */
-int ek_dot_output_set(ek_dot_output *out, size_t column, int32_t bias, int32_t multiplier,
-                      int32_t shift, int rounding);
+/* Sets column `column` of 8; all of one rounding. False if the shift is none to the right. */
+static inline int ek_dot_output_set(ek_dot_output *out, size_t column, int32_t bias,
+                                    int32_t multiplier, int32_t shift, int rounding) {
+    if (shift > -1) {
+        return 0;
+    }
+    const int32_t right = -shift;
+    int64_t addend = INT64_C(1) << (30 + right);
+    out->negative = 0;
+    if (rounding == EK_ROUND_DOUBLE) {
+        /* Both roundings in one sum: the first adds 2^30, the second 2^(30 + right) and, so that
+         * ties go away from zero, takes 2^31 off negative products. */
+        addend += INT64_C(1) << 30;
+        out->negative = INT64_C(1) << 31;
+    }
+    out->bias[column] = bias;
+    out->multiplier[column] = multiplier;
+    out->shift[column] = right - 1;
+    *(column % 2 == 0 ? &out->addend_even[column / 2] : &out->addend_odd[column / 2]) = addend;
+    return 1;
+}
 
-/* Finishes rows of sums into y, `step` bytes from row to row, of which `columns` are written. */
-typedef void (*ek_finish_fn)(const ek_dot_output *out, int32_t (*sums)[EK_DOT_COLUMNS], size_t rows,
-                             int8_t *y, size_t step, size_t columns);
+/* Sets all 8 columns alike, without bias. False as above. */
+static inline int ek_dot_output_fill(ek_dot_output *out, int32_t multiplier, int32_t shift,
+                                     int rounding) {
+    int fits = 1;
+    for (size_t i = 0; i < 8; i++) {
+        fits = ek_dot_output_set(out, i, 0, multiplier, shift, rounding) && fits;
+    }
+    return fits;
+}
 
-/* Extends count int8 to int16, minus zero, and fills with zeros up to terms. */
-typedef void (*ek_extend_fn)(const int8_t *from, size_t count, int32_t zero, size_t terms,
-                             int16_t *to);
+/* An int8 matrix where it lies; its elements count minus `zero`. */
+typedef struct ek_dot_matrix {
+    const int8_t *data;
+    size_t line; /* elements from a row of x, or a column of w, to the next */
+    size_t step; /* elements from a term to the next */
+    int32_t zero;
+} ek_dot_matrix;
 
-/* One row of x times 4 columns of int8 weights that lie `terms` apart; any terms. */
-typedef void (*ek_dot_row_fn)(const int16_t *x, const int8_t *w, size_t terms,
-                              int32_t sums[EK_DOT_COLUMNS]);
+/* True if this processor has AVX2. The functions below may be called only then. */
+int ek_dot_ready(void);
 
-typedef struct ek_dot {
-    ek_dot_fn dot;
-    ek_dot_row_fn dot_row;
-    ek_finish_fn finish;
-    ek_extend_fn extend;
-} ek_dot;
-
-/* What this processor does fastest; NULL if it has no AVX2. */
-const ek_dot *ek_dot_choose(void);
-
+/* Elements from a row of x to the next. */
 static inline size_t ek_dot_padded(size_t terms) {
-    return (terms + EK_DOT_STEP - 1) / EK_DOT_STEP * EK_DOT_STEP;
+    return (terms + 15) / 16 * 16;
 }
 
 /* Rows of x that are taken at a time. */
-static inline size_t ek_dot_rows(size_t padded) {
-    const size_t rows = EK_DOT_VALUES / padded;
+static inline size_t ek_dot_rows(size_t terms) {
+    const size_t rows = EK_DOT_VALUES / ek_dot_padded(terms);
     return rows > EK_DOT_ROWS ? EK_DOT_ROWS : rows;
 }
+
+/* x: rows of terms int16, each followed by a zero if terms are odd, and filled with anything up to
+ * ek_dot_padded(terms). */
+void ek_dot_extend(const ek_dot_matrix *from, size_t terms, size_t rows, int16_t *x);
+
+/* panel: int16 [terms / 2, 16, 2], 32-byte aligned: pairs of terms of `columns` columns, 1 to 16.
+ * Columns that are missing repeat others. */
+void ek_dot_pack(const ek_dot_matrix *from, size_t terms, size_t columns, int16_t *panel);
+
+/* y [rows, columns], rows y_step apart: x times a panel, finished; out: for 8 columns each. */
+void ek_dot_multiply(const int16_t *x, size_t rows, const int16_t *panel, size_t terms,
+                     size_t columns, const ek_dot_output *out, int8_t *y, size_t y_step);
+
+/* y [8]: one row of x times 8 columns of weights that lie `terms` apart. */
+void ek_dot_row(const int16_t *x, const int8_t *w, size_t terms, const ek_dot_output *out,
+                int8_t *y);
 
 #endif

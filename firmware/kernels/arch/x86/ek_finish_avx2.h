@@ -1,4 +1,4 @@
-/* Four sums to four int8 with AVX2. */
+/* Eight sums to eight int8 with AVX2. */
 #ifndef EK_FINISH_AVX2_H
 #define EK_FINISH_AVX2_H
 
@@ -8,29 +8,45 @@
 
 #define EK_AVX2 __attribute__((target("avx2")))
 
-EK_AVX2 static inline __m256i ek_load_s64x4(const int64_t *p) {
-    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+EK_AVX2 static inline __m256i ek_load_256(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
 }
 
-/* The four outputs as bytes of a word. */
-EK_AVX2 static inline int32_t ek_finish_four(const ek_dot_output *out, __m128i sums) {
-    const __m128i bias = _mm_loadu_si128((const __m128i *)(const void *)out->bias);
-    const __m256i wide = _mm256_cvtepi32_epi64(_mm_add_epi32(sums, bias));
-    const __m256i below = _mm256_cmpgt_epi64(_mm256_setzero_si256(), wide);
-    __m256i v = _mm256_mul_epi32(wide, ek_load_s64x4(out->multiplier));
-    v = _mm256_add_epi64(v, ek_load_s64x4(out->addend));
-    v = _mm256_add_epi64(v, _mm256_and_si256(below, ek_load_s64x4(out->negative)));
-    /* A shift to the right that keeps the sign: AVX2 has only that of unsigned numbers. */
-    v = _mm256_xor_si256(v, _mm256_set1_epi64x(INT64_MIN));
-    v = _mm256_srlv_epi64(v, ek_load_s64x4(out->shift));
-    v = _mm256_sub_epi64(v, ek_load_s64x4(out->sign));
-    const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
-    __m128i four = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(v, even));
-    four = _mm_add_epi32(four, _mm_set1_epi32(out->zero_point));
-    four = _mm_max_epi32(four, _mm_set1_epi32(out->low));
-    four = _mm_min_epi32(four, _mm_set1_epi32(out->high));
-    four = _mm_packs_epi16(_mm_packs_epi32(four, four), four);
-    return _mm_cvtsi128_si32(four);
+/* Eight sums, scaled. Two products of 64 bits hold the even and the odd sums; what a shift by 32
+ * leaves of them is shifted on, which AVX2 can do with signed numbers of 32 bits only. */
+EK_AVX2 static inline __m256i ek_scale_eight(const ek_dot_output *out, __m256i sums) {
+    const __m256i even = _mm256_add_epi32(sums, ek_load_256(out->bias));
+    const __m256i odd = _mm256_srli_epi64(even, 32);
+    const __m256i m_even = ek_load_256(out->multiplier);
+    const __m256i m_odd = _mm256_srli_epi64(m_even, 32);
+    /* 2^31 where the sum is negative and is to be rounded twice. */
+    const __m256i sign = _mm256_set1_epi64x(out->negative);
+    __m256i a = _mm256_add_epi64(_mm256_mul_epi32(even, m_even), ek_load_256(out->addend_even));
+    __m256i b = _mm256_add_epi64(_mm256_mul_epi32(odd, m_odd), ek_load_256(out->addend_odd));
+    a = _mm256_sub_epi64(a, _mm256_and_si256(even, sign));
+    b = _mm256_sub_epi64(b, _mm256_and_si256(odd, sign));
+    const __m256i high = _mm256_blend_epi32(_mm256_srli_epi64(a, 32), b, 0xaa);
+    return _mm256_srav_epi32(high, ek_load_256(out->shift));
+}
+
+/* The eight outputs, in the low half. */
+EK_AVX2 static inline __m128i ek_finish_eight(const ek_dot_output *out, __m256i sums) {
+    const __m256i v =
+        _mm256_add_epi32(ek_scale_eight(out, sums), _mm256_set1_epi32(out->zero_point));
+    __m128i y = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    y = _mm_packs_epi16(y, y);
+    y = _mm_max_epi8(y, _mm_set1_epi8((char)out->low));
+    return _mm_min_epi8(y, _mm_set1_epi8((char)out->high));
+}
+
+/* Writes the first `count` of eight bytes. */
+EK_AVX2 static inline void ek_store_eight(int8_t *y, __m128i bytes, size_t count) {
+    if (count >= 8) {
+        _mm_storel_epi64((__m128i *)(void *)y, bytes);
+    } else {
+        const int64_t word = _mm_cvtsi128_si64(bytes);
+        memcpy(y, &word, count);
+    }
 }
 
 #endif

@@ -6,84 +6,72 @@
 
 #include "ek_dot_s16.h"
 
-/* Sets what finishes columns [first, first + count); false if a shift does not fit. */
-static int set_output(const ek_matmul *m, uint32_t first, uint32_t count, ek_dot_output *out) {
-    for (uint32_t i = 0; i < EK_DOT_COLUMNS; i++) {
+/* Sets what finishes columns [first, first + count), and repeats the last up to a multiple of 8. */
+static void set_output(const ek_matmul *m, uint32_t first, uint32_t count, ek_dot_output *out) {
+    const int per_channel = m->requant_stride == 12;
+    for (uint32_t i = 0; i < (count + 7) / 8 * 8; i++) {
         const uint32_t column = first + (i < count ? i : count - 1);
         const uint8_t *requant = m->requant + (size_t)m->requant_stride * column;
-        const int per_channel = m->requant_stride == 12;
         const int32_t multiplier = per_channel ? ek_get_i32(requant + 4) : m->multiplier;
         const int32_t shift = per_channel ? ek_get_i32(requant + 8) : m->shift;
-        if (!ek_dot_output_set(out, i, ek_get_i32(requant), multiplier, shift, m->rounding)) {
+        ek_dot_output *eight = &out[i / 8];
+        (void)ek_dot_output_set(eight, i % 8, ek_get_i32(requant), multiplier, shift, m->rounding);
+        eight->zero_point = m->y_zero_point;
+        eight->low = m->y_min;
+        eight->high = m->y_max;
+    }
+}
+
+/* True if every sum is shifted to the right. */
+static int shifts_fit(const ek_matmul *m) {
+    if (m->requant_stride != 12) {
+        return m->shift < 0;
+    }
+    for (uint32_t i = 0; i < m->n; i++) {
+        if (ek_get_i32(m->requant + 12 * (size_t)i + 8) > -1) {
             return 0;
         }
     }
-    out->zero_point = m->y_zero_point;
-    out->low = m->y_min;
-    out->high = m->y_max;
     return 1;
 }
 
-static void finish_portable(const ek_matmul *m, uint32_t first, uint32_t count,
-                            int32_t (*sums)[EK_DOT_COLUMNS], size_t rows, int8_t *y) {
-    for (size_t row = 0; row < rows; row++) {
-        for (uint32_t i = 0; i < count; i++) {
-            const uint8_t *requant = m->requant + (size_t)m->requant_stride * (first + i);
-            y[row * m->n + i] = ek_matmul_finish(m, requant, sums[row][i]);
-        }
-    }
-}
-
-/* sums: rows of up to 4 columns; the first is `first`. */
-static void finish_rows(const ek_matmul *m, const ek_dot *with, uint32_t first, uint32_t count,
-                        int32_t (*sums)[EK_DOT_COLUMNS], size_t rows, int8_t *y) {
-    ek_dot_output out;
-    if (set_output(m, first, count, &out)) {
-        with->finish(&out, sums, rows, y, m->n, count);
-    } else {
-        finish_portable(m, first, count, sums, rows, y);
-    }
-}
-
-static void multiply_rows(const ek_matmul *m, const ek_dot *with, const int16_t *x, size_t terms,
-                          size_t rows, int8_t *y) {
-    int16_t w[EK_DOT_COLUMNS * EK_DOT_TERMS];
-    int32_t sums[EK_DOT_ROWS][EK_DOT_COLUMNS];
+static void multiply_rows(const ek_matmul *m, const int16_t *x, uint32_t rows, int8_t *y) {
+    _Alignas(32) int16_t panel[EK_DOT_COLUMNS * EK_DOT_TERMS];
+    ek_dot_output out[EK_DOT_COLUMNS / 8];
     for (uint32_t n = 0; n < m->n; n += EK_DOT_COLUMNS) {
         const uint32_t count = m->n - n < EK_DOT_COLUMNS ? m->n - n : EK_DOT_COLUMNS;
-        const int8_t *from = m->weights + (size_t)m->k * n;
-        if (rows == 1 && count == EK_DOT_COLUMNS) {
-            with->dot_row(x, from, m->k, sums[0]);
-        } else {
-            for (uint32_t i = 0; i < EK_DOT_COLUMNS; i++) {
-                with->extend(from + (size_t)m->k * (i < count ? i : count - 1), m->k, 0, terms,
-                             w + i * terms);
+        const ek_dot_matrix w = {m->weights + (size_t)m->k * n, m->k, 1, 0};
+        set_output(m, n, count, out);
+        if (rows == 1 && count % 8 == 0) {
+            for (uint32_t i = 0; i < count; i += 8) {
+                ek_dot_row(x, w.data + (size_t)m->k * i, m->k, &out[i / 8], y + n + i);
             }
-            with->dot(x, w, terms, rows, sums);
+        } else {
+            ek_dot_pack(&w, m->k, count, panel);
+            ek_dot_multiply(x, rows, panel, m->k, count, out, y + n, m->n);
         }
-        finish_rows(m, with, n, count, sums, rows, y + n);
     }
 }
 
 void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y) {
-    const ek_dot *with = ek_dot_choose();
-    const size_t terms = ek_dot_padded(m->k);
-    if (with == NULL || terms > EK_DOT_TERMS) {
+    if (!ek_dot_ready() || m->k > EK_DOT_TERMS || !shifts_fit(m)) {
         ek_matmul_portable_s8(m, rows, y);
         return;
     }
     int16_t x[EK_DOT_VALUES];
-    const uint32_t most = (uint32_t)ek_dot_rows(terms);
+    const uint32_t most = (uint32_t)ek_dot_rows(m->k);
     for (uint32_t row = 0; row < rows; row += most) {
         const uint32_t count = rows - row < most ? rows - row : most;
-        for (uint32_t i = 0; i < count; i++) {
-            const int8_t *from = m->x + (size_t)m->k * (row + i);
-            if (m->gather != NULL) {
+        ek_dot_matrix from = {m->x + (size_t)m->k * row, m->k, 1, 0};
+        if (m->gather == NULL) {
+            ek_dot_extend(&from, m->k, count, x);
+        } else {
+            from.data = (const int8_t *)m->scratch;
+            for (uint32_t i = 0; i < count; i++) {
                 m->gather(m->call, row + i, (int8_t *)m->scratch);
-                from = (const int8_t *)m->scratch;
+                ek_dot_extend(&from, m->k, 1, x + i * ek_dot_padded(m->k));
             }
-            with->extend(from, m->k, 0, terms, x + i * terms);
         }
-        multiply_rows(m, with, x, terms, count, y + (size_t)m->n * row);
+        multiply_rows(m, x, count, y + (size_t)m->n * row);
     }
 }
