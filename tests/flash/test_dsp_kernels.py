@@ -13,19 +13,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from node_images import written
 from packed_cases import depthwise_3x3
 
 from edgekit.boards import load_board
 from edgekit.export.mcu import Firmware, library_units
 from edgekit.flash.bench import cached_firmware, run_on_board
-from edgekit.formats.image import Features, ImageMeta, write_image
 from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
-from edgekit.ops import kernel_set, ordered
+from edgekit.ops import kernel_set
 from edgekit.ops.conv import padding
 from edgekit.ops.dsp_lanes import Form
 from edgekit.passes.lower import verify_kernels
 from edgekit.passes.pack import pack
-from edgekit.passes.plan import plan_memory
 from edgekit.runtime import Runner
 
 BOARD = load_board("mps2_an386")
@@ -195,18 +194,6 @@ def addition(joined: Joined) -> None:
     attrs |= {"y_multiplier": int(rng.integers(2**30, 2**31)), "sign": int(rng.choice([-1, 1]))}
     attrs["y_shift"] = -int(rng.choice([17, 18, 19, 19, 20, 25]))
     joined.emit("add", (len(joined.tensors) - 1,), joined.shape, **attrs)
-
-
-def written(graph: Graph, family: str) -> bytes:
-    kernels = ordered({node.op for node in graph.nodes})
-    return write_image(
-        meta=ImageMeta("joined", "1", "", (), "", "", family, kernels, False),
-        graph=graph,
-        plan=plan_memory(graph),
-        features=Features(),
-        head=None,
-        golden=(),
-    )
 
 
 def image(seed: int) -> tuple[bytes, Graph]:

@@ -7,18 +7,17 @@ from math import prod
 import numpy as np
 import pytest
 from mve_cases import dense, image_shape, inputs, joined, window
+from node_images import written
 from op_cases import CASES
 
 from edgekit.boards import load_board
 from edgekit.export.compile import compile_tflite
 from edgekit.export.mcu import Firmware, library_units
 from edgekit.flash.bench import cached_firmware, run_on_board
-from edgekit.formats.image import Features, ImageMeta, write_image
 from edgekit.graph import Graph
-from edgekit.ops import PACKINGS, kernel_set, ordered
+from edgekit.ops import PACKINGS, kernel_set
 from edgekit.passes.lower import verify_kernels
 from edgekit.passes.pack import pack
-from edgekit.passes.plan import plan_memory
 from edgekit.runtime import Runner
 
 BOARD = load_board("mps3_an547")
@@ -37,13 +36,6 @@ def graph_of(seed: int) -> Graph:
     return verify_kernels(joined(rng, x, [*cases, *(dense(rng, x) for _ in range(3))]))
 
 
-def image_of(graph: Graph) -> bytes:
-    names = ordered({node.op for node in graph.nodes})
-    meta = ImageMeta("joined", "1", "", (), "", "", "mve", names, False)
-    plan = plan_memory(graph)
-    return write_image(meta=meta, graph=graph, plan=plan, features=Features(), head=None, golden=())
-
-
 @pytest.fixture(scope="module")
 def firmware() -> Firmware:
     return cached_firmware(BOARD, kernel_set("all", "mve"))
@@ -57,8 +49,8 @@ def test_mve_kernels_equal_the_portable_ones(seed: int, firmware: Firmware) -> N
     packed = pack(graph, "mve")
     x = inputs(graph, seed)
     rows = (len(x), -1)
-    expected = Runner(image_of(graph)).run(x).reshape(rows)
-    found = run_on_board(BOARD, image_of(packed), x, firmware=firmware).outputs.reshape(rows)
+    expected = Runner(written(graph, "portable")).run(x).reshape(rows)
+    found = run_on_board(BOARD, written(packed, "mve"), x, firmware=firmware).outputs.reshape(rows)
     start = 0
     unequal = []
     for node in packed.nodes[:NODES]:

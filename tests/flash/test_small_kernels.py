@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from litert_models import Model, T
+from node_images import written
 from test_dsp_kernels import image, inputs, unequal
 from test_emulated_boards import board_or_skip
 
@@ -14,28 +15,12 @@ from edgekit.export.compile import compile_tflite
 from edgekit.export.fit import check_fit
 from edgekit.export.mcu import library_units
 from edgekit.flash.bench import cached_firmware, run_on_board
-from edgekit.formats.image import Features, ImageMeta, write_image
-from edgekit.graph import Graph
-from edgekit.ops import kernel_set, ordered
+from edgekit.ops import kernel_set
 from edgekit.passes.pack import pack
-from edgekit.passes.plan import plan_memory
 from edgekit.runtime import Runner
 
 BOARDS = ("mps2_an385_v6m", "mps2_an385", "rv32_virt", "microbit_v1")
 IMAGES = 14
-
-
-def image_of(graph: Graph) -> bytes:
-    names = ordered({node.op for node in graph.nodes})
-    meta = ImageMeta("joined", "1", "", (), "", "", "small", names, False)
-    return write_image(
-        meta=meta,
-        graph=graph,
-        plan=plan_memory(graph),
-        features=Features(),
-        head=None,
-        golden=(),
-    )
 
 
 @pytest.mark.emulator
@@ -47,7 +32,7 @@ def test_small_kernels_equal_the_portable_ones(name: str) -> None:
     fitting = 0
     for seed in range(IMAGES):
         data, graph = image(seed)
-        packed = image_of(pack(graph, "small"))
+        packed = written(pack(graph, "small"), "small")
         if not check_fit(describe_image(packed), board).fits:
             continue
         x = inputs(graph, seed)

@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from litert_models import Model, T
+from node_images import plan_of, written
 from op_cases import CASES
 from packed_cases import depthwise_3x3
 
 from edgekit.errors import FormatError
 from edgekit.export.compile import compile_tflite
-from edgekit.formats.image import Features, ImageMeta, write_image
 from edgekit.formats.image_reader import read_image
 from edgekit.formats.tflite import read_tflite
 from edgekit.graph import Graph
-from edgekit.ops import kernel, ordered
+from edgekit.ops import kernel
 from edgekit.ops.fixed import Rounding
 from edgekit.passes.lower import lower
 from edgekit.passes.pack import pack, unpack
-from edgekit.passes.plan import ALIGN, Plan, plan_memory, scratch_bytes
+from edgekit.passes.plan import ALIGN, Plan, scratch_bytes
 from edgekit.runtime import Runner
 
 SEEDS = 40
@@ -43,18 +43,6 @@ def lowered(op: str, seed: int) -> Graph:
     return lower(read_tflite(CASES[op](rng).to_bytes(), name=op), rounding=rounding)
 
 
-def written(graph: Graph, plan: Plan | None = None) -> bytes:
-    kernels = ordered({node.op for node in graph.nodes})
-    return write_image(
-        meta=ImageMeta("m", "1", "", (), "", "", "dsp", kernels, False),
-        graph=graph,
-        plan=plan or plan_memory(graph),
-        features=Features(),
-        head=None,
-        golden=(),
-    )
-
-
 def inputs(graph: Graph, seed: int) -> npt.NDArray[np.int8]:
     rng = np.random.default_rng([seed, 8])
     x = rng.integers(-128, 128, (3, *graph.tensor(graph.inputs[0]).shape), np.int8)
@@ -69,8 +57,8 @@ def test_packed_kernel_equals_the_canonical_one(op: str, seed: int) -> None:
     packed = pack(graph, "dsp")
     assert FORMS[op] & {node.op for node in packed.nodes}
     x = inputs(graph, seed)
-    expected = Runner(written(graph), as_packed=True).run(x)
-    assert np.array_equal(Runner(written(packed), as_packed=True).run(x), expected)
+    expected = Runner(written(graph, "dsp"), as_packed=True).run(x)
+    assert np.array_equal(Runner(written(packed, "dsp"), as_packed=True).run(x), expected)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -97,19 +85,16 @@ def test_output_may_overlap_by_exactly_the_lead(op: str, seed: int) -> None:
     found = kernel(node.op)
     assert found is not None
     lead = found.lead(graph, node)
-    x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
+    y = graph.tensor(node.outputs[0])
     apart = -(-y.nbytes // ALIGN) * ALIGN
     start = apart if lead is None else -(-lead // ALIGN) * ALIGN
-    scratch = -(-max(start + x.nbytes, y.nbytes) // ALIGN) * ALIGN
-    size = scratch + -(-scratch_bytes(graph, node) // ALIGN) * ALIGN
 
     def image(x_offset: int) -> bytes:
-        offsets = [-1] * len(graph.tensors)
-        offsets[node.inputs[0]], offsets[node.outputs[0]] = x_offset, 0
-        return written(graph, Plan(size, tuple(offsets), (scratch,), (size,)))
+        plan = plan_of(graph, {node.inputs[0]: x_offset, node.outputs[0]: 0})
+        return written(graph, "dsp", plan)
 
     values = inputs(graph, seed)
-    expected = Runner(written(graph), as_packed=True).run(values)
+    expected = Runner(written(graph, "dsp"), as_packed=True).run(values)
     assert np.array_equal(Runner(image(start), as_packed=True).run(values), expected)
     if start >= ALIGN and start - ALIGN < y.nbytes:
         with pytest.raises(FormatError, match="range"):
@@ -138,8 +123,8 @@ def test_whole_planes_work_in_place(seed: int) -> None:
     offsets = tuple(-1 if tensor.data is not None else 0 for tensor in graph.tensors)
     plan = Plan(size + scratch_bytes(graph, node), offsets, (size,), (size,))
     x = inputs(graph, seed)
-    expected = Runner(written(unpack(graph)), as_packed=True).run(x)
-    assert np.array_equal(Runner(written(graph, plan), as_packed=True).run(x), expected)
+    expected = Runner(written(unpack(graph), "portable"), as_packed=True).run(x)
+    assert np.array_equal(Runner(written(graph, "dsp", plan), as_packed=True).run(x), expected)
 
 
 def dense(rows: npt.NDArray[np.int32], tokens: int) -> tuple[Graph, npt.NDArray[np.int8]]:
@@ -169,9 +154,11 @@ def test_constant_channels_without_a_lane_are_packed(tokens: int) -> None:
     graph, x = dense(np.array([usual, *odd, usual, usual], np.int32), tokens)
     packed = pack(graph, "dsp")
     assert packed.nodes[0].op == "fully_connected_dsp"
-    expected = Runner(written(graph), as_packed=True).run(x)
-    assert np.array_equal(Runner(written(packed), as_packed=True).run(x), expected)
-    assert np.array_equal(Runner(written(unpack(packed)), as_packed=True).run(x), expected)
+    expected = Runner(written(graph, "dsp"), as_packed=True).run(x)
+    assert np.array_equal(Runner(written(packed, "dsp"), as_packed=True).run(x), expected)
+    assert np.array_equal(
+        Runner(written(unpack(packed), "portable"), as_packed=True).run(x), expected
+    )
     assert np.array_equal(np.unique(expected.reshape(-1, 7)[:, 1:5], axis=0)[0], [127, -128, 5, 5])
 
 
@@ -179,8 +166,8 @@ def test_constant_channels_without_a_lane_are_packed(tokens: int) -> None:
 def test_channel_that_no_lane_can_do_stays(row: tuple[int, int, int]) -> None:
     graph, x = dense(np.array([(40, 2**30, -7), row], np.int32), 1)
     packed = pack(graph, "dsp")
-    expected = Runner(written(graph), as_packed=True).run(x)
-    assert np.array_equal(Runner(written(packed), as_packed=True).run(x), expected)
+    expected = Runner(written(graph, "dsp"), as_packed=True).run(x)
+    assert np.array_equal(Runner(written(packed, "dsp"), as_packed=True).run(x), expected)
     assert packed.nodes[0].op == "fully_connected"
 
 

@@ -7,13 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mve_cases import Case, dense, image_shape, inputs, joined, window
+from node_images import overlapped, written
 
 from edgekit.errors import FormatError
-from edgekit.formats.image import Features, ImageMeta, write_image
 from edgekit.graph import Attr, Graph
-from edgekit.ops import kernel, ordered
 from edgekit.passes.pack import pack, unpack
-from edgekit.passes.plan import Plan, plan_memory
 from edgekit.runtime import Runner
 
 SEEDS = 150
@@ -29,42 +27,18 @@ def graph_of(seed: int) -> Graph:
     return joined(rng, x, [window(rng, x, depthwise=seed % 3 == 1)])
 
 
-def image_of(graph: Graph, plan: Plan) -> bytes:
-    names = ordered({node.op for node in graph.nodes})
-    meta = ImageMeta("single", "1", "", (), "", "", "mve", names, False)
-    return write_image(meta=meta, graph=graph, plan=plan, features=Features(), head=None, golden=())
-
-
-def overlapped(graph: Graph, *, nearer: int = 0) -> Plan | None:
-    """Return a plan whose output begins as few bytes before the input as may be."""
-    node = graph.nodes[0]
-    found = kernel(node.op)
-    assert found is not None
-    lead = found.lead(graph, node)
-    if lead is None or lead <= nearer:
-        return None
-    at = -(-lead // 16) * 16 - nearer
-    x, y = node.inputs[0], node.outputs[0]
-    end = max(at + graph.tensors[x].nbytes, graph.tensors[y].nbytes)
-    end = -(-end // 16) * 16
-    offsets = [-1] * len(graph.tensors)
-    offsets[x], offsets[y] = at, 0
-    arena = end + -(-found.scratch(graph, node) // 16) * 16
-    return Plan(arena, tuple(offsets), (end,), (arena,))
-
-
 @pytest.mark.cc
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_packed_node_equals_what_it_is_packed_from(seed: int) -> None:
     graph = graph_of(seed)
     packed = pack(graph, "mve")
     x = inputs(graph, seed)
-    expected = Runner(image_of(graph, plan_memory(graph))).run(x)
-    plain = Runner(image_of(packed, plan_memory(packed)), as_packed=True)
+    expected = Runner(written(graph, "portable")).run(x)
+    plain = Runner(written(packed, "mve"), as_packed=True)
     assert np.array_equal(plain.run(x), expected)
     plan = overlapped(packed)
     if plan is not None:
-        assert np.array_equal(Runner(image_of(packed, plan), as_packed=True).run(x), expected)
+        assert np.array_equal(Runner(written(packed, "mve", plan), as_packed=True).run(x), expected)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -87,7 +61,7 @@ def test_most_nodes_are_packed_and_most_outputs_are_no_limit() -> None:
         graph = graph_of(seed)
         op = pack(graph, "mve").nodes[0].op
         packed[op] = packed.get(op, 0) + 1
-        y = Runner(image_of(graph, plan_memory(graph))).run(inputs(graph, seed))
+        y = Runner(written(graph, "portable")).run(inputs(graph, seed))
         inner += int(np.count_nonzero(np.abs(y.astype(int) * 2 + 1) < 255))
         total += y.size
     assert inner > total / 4
@@ -105,7 +79,7 @@ def test_input_nearer_than_the_lead_is_refused() -> None:
         if plan is None:
             continue
         with pytest.raises(FormatError, match="range"):
-            Runner(image_of(graph, plan), as_packed=True)
+            Runner(written(graph, "mve", plan), as_packed=True)
         refused += 1
     assert refused > SEEDS / 3
 

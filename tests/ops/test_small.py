@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mve_cases import Case, dense, image_shape, inputs, joined, window
+from node_images import overlapped, plan_of, written
 from op_cases import CASES
 
 from edgekit.errors import FormatError
 from edgekit.export.compile import compile_tflite
-from edgekit.formats.image import Features, ImageMeta, write_image
 from edgekit.formats.image_reader import read_image
 from edgekit.graph import Attr, Graph
-from edgekit.ops import kernel, ordered
+from edgekit.ops import kernel
 from edgekit.passes.pack import pack, unpack
 from edgekit.passes.plan import Plan, plan_memory
 from edgekit.runtime import Runner
@@ -32,36 +32,6 @@ def graph_of(seed: int) -> Graph:
     return joined(rng, x, [window(rng, x, depthwise=seed % 3 == 1)])
 
 
-def image_of(graph: Graph, plan: Plan) -> bytes:
-    names = ordered({node.op for node in graph.nodes})
-    meta = ImageMeta("single", "1", "", (), "", "", "small", names, False)
-    return write_image(meta=meta, graph=graph, plan=plan, features=Features(), head=None, golden=())
-
-
-def overlapped(graph: Graph, *, nearer: int = 0) -> Plan | None:
-    """Return a plan whose output begins as few bytes before the input as may be."""
-    node = graph.nodes[0]
-    found = kernel(node.op)
-    assert found is not None
-    lead = found.lead(graph, node)
-    if lead is None or lead <= nearer:
-        return None
-    at = -(-lead // 16) * 16 - nearer
-    x, y = node.inputs[0], node.outputs[0]
-    end = max(at + graph.tensors[x].nbytes, graph.tensors[y].nbytes)
-    return plan_of(graph, {x: at, y: 0}, -(-end // 16) * 16)
-
-
-def plan_of(graph: Graph, places: dict[int, int], end: int) -> Plan:
-    """Return a plan of one node, its scratch behind its tensors."""
-    node = graph.nodes[0]
-    found = kernel(node.op)
-    assert found is not None
-    arena = end + -(-found.scratch(graph, node) // 16) * 16
-    offsets = tuple(places.get(index, -1) for index in range(len(graph.tensors)))
-    return Plan(arena, offsets, (end,), (arena,))
-
-
 def in_place(graph: Graph) -> Plan | None:
     """Return a plan whose output lies exactly on the input, if the kernel allows it."""
     node = graph.nodes[0]
@@ -70,7 +40,7 @@ def in_place(graph: Graph) -> Plan | None:
     x, y = node.inputs[0], node.outputs[0]
     if not found.in_place or graph.tensors[x].nbytes != graph.tensors[y].nbytes:
         return None
-    return plan_of(graph, {x: 0, y: 0}, -(-graph.tensors[x].nbytes // 16) * 16)
+    return plan_of(graph, {x: 0, y: 0})
 
 
 @pytest.mark.cc
@@ -79,10 +49,10 @@ def test_packed_node_equals_what_it_is_packed_from(seed: int) -> None:
     graph = graph_of(seed)
     packed = pack(graph, "small")
     x = inputs(graph, seed)
-    expected = Runner(image_of(graph, plan_memory(graph))).run(x)
+    expected = Runner(written(graph, "portable")).run(x)
     for plan in (plan_memory(packed), overlapped(packed), in_place(packed)):
         if plan is not None:
-            runner = Runner(image_of(packed, plan), as_packed=True)
+            runner = Runner(written(packed, "small", plan), as_packed=True)
             assert np.array_equal(runner.run(x), expected)
 
 
@@ -111,8 +81,8 @@ def test_tiles_and_columns_agree(tiled: int) -> None:
             continue
         other = replace(packed, nodes=(replace(node, attrs={**node.attrs, "tiled": tiled}),))
         x = inputs(graph, seed)
-        expected = Runner(image_of(graph, plan_memory(graph))).run(x)
-        runner = Runner(image_of(other, plan_memory(other)), as_packed=True)
+        expected = Runner(written(graph, "portable")).run(x)
+        runner = Runner(written(other, "small"), as_packed=True)
         assert np.array_equal(runner.run(x), expected)
         products += 1
     assert products > SEEDS / 6
@@ -164,7 +134,7 @@ def test_input_nearer_than_the_lead_is_refused() -> None:
         if plan is None:
             continue
         with pytest.raises(FormatError, match="range"):
-            Runner(image_of(graph, plan), as_packed=True)
+            Runner(written(graph, "small", plan), as_packed=True)
         refused += 1
     assert refused > SEEDS / 3
 

@@ -11,17 +11,16 @@ import pytest
 from fused_models import ATTENTIONS, NORMS
 from litert_models import Model, T, classifier
 from mve_cases import dense, joined, window
+from node_images import written
 from op_cases import CASES
 from packed_cases import depthwise_3x3
 from streaming_models import streaming
 
 from edgekit import share
 from edgekit.export.compile import compile_tflite
-from edgekit.formats.image import Features, ImageMeta, write_image
-from edgekit.graph import Graph
-from edgekit.ops import FAMILIES, kernel, ordered
+from edgekit.formats.image import Features
+from edgekit.ops import FAMILIES, kernel
 from edgekit.passes.pack import pack
-from edgekit.passes.plan import plan_memory
 from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 
 MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 600
@@ -89,13 +88,6 @@ def packed_for(family: str, seed: int) -> bytes:
     x = (1, *(int(v) for v in rng.integers(2, 8, 2)), int(rng.choice([4, 8, 20, 32])))
     cases = [window(rng, x, depthwise=True), window(rng, x, depthwise=False), dense(rng, x)]
     return written(pack(joined(rng, x, cases), family), family)
-
-
-def written(graph: Graph, family: str) -> bytes:
-    names = ordered({node.op for node in graph.nodes})
-    meta = ImageMeta("packed", "1", "", (), "", "", family, names, False)
-    plan = plan_memory(graph)
-    return write_image(meta=meta, graph=graph, plan=plan, features=Features(), head=None, golden=())
 
 
 @pytest.mark.cc
