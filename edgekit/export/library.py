@@ -97,7 +97,7 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     roots += ["ek_features"] if image.features.kind != "none" else []
     roots += ["ek_train"] if image.head is not None else []
     files = library_sources(roots)
-    for name in ("ek_op_table.c", "ek_resolve.c", "ek_plan.h"):
+    for name in ("ek_op_table.c", "ek_resolve.c", "ek_variables.c", "ek_plan.h"):
         files[f"src/{name}"] = _fill(name, values)
     files["src/ek_ops.def"] = op_set_header(model.ops)
     names = {*exported_names(files), *_TABLES} - {"ek_status_text"}

@@ -17,7 +17,7 @@ from edgekit.errors import ToolError
 FOLDERS = ("include", "runtime", "kernels", "features", "learn", "link")
 PUBLIC = ("ek_status.h", "ek_status.def")
 NAMES = "ek_names.h"
-GENERATED = ("ek_ops.def", "ek_op_table", "ek_resolve")
+GENERATED = ("ek_ops.def", "ek_op_table", "ek_resolve", "ek_variables")
 
 ARCHITECTURES = {
     "mve": "defined(__ARM_FEATURE_MVE)",
