@@ -26,6 +26,13 @@ def _aligned(size: int) -> UInt8Array:
     return block[start : start + size]
 
 
+def _address(array: NDArray[Any]) -> int:
+    """Return where an array lies; the quick way takes none that is read-only or empty."""
+    if array.flags.writeable and array.size != 0:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    return int(array.ctypes.data)
+
+
 class Runner:
     """One opened image with an arena of its own. Not for several threads at once.
 
@@ -161,7 +168,7 @@ class Runner:
         self, function: ctypes._NamedFuncPointer, rows: NDArray[Any], out: NDArray[Any]
     ) -> None:
         """Call once per row; plain addresses, for a small model runs in a few microseconds."""
-        x, y = rows.ctypes.data, out.ctypes.data
+        x, y = _address(rows), _address(out)
         for _ in range(len(rows)):
             status = function(*self._state, x, y)
             if status != 0:

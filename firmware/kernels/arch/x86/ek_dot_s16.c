@@ -160,9 +160,12 @@ EK_AVX2 void ek_dot_multiply(const int16_t *x, size_t rows, const int16_t *panel
         /* Without an index that varies, all sums stay in registers. */
         for (size_t i = 0; i < ROWS; i++) {
             if (i < count) {
-                ek_store_eight(y, ek_finish_eight(&out[0], sums[i][0]), columns);
                 if (columns > 8) {
-                    ek_store_eight(y + 8, ek_finish_eight(&out[1], sums[i][1]), columns - 8);
+                    const __m128i bytes = ek_finish_sixteen(out, sums[i][0], sums[i][1]);
+                    ek_store_eight(y, bytes, 8);
+                    ek_store_eight(y + 8, _mm_unpackhi_epi64(bytes, bytes), columns - 8);
+                } else {
+                    ek_store_eight(y, ek_finish_eight(out, sums[i][0]), columns);
                 }
                 y += y_step;
             }

@@ -18,7 +18,7 @@ enum {
 /* How eight sums become int8: scaled as ek_multiply_double or ek_multiply_single do. */
 typedef struct ek_dot_output {
     int32_t bias[8];
-    int32_t multiplier[8];
+    int32_t multiplier[9];  /* and one that does not count: all are also read from the second on */
     int32_t shift[8];       /* to the right, after one by 32 */
     int64_t addend_even[4]; /* halves that rounding adds */
     int64_t addend_odd[4];
