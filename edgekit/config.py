@@ -85,11 +85,13 @@ class ExportSection:
         calibration_samples: Samples of the train part that show the ranges of activations.
         rounding: "litert" or "tflm": whose requantization the image repeats bit for bit.
         fuse: Use operators of our own where they replace several standard ones.
+        patches: Run the first layers in so many stripes if that makes the arena smaller.
     """
 
     calibration_samples: int = 300
     rounding: str = "litert"
     fuse: bool = False
+    patches: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,7 @@ RANGES: dict[tuple[str, str], Range] = {
     ("train", "shift"): (0, 64),
     ("train", "noise"): (0.0, 1.0),
     ("export", "calibration_samples"): (1, 100_000),
+    ("export", "patches"): (1, 16),
     ("accept", "min_accuracy"): (0.0, 1.0),
     ("accept", "max_worse"): (0, 10**9),
     ("learn", "rate"): (1e-9, 10.0),

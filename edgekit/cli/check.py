@@ -21,6 +21,9 @@ def check(
     fuse: bool = typer.Option(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
     ),
+    patches: int = typer.Option(
+        1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
+    ),
     input_file: Path | None = typer.Option(
         None, "--input", help="Inputs to measure fusion on, .npy [N, ...]; default random ones."
     ),
@@ -48,7 +51,7 @@ def check(
     target = load_board(board)
     kernels = None if ops is None else choose_ops(ops, target.chip.kernel_family)
     try:
-        compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse)
+        compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse, patches=patches)
     except UnsupportedError as exc:
         if not as_json:
             if not fuse and _fusion(model, target, input_file) is not None:
@@ -80,6 +83,7 @@ def check(
             "remedies": list(fit.remedies),
             "notes": list(compiled.notes),
             "fused": fuse,
+            "patches": patches,
             "fusion": None if fusion is None else asdict(fusion),
         }
         print(json.dumps(facts, indent=2))
@@ -115,8 +119,10 @@ def check(
 
 
 def _left_out(compiled: CompiledModel) -> str:
-    if compiled.nominal_macs in (None, compiled.macs):
+    if compiled.nominal_macs is None or compiled.nominal_macs == compiled.macs:
         return ""
+    if compiled.macs > compiled.nominal_macs:
+        return f" instead of {compiled.nominal_macs:,}: patches compute some rows twice"
     return f" of {compiled.nominal_macs:,} in the file: the rest is constant or read by nobody"
 
 

@@ -50,6 +50,9 @@ def export(
     fuse: bool = typer.Option(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
     ),
+    patches: int = typer.Option(
+        1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Compile a model into a model image, or into a C library.
@@ -68,7 +71,7 @@ def export(
         raise typer.BadParameter("only with --to c", param_hint="--prefix")
     if project is None:
         chosen = (rounding or RoundingName.LITERT).value
-        compiled = load_model(model, rounding=chosen, family=family, fuse=fuse)
+        compiled = load_model(model, rounding=chosen, family=family, fuse=fuse, patches=patches)
     else:
         from dataclasses import replace
 
@@ -79,6 +82,8 @@ def export(
             config = replace(config, export=replace(config.export, rounding=rounding.value))
         if fuse:
             config = replace(config, export=replace(config.export, fuse=True))
+        if patches > 1:
+            config = replace(config, export=replace(config.export, patches=patches))
         compiled = compile_for_project(model, config, family=family)
     if to is Target.C:
         from edgekit.export.library import write_library
@@ -111,6 +116,8 @@ def export(
     print(f"id     {compiled.id.hex()}")
     print(f"image  {len(compiled.image):,} bytes, arena {compiled.arena_bytes:,} bytes")
     print(f"work   {compiled.macs:,} multiply-accumulates in {len(compiled.layers)} nodes")
+    for note in compiled.notes:
+        print(f"note   {note}")
     if to is Target.C:
         print(f"next   {path / 'README.md'} has the compiler line")
 

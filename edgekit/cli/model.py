@@ -13,15 +13,21 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    path: Path, *, rounding: str = "litert", family: str = "portable", fuse: bool = False
+    path: Path,
+    *,
+    rounding: str = "litert",
+    family: str = "portable",
+    fuse: bool = False,
+    patches: int = 1,
 ) -> CompiledModel:
     """Compile a `.tflite` for a kernel family, or take an `.ekm` as it is.
 
     Args:
-        fuse: As for `compile_tflite`; so are rounding and family.
+        patches: As for `compile_tflite`; so are rounding, family and fuse.
 
     Raises:
-        ConfigError: If the file has another ending, cannot be read or is an image to be fused.
+        ConfigError: If the file has another ending, cannot be read, or is an image to be fused or
+            patched.
         FormatError: If its content is malformed.
         UnsupportedError: If it needs what edgekit does not do; names node and operator.
     """
@@ -29,9 +35,17 @@ def load_model(
 
     data = _read(path)
     if path.suffix != ".ekm":
-        return compile_tflite(data, name=path.stem, rounding=rounding, family=family, fuse=fuse)
-    if fuse:
-        raise ConfigError(f"{path.name}: --fuse needs the .tflite, an image is compiled already")
+        return compile_tflite(
+            data,
+            name=path.stem,
+            rounding=rounding,
+            family=family,
+            fuse=fuse,
+            patches=patches,
+        )
+    if fuse or patches > 1:
+        flag = "--fuse" if fuse else "--patches"
+        raise ConfigError(f"{path.name}: {flag} needs the .tflite, an image is compiled already")
     return describe_image(data)
 
 
@@ -57,6 +71,7 @@ def compile_for_project(path: Path, config: Config, *, family: str = "portable")
         head=config.learn.head or config.learn.enabled,
         rounding=config.export.rounding,
         fuse=config.export.fuse,
+        patches=config.export.patches,
         family=family,
     )
 

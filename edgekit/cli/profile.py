@@ -13,6 +13,9 @@ def profile(
     fuse: bool = typer.Option(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
     ),
+    patches: int = typer.Option(
+        1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
+    ),
     seed: int = typer.Option(0, "--seed", help="Seed of the random input."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
     plot: Path | None = typer.Option(
@@ -32,7 +35,7 @@ def profile(
     from edgekit.flash.bench import cached_firmware, run_on_board
 
     target = load_board(board)
-    compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse)
+    compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse, patches=patches)
     if target.emulator is None:
         raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
     if plot is not None:

@@ -25,6 +25,9 @@ def run(
     fuse: bool = typer.Option(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
     ),
+    patches: int = typer.Option(
+        1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
+    ),
     count: int = typer.Option(8, "--count", min=1, help="Random inputs without --input."),
     seed: int = typer.Option(0, "--seed", help="Seed of the random inputs."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -36,7 +39,9 @@ def run(
     from edgekit.boards import load_board
     from edgekit.cli.model import load_model
 
-    compiled = load_model(model, family=load_board(on).chip.kernel_family, fuse=fuse)
+    compiled = load_model(
+        model, family=load_board(on).chip.kernel_family, fuse=fuse, patches=patches
+    )
     inputs = read_inputs(compiled, input_file, count, seed)
     outputs, instructions = _run_on(compiled, on, inputs)
     if output_file is not None:

@@ -23,6 +23,7 @@ from edgekit.passes.borders import strip_borders
 from edgekit.passes.fuse import fuse as fuse_chains
 from edgekit.passes.lower import lower, verify_kernels
 from edgekit.passes.pack import pack, unpack
+from edgekit.passes.patch import MAX_PATCHES, macs_of, patch_if_smaller
 from edgekit.passes.plan import Plan, plan_memory
 from edgekit.passes.schedule import schedule
 from edgekit.passes.simplify import simplify
@@ -99,6 +100,7 @@ def compile_tflite(
     family: str = "portable",
     fuse: bool = False,
     passes: bool = True,
+    patches: int = 1,
 ) -> CompiledModel:
     """Compile an int8 `.tflite`; the outputs equal LiteRT's reference kernels in every byte.
 
@@ -122,6 +124,8 @@ def compile_tflite(
         fuse: Put operators of our own in place of chains of the file's: cheaper and nearer to the
             float model, but no longer equal to LiteRT.
         passes: False compiles operator by operator, without the exact passes over the whole.
+        patches: Run the first layers in so many stripes of rows, 1 to 16, if that makes the arena
+            smaller; the outputs are the same.
 
     Raises:
         ConfigError: If there is no such family.
@@ -130,6 +134,8 @@ def compile_tflite(
     """
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding is {rounding!r}, expected one of {', '.join(ROUNDINGS)}")
+    if not 1 <= patches <= MAX_PATCHES:
+        raise ValueError(f"patches is {patches}, expected 1 to {MAX_PATCHES}")
     stripped = strip_borders(read_tflite(source, name=name))
     model = stripped.graph
     if fuse:
@@ -139,7 +145,13 @@ def compile_tflite(
     whole = lower(model, rounding=ROUNDINGS[rounding])
     trained = None if head is False else _dense_named(model, head)
     kept = frozenset() if trained is None else frozenset({trained.name})
-    graph = schedule(simplify(whole, keep=kept) if passes else whole)
+    graph = simplify(whole, keep=kept) if passes else whole
+    notes = stripped.notes
+    if patches > 1:
+        graph, note = patch_if_smaller(graph, patches, family)
+        notes = (*notes, note)
+    else:
+        graph = schedule(graph)
     trainable = None if trained is None else _head_of(model, graph, trained)
     graph = pack(_short_names(graph), family)
     meta = ImageMeta(
@@ -154,7 +166,7 @@ def compile_tflite(
         fused=fuse,
     )
     compiled = _finish(meta, graph, features or Features(), trainable, raw_golden)
-    return replace(compiled, notes=stripped.notes, nominal_macs=macs_of(whole))
+    return replace(compiled, notes=notes, nominal_macs=macs_of(whole))
 
 
 def _finish(
@@ -185,12 +197,6 @@ def _finish(
         ops=meta.kernel_ops,
         layers=layers,
     )
-
-
-def macs_of(graph: Graph) -> int:
-    """Return the multiply-accumulates of a graph of kernels."""
-    kernels = [(kernel(node.op), node) for node in graph.nodes]
-    return sum(found.macs(graph, node) for found, node in kernels if found is not None)
 
 
 def _require_apart(graph: Graph, plan: Plan) -> None:

@@ -63,7 +63,7 @@ def check_fit(
     Args:
         ops: Kernels of the firmware; by default those that the model needs.
         agent: Whether it must fit beside the agent of a fleet; by default what the board runs.
-        look_around: Also look for another board where it does not fit.
+        look_around: Also look for less RAM and for another board where it does not fit.
     """
     from edgekit.formats.image_reader import read_image
 
@@ -86,7 +86,10 @@ def check_fit(
         reasons.append(f"the firmware has no kernel for {missing}")
         parts.append([Remedy(f"build it with --ops that include {missing}", 0.0, "kernels")])
     arena = model.arena_bytes if with_agent else _bench_arena(model, image.graph)
-    _check_ram(model, image.graph, board, arena, fixed, reasons, parts)
+    room = _ram_left(model, board, arena, fixed, reasons)
+    if room is not None:
+        beside = arena - model.arena_bytes
+        parts.append(for_arena(model, image.graph, room, beside) if look_around else [])
     _check_flash(model, image.graph, board, firmware_bytes, reasons, parts)
     ways: tuple[Remedy, ...] = ()
     if reasons:
@@ -161,15 +164,10 @@ def _other_boards(model: CompiledModel, board: Board, agent: bool | None) -> lis
     ]
 
 
-def _check_ram(
-    model: CompiledModel,
-    graph: Graph,
-    board: Board,
-    arena: int,
-    fixed: int,
-    reasons: list[str],
-    parts: list[list[Remedy]],
-) -> None:
+def _ram_left(
+    model: CompiledModel, board: Board, arena: int, fixed: int, reasons: list[str]
+) -> int | None:
+    """Return the bytes that the model's arena may have, None if it fits as it is."""
     needed = arena + fixed
     beside = arena - model.arena_bytes
     if needed > board.ram_bytes:
@@ -177,16 +175,14 @@ def _check_ram(
             f"it needs {needed:,} bytes of RAM ({arena:,} for the arena, {fixed:,} for"
             f" firmware and stack), board '{board.name}' has {board.ram_bytes:,}"
         )
-        room = board.ram_bytes - fixed - beside
-    elif board.arena_bytes and arena > board.arena_bytes:
+        return board.ram_bytes - fixed - beside
+    if board.arena_bytes and arena > board.arena_bytes:
         reasons.append(
             f"its arena needs {arena:,} bytes, board '{board.name}' sets"
             f" {board.arena_bytes:,} aside"
         )
-        room = board.arena_bytes - beside
-    else:
-        return
-    parts.append(for_arena(model, graph, room, beside))
+        return board.arena_bytes - beside
+    return None
 
 
 def _check_flash(

@@ -24,11 +24,12 @@ def compile_for_dataset(
     rounding: str = "litert",
     family: str = "portable",
     fuse: bool = False,
+    patches: int = 1,
 ) -> CompiledModel:
     """Compile a `.tflite` with the table of its input, labels, licences and golden vectors.
 
     Args:
-        head: As for `compile_tflite`; so are rounding, family and fuse.
+        head: As for `compile_tflite`; so are rounding, family, fuse and patches.
 
     Raises:
         ConfigError: If the model does not fit the data.
@@ -58,4 +59,5 @@ def compile_for_dataset(
         rounding=rounding,
         family=family,
         fuse=fuse,
+        patches=patches,
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.graph import Graph
+from edgekit.passes.pack import unpack
+from edgekit.passes.patch import arena_of, macs_of, patch
 
 if TYPE_CHECKING:
     from edgekit.export.compile import CompiledModel
@@ -21,6 +23,9 @@ WAYS = 2
 _NAMED = 3
 _SCRATCH_RESERVE = 0.9
 """What is live at a layer includes scratch, which does not shrink with its channels."""
+
+_PATCHES = 8
+"""More patches hardly save more, and compute more rows twice."""
 
 _HEAVIEST = 0.9
 """Of its weights a layer can lose at most so many before it is nothing."""
@@ -32,8 +37,8 @@ class Remedy:
 
     Attributes:
         text: One sentence.
-        cost: Share of the multiply-accumulates that it gives up, 0 to 1.
-        kind: "input", "layers", "weights", "kernels" or "board".
+        cost: Share of the multiply-accumulates that it gives up, or adds.
+        kind: "input", "patches", "layers", "weights", "kernels" or "board".
         layers: Names of the layers that it changes.
         factor: What is kept of the input's sides, of the layers' live bytes, or of their weights.
     """
@@ -85,7 +90,27 @@ def for_arena(model: CompiledModel, graph: Graph, room: int, beside: int) -> lis
                 side,
             )
         )
+    ways += _in_patches(model, graph, room)
     return sorted(ways, key=lambda way: way.cost)
+
+
+def _in_patches(model: CompiledModel, graph: Graph, room: int) -> list[Remedy]:
+    """Return the fewest patches of the first layers with which the arena has room, if any do."""
+    whole = unpack(graph)
+    before = macs_of(whole)
+    for count in range(2, _PATCHES + 1):
+        patched = patch(whole, count)
+        if patched is whole:
+            continue
+        arena = arena_of(patched, model.meta.kernel_family)
+        if arena <= room:
+            more = macs_of(patched) / max(1, before) - 1
+            text = (
+                f"run its first layers in {count} patches (--patches {count}): the arena becomes"
+                f" {arena:,} bytes, the multiply-accumulates grow by {more:.1%}"
+            )
+            return [Remedy(text, more, "patches")]
+    return []
 
 
 def for_weights(model: CompiledModel, graph: Graph, room: int) -> list[Remedy]:

@@ -16,7 +16,7 @@ from edgekit.export.remedies import for_arena, for_weights
 from edgekit.formats.image_reader import read_image
 
 
-def network(side: int = 32, width: int = 24, tail: int = 16) -> CompiledModel:
+def network(side: int = 32, width: int = 24, tail: int = 16, patches: int = 1) -> CompiledModel:
     """Two convolutions, the first with a large output, then a dense layer."""
     rng = np.random.default_rng(1)
     model = Model()
@@ -34,7 +34,7 @@ def network(side: int = 32, width: int = 24, tail: int = 16) -> CompiledModel:
     y3 = model.add(T((1, tail), [0.5], [0], name="dense"))
     model.op("FULLY_CONNECTED", [y2, model.add(T(w3.shape, [0.01], [0], 0, w3)), -1], [y3])
     model.inputs, model.outputs = [x], [y3]
-    return compile_tflite(model.to_bytes(), name="network")
+    return compile_tflite(model.to_bytes(), name="network", patches=patches)
 
 
 def test_smaller_input_brings_the_arena_down() -> None:
@@ -52,6 +52,19 @@ def test_narrower_layers_bring_the_arena_down() -> None:
     (way,) = [way for way in for_arena(model, graph, 12_000, 0) if way.kind == "layers"]
     assert "wide" in way.layers
     assert network(width=math.floor(24 * way.factor)).arena_bytes <= 12_000
+
+
+def test_patches_bring_the_arena_down() -> None:
+    model = network()
+    graph = read_image(model.image).graph
+    (way,) = [way for way in for_arena(model, graph, 9_000, 0) if way.kind == "patches"]
+    count = int(re.findall(r"--patches (\d+)", way.text)[0])
+    patched = network(patches=count)
+    assert patched.arena_bytes <= 9_000 < model.arena_bytes
+    assert f"{patched.arena_bytes:,} bytes" in way.text
+    assert way.cost == pytest.approx(patched.macs / model.macs - 1)
+    # The input stays whole: no number of patches goes below it.
+    assert not [way for way in for_arena(model, graph, 1_000, 0) if way.kind == "patches"]
 
 
 def test_lighter_layer_brings_the_image_down() -> None:
