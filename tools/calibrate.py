@@ -1,23 +1,28 @@
-"""Measure what kernels cost on an emulated board and write `edgekit/export/costs.toml` anew.
+"""Measure what kernels cost on emulated boards and write `edgekit/export/costs.toml` anew.
 
 Code sizes come from builds with one kernel each; instructions from models of one node, run in the
 emulator over a sweep of shapes. Prints how far the fitted coefficients are from each measurement.
 
-    python -m tools.calibrate
+    python -m tools.calibrate                      every core
+    python -m tools.calibrate cortex-m4 cortex-m0  these, the others stay as they are
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.boards import load_board
-from edgekit.export.costs import TABLE, features, run_features
+from edgekit.boards import Board, load_board
+from edgekit.export.costs import FEATURES, TABLE, run_features
 from edgekit.export.mcu import Firmware, build_firmware
 from edgekit.flash.bench import BoardRun, run_on_board
 from edgekit.formats.image import Features, ImageMeta, write_image
@@ -25,14 +30,17 @@ from edgekit.formats.image_reader import read_image
 from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
 from edgekit.ops import kernel_set, ordered
 from edgekit.passes.lower import lower
+from edgekit.passes.pack import pack
 from edgekit.passes.plan import plan_memory
 
-BOARD = "mps2_an386"
-BENCH_BOARD = "netduinoplus2"
-"""The same core without an agent."""
-SMALL_BOARD = "microbit_v1"
-"""A core of which only code sizes are measured; no agent."""
-RAM_BASE = 0x2000_0000
+CORES = {
+    "cortex-m4": ("mps2_an386", "netduinoplus2"),
+    "cortex-m55": ("mps3_an547", ""),
+    "cortex-m3": ("mps2_an385", ""),
+    "cortex-m0": ("mps2_an385_v6m", "microbit_v1"),
+    "rv32imac": ("rv32_virt", "rv32_virt"),
+}
+"""Per core the board whose instructions are counted, and one without an agent."""
 
 Shape = tuple[int, ...]
 
@@ -107,6 +115,13 @@ def convolutions() -> Iterator[Graph]:
         (10, 9, 5, 6, 4, 1, "SAME"),
         (12, 12, 2, 3, 3, 2, "SAME"),
         (4, 4, 256, 32, 1, 1, "SAME"),
+        (24, 24, 8, 16, 1, 1, "SAME"),
+        (24, 24, 16, 32, 1, 1, "SAME"),
+        (8, 8, 64, 64, 3, 1, "SAME"),
+        (16, 16, 32, 32, 3, 2, "SAME"),
+        (33, 31, 3, 16, 3, 2, "VALID"),
+        (6, 6, 128, 128, 1, 1, "SAME"),
+        (20, 20, 12, 20, 2, 2, "VALID"),
         (3, 2, 7, 2, 2, 1, "SAME"),
     ]
     for height, width, c, m, k, stride, padding in sweep:
@@ -140,6 +155,20 @@ def convolutions() -> Iterator[Graph]:
         (5, 9, 6, 1, 3, 1, "SAME"),
         (12, 7, 3, 1, 3, 1, "SAME"),
         (24, 24, 8, 1, 3, 2, "SAME"),
+        (24, 24, 16, 1, 3, 1, "SAME"),
+        (48, 48, 8, 1, 3, 1, "SAME"),
+        (48, 48, 12, 1, 3, 2, "SAME"),
+        (12, 12, 64, 1, 3, 1, "SAME"),
+        (24, 22, 32, 1, 3, 2, "SAME"),
+        (3, 3, 256, 1, 3, 1, "SAME"),
+        (6, 6, 128, 1, 3, 2, "SAME"),
+        (13, 11, 20, 1, 3, 1, "SAME"),
+        (10, 30, 12, 1, 3, 1, "VALID"),
+        (30, 10, 12, 1, 3, 2, "VALID"),
+        (33, 5, 16, 1, 3, 1, "SAME"),
+        (5, 33, 16, 1, 3, 1, "SAME"),
+        (40, 36, 4, 1, 3, 1, "SAME"),
+        (17, 19, 24, 1, 3, 2, "SAME"),
     ]
     for height, width, c, multiplier, k, stride, padding in depthwise:
         attrs = {
@@ -186,6 +215,8 @@ def elementwise() -> Iterator[Graph]:
         ((1, 500), (1, 500)),
         ((1, 7, 5, 3), (1, 7, 1, 3)),
         ((1, 4, 4, 24), (1, 1, 1, 1)),
+        ((1, 16, 16, 8), (1, 16, 16, 8)),
+        ((1, 12, 40), (40,)),
     ]
     for op in ("ADD", "MUL", "MAXIMUM", "SQUARED_DIFFERENCE", "PRELU"):
         for a, b in pairs:
@@ -312,6 +343,42 @@ def picking() -> Iterator[Graph]:
         yield Graph("gather", tensors, (find, pick), (0,), (2,))
 
 
+def norms() -> Iterator[Graph]:
+    """Sweep NORM, our own."""
+    shapes: list[Shape] = [
+        (1, 16, 24),
+        (1, 4, 64),
+        (1, 50, 16),
+        (1, 1, 128),
+        (1, 9, 33),
+        (1, 64, 8),
+    ]
+    for centred in (True, False):
+        for shape in shapes:
+            ones = Tensor("gamma", shape[-1:], DType.FLOAT32, None, np.ones(shape[-1], np.float32))
+            zeros = np.zeros(shape[-1], np.float32)
+            beta = Tensor("beta", shape[-1:], DType.FLOAT32, None, zeros)
+            yield single(
+                "NORM", [shape], shape, {"centred": centred, "epsilon": 1e-5}, [ones, beta]
+            )
+
+
+def attentions() -> Iterator[Graph]:
+    """Sweep ATTENTION, our own: [1, rows, heads * depth] with constant keys and values."""
+    sizes = [(1, 16, 16, 24), (2, 16, 16, 12), (4, 10, 10, 8), (1, 32, 32, 16), (2, 5, 40, 16)]
+    sizes += [(1, 64, 20, 8), (3, 7, 9, 10), (2, 33, 17, 32), (1, 3, 50, 6)]
+    for heads, rows, keys, depth in sizes:
+        whole = heads * depth
+        attrs: dict[str, Attr] = {"heads": heads, "rows": rows, "keys": keys}
+        attrs |= {"depth": depth, "width": depth, "score": 0.25, "bias": 0.0}
+        attrs |= {f"{name}_head": depth if heads > 1 else 0 for name in "qkvy"}
+        attrs |= {f"{name}_row": whole for name in "qkvy"}
+        attrs |= {"bias_head": 0, "bias_row": 0, "bias_key": 0}
+        others = (1, keys, whole)
+        base = single("ATTENTION", [(1, rows, whole), others, others], (1, rows, whole), attrs)
+        yield replace(base, nodes=(replace(base.nodes[0], inputs=(0, 1, 2, -1)),))
+
+
 def _twice(graph: Graph) -> Graph:
     """Let a concatenation read its input twice."""
     node = graph.nodes[0]
@@ -321,48 +388,59 @@ def _twice(graph: Graph) -> Graph:
 
 def cases() -> Iterator[Graph]:
     """Yield every model of the sweep."""
-    for source in (convolutions, dense, elementwise, windows, layouts, resizing, picking):
+    for source in (
+        convolutions,
+        dense,
+        elementwise,
+        windows,
+        layouts,
+        resizing,
+        picking,
+        norms,
+        attentions,
+    ):
         for graph in source():
             yield _twice(graph) if graph.nodes[0].op == "CONCATENATION" else graph
 
 
-def image_of(source: Graph) -> bytes:
+def image_of(source: Graph, family: str = "portable") -> bytes:
     """Compile a model without golden vectors."""
-    graph = lower(source)
+    graph = pack(lower(source), family)
     ops = ordered({node.op for node in graph.nodes})
-    meta = ImageMeta(source.name, "1", "", (), "", "", "portable", ops, fused=False)
+    meta = ImageMeta(source.name, "1", "", (), "", "", family, ops, fused=False)
     return write_image(
         meta=meta, graph=graph, plan=plan_memory(graph), features=Features(), head=None, golden=()
     )
 
 
-def measure(
-    firmware: Firmware, work: Path
-) -> tuple[dict[str, list[tuple[tuple[float, ...], float]]], list[tuple[tuple[float, ...], float]]]:
+Rows = list[tuple[tuple[float, ...], float]]
+
+
+def measure(board: Board, firmware: Firmware, work: Path) -> tuple[dict[str, Rows], Rows]:
     """Run every model; return rows of (features, instructions) by kernel, and of whole runs."""
-    board = load_board(BOARD)
     rng = np.random.default_rng(2)
-    by_op: dict[str, list[tuple[tuple[float, ...], float]]] = {}
-    runs = []
+    by_op: dict[str, Rows] = {}
+    runs: Rows = []
     for source in cases():
-        image = image_of(source)
-        graph = read_image(image).graph
         inputs = rng.integers(-128, 128, (1, *source.tensors[0].shape[1:]), np.int8)
         if source.tensors[0].shape[0] != 1:
             inputs = rng.integers(-128, 128, (1, *source.tensors[0].shape), np.int8)
-        result: BoardRun = run_on_board(board, image, inputs, firmware=firmware, work=work)
-        if result.check_loop.measured != result.check_loop.expected:
-            raise SystemExit(f"check loop: {result.check_loop}")
-        for node, count in zip(graph.nodes, result.layers, strict=True):
-            by_op.setdefault(node.op, []).append(
-                (features(graph, node, dsp=board.chip.has_dsp), count)
-            )
-        rest = float(result.instructions[0]) - sum(result.layers)
-        runs.append((run_features(graph), rest))
+        packed, plain = image_of(source, board.chip.kernel_family), image_of(source)
+        graphs = {image: read_image(image).graph for image in (packed, plain)}
+        if graphs[packed].nodes == graphs[plain].nodes:
+            del graphs[plain]
+        for image, graph in graphs.items():
+            result: BoardRun = run_on_board(board, image, inputs, firmware=firmware, work=work)
+            if result.check_loop.measured != result.check_loop.expected:
+                raise SystemExit(f"check loop: {result.check_loop}")
+            for node, count in zip(graph.nodes, result.layers, strict=True):
+                by_op.setdefault(node.op, []).append((FEATURES[node.op](graph, node), count))
+            rest = float(result.instructions[0]) - sum(result.layers)
+            runs.append((run_features(graph), rest))
     return by_op, runs
 
 
-def fit(rows: Sequence[tuple[tuple[float, ...], float]]) -> tuple[npt.NDArray[np.float64], float]:
+def fit(rows: Rows) -> tuple[npt.NDArray[np.float64], float]:
     """Return coefficients >= 0 of least relative squares, and the largest relative error."""
     from scipy.optimize import nnls
 
@@ -373,20 +451,20 @@ def fit(rows: Sequence[tuple[tuple[float, ...], float]]) -> tuple[npt.NDArray[np
     return coefficients, float(errors.max())
 
 
-def flash_symbols(firmware: Firmware) -> dict[str, int]:
+def flash_symbols(board: Board, firmware: Firmware) -> dict[str, int]:
     """Return the bytes of each symbol in flash."""
     sizes: dict[str, int] = {}
     for symbol in firmware.sizes.symbols:
-        if symbol.address < RAM_BASE:
+        if symbol.address < board.chip.ram_base:
             sizes[symbol.name] = sizes.get(symbol.name, 0) + symbol.bytes
     return sizes
 
 
-def measure_code(name: str, work: Path) -> tuple[int, dict[str, int], dict[str, list[str]]]:
+def measure_code(board: Board, work: Path) -> tuple[int, dict[str, int], dict[str, list[str]]]:
     """Build with each kernel alone; return the base, bytes of parts, and parts of kernels."""
-    board = load_board(name)
-    builds = {op: build_firmware(board, ops=(op,), out=work) for op in kernel_set("all")}
-    symbols = {op: flash_symbols(firmware) for op, firmware in builds.items()}
+    kernels = kernel_set("all", board.chip.kernel_family)
+    builds = {op: build_firmware(board, ops=(op,), out=work) for op in kernels}
+    symbols = {op: flash_symbols(board, firmware) for op, firmware in builds.items()}
     common = set.intersection(*(set(sizes) for sizes in symbols.values()))
     parts: dict[str, int] = {}
     op_parts = {}
@@ -399,57 +477,73 @@ def measure_code(name: str, work: Path) -> tuple[int, dict[str, int], dict[str, 
     return round(sum(bases) / len(bases)), dict(sorted(parts.items())), op_parts
 
 
-def code_lines(core: str, parts: dict[str, int], op_parts: dict[str, list[str]]) -> list[str]:
-    """Return the tables of code sizes."""
-    lines = ["", f"[{core}.parts]", *(f"{name} = {size}" for name, size in parts.items())]
-    lines += ["", f"[{core}.op_parts]"]
-    return lines + [f"{op} = {names}".replace("'", '"') for op, names in op_parts.items()]
+def measure_core(core: str, work: Path) -> dict[str, Any]:
+    """Measure everything about a core, as it stands in the table."""
+    name, bench_name = CORES[core]
+    board = load_board(name)
+    table: dict[str, Any] = {}
+    kernels = kernel_set("all", board.chip.kernel_family)
+    firmware = build_firmware(board, ops=kernels, out=work / "all")
+    base, parts, op_parts = measure_code(board, work / "code")
+    if board.agent:
+        table |= {"base_flash_bytes": base, "static_ram_bytes": firmware.static_bytes}
+    if bench_name:
+        bench = load_board(bench_name)
+        if bench_name != name:
+            base, _, _ = measure_code(bench, work / "bench")
+        small = build_firmware(bench, ops=kernels, out=work / "bench_all")
+        table |= {"bench_flash_bytes": base, "bench_ram_bytes": small.static_bytes}
+    by_op, runs = measure(board, firmware, work / "run")
+    coefficients, worst = fit(runs)
+    print(f"{core} {'run':<24} {len(runs):>3} measurements, worst {100 * worst:5.1f} %")
+    table["run"] = list(coefficients)
+    table["instructions"] = {}
+    for op in kernels:
+        if op in by_op:
+            coefficients, worst = fit(by_op[op])
+            table["instructions"][op] = list(coefficients)
+            count = len(by_op[op])
+            print(f"{core} {op:<24} {count:>3} measurements, worst {100 * worst:5.1f} %")
+    return table | {"parts": parts, "op_parts": op_parts}
 
 
-def bench_lines(name: str, base: int, work: Path) -> list[str]:
-    """Return what the firmware of a board without an agent takes, without kernels."""
-    firmware = build_firmware(load_board(name), ops=kernel_set("all"), out=work)
-    return [f"bench_flash_bytes = {base}", f"bench_ram_bytes = {firmware.static_bytes}"]
+def text_of(table: dict[str, dict[str, Any]]) -> str:
+    """Return the file."""
+    lines = ["# What kernels cost on a core. Written by `python -m tools.calibrate`; see costs.py."]
+    for core, values in table.items():
+        lines += [f"[{core}]"]
+        lines += [f"{key} = {_value(v)}" for key, v in values.items() if not isinstance(v, dict)]
+        for key, rows in values.items():
+            if isinstance(rows, dict):
+                lines += ["", f"[{core}.{key}]"]
+                lines += [f"{_key(name)} = {_value(value)}" for name, value in rows.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"\w+", name) else f'"{name}"'
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], float):
+        return "[" + ", ".join(f"{number:.3f}" for number in value) + "]"
+    return str(value).replace("'", '"')
 
 
 def main() -> int:
     """Measure, fit, write."""
-    board = load_board(BOARD)
-    small = load_board(SMALL_BOARD)
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        base, parts, op_parts = measure_code(BOARD, work / "code")
-        bench_base, _, _ = measure_code(BENCH_BOARD, work / "bench")
-        bench = bench_lines(BENCH_BOARD, bench_base, work / "bench")
-        small_base, small_parts, small_op_parts = measure_code(SMALL_BOARD, work / "small")
-        small_bench = bench_lines(SMALL_BOARD, small_base, work / "small")
-        firmware = build_firmware(board, ops=kernel_set("all"), out=work / "all")
-        by_op, runs = measure(firmware, work / "run")
-    lines = [
-        "# What kernels cost on a core. Written by `python -m tools.calibrate`; see costs.py.",
-        f"[{board.core}]",
-        f"base_flash_bytes = {base}",
-        f"static_ram_bytes = {firmware.static_bytes}",
-        f"dsp = {str(board.chip.has_dsp).lower()}",
-        *bench,
-    ]
-    coefficients, worst = fit(runs)
-    print(f"{'run':<20} {len(runs):>3} measurements, worst {100 * worst:5.1f} %")
-    lines += [f"run = {_numbers(coefficients)}", "", f"[{board.core}.instructions]"]
-    for op in kernel_set("all"):
-        coefficients, worst = fit(by_op[op])
-        print(f"{op:<20} {len(by_op[op]):>3} measurements, worst {100 * worst:5.1f} %")
-        lines.append(f"{op} = {_numbers(coefficients)}")
-    lines += code_lines(board.core, parts, op_parts)
-    lines += ["", f"[{small.core}]", *small_bench]
-    lines += code_lines(small.core, small_parts, small_op_parts)
-    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"wrote {TABLE.name}: firmware {base} bytes + kernels")
+    wanted = sys.argv[1:] or list(CORES)
+    unknown = sorted(set(wanted) - set(CORES))
+    if unknown:
+        print(f"no core '{unknown[0]}'; there are {', '.join(CORES)}", file=sys.stderr)
+        return 2
+    table: dict[str, dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    for core in wanted:
+        with tempfile.TemporaryDirectory() as folder:
+            table[core] = measure_core(core, Path(folder))
+        TABLE.write_text(text_of(table), encoding="utf-8")
     return 0
-
-
-def _numbers(values: npt.NDArray[np.float64]) -> str:
-    return "[" + ", ".join(f"{value:.3f}" for value in values) + "]"
 
 
 if __name__ == "__main__":

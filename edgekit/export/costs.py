@@ -15,7 +15,7 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 
-from edgekit.export import dsp_costs
+from edgekit.export import packed_costs
 from edgekit.graph import Graph, Node
 
 TABLE = Path(__file__).resolve().parent / "costs.toml"
@@ -30,11 +30,11 @@ class CoreCosts:
     Attributes:
         base_flash_bytes: The agent without any kernel, 0 if it was not measured.
         static_ram_bytes: Its memory without arena, feature cache and stack.
-        bench_flash_bytes: The firmware of a board without an agent, without any kernel.
+        bench_flash_bytes: The firmware of a board without an agent, without any kernel; 0 if it
+            was not measured.
         bench_ram_bytes: Its memory without arena and stack.
         parts: Bytes of each function that kernels share or own.
         op_parts: Functions that a kernel needs.
-        dsp: True if its kernels are those with DSP instructions.
         run: Coefficients of a whole run, beside its nodes: once, per node, per byte of input and
             output.
         ops: Coefficients of each kernel, as many as `features` returns.
@@ -46,7 +46,6 @@ class CoreCosts:
     bench_ram_bytes: int
     parts: dict[str, int]
     op_parts: dict[str, tuple[str, ...]]
-    dsp: bool
     run: Features
     ops: dict[str, Features]
 
@@ -61,7 +60,7 @@ class CoreCosts:
         coefficients = self.ops.get(node.op)
         if coefficients is None or node.op not in FEATURES:
             return None
-        values = features(graph, node, dsp=self.dsp)
+        values = FEATURES[node.op](graph, node)
         return max(0.0, sum(c * v for c, v in zip(coefficients, values, strict=True)))
 
     def instructions(self, graph: Graph) -> int | None:
@@ -77,6 +76,15 @@ class CoreCosts:
         return round(total)
 
 
+ALIKE = {"cortex-m7": "cortex-m4"}
+"""Cores that run the code of another, nearly instruction by instruction."""
+
+
+def costs_of(core: str) -> CoreCosts | None:
+    """Return the costs on a core, or on one that is alike; None if neither was measured."""
+    return load_costs().get(ALIKE.get(core, core))
+
+
 @lru_cache(maxsize=1)
 def load_costs() -> dict[str, CoreCosts]:
     """Read the table, by core."""
@@ -85,11 +93,10 @@ def load_costs() -> dict[str, CoreCosts]:
         core: CoreCosts(
             base_flash_bytes=int(values.get("base_flash_bytes", 0)),
             static_ram_bytes=int(values.get("static_ram_bytes", 0)),
-            bench_flash_bytes=int(values["bench_flash_bytes"]),
-            bench_ram_bytes=int(values["bench_ram_bytes"]),
+            bench_flash_bytes=int(values.get("bench_flash_bytes", 0)),
+            bench_ram_bytes=int(values.get("bench_ram_bytes", 0)),
             parts={name: int(size) for name, size in values["parts"].items()},
             op_parts={name: tuple(parts) for name, parts in values["op_parts"].items()},
-            dsp=bool(values.get("dsp", False)),
             run=tuple(float(value) for value in values.get("run", ())),
             ops={
                 name: tuple(map(float, row)) for name, row in values.get("instructions", {}).items()
@@ -97,13 +104,6 @@ def load_costs() -> dict[str, CoreCosts]:
         )
         for core, values in document.items()
     }
-
-
-def features(graph: Graph, node: Node, *, dsp: bool) -> Features:
-    """Return what the kernel of a node does how often, the one with DSP instructions or not."""
-    if dsp and node.op in dsp_costs.FEATURES:
-        return dsp_costs.FEATURES[node.op](graph, node)
-    return FEATURES[node.op](graph, node)
 
 
 def run_features(graph: Graph) -> Features:
@@ -225,6 +225,16 @@ def _broadcast(graph: Graph, node: Node) -> Features:
     return float(prod(y)), float(rows), 1.0
 
 
+def _add(graph: Graph, node: Node) -> Features:
+    a, b, y = _shapes(graph, node)
+    rows = _broadcast_rows(a, b, y)
+    same = float(a == b)
+    again = float(min(a[-1], b[-1]) < y[-1])
+    beside = 1.0 - max(same, again)
+    outputs = prod(y)
+    return same * outputs, again * outputs, beside * outputs, (1 - same) * rows, 1.0
+
+
 def _broadcast_rows(a: tuple[int, ...], b: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Count the rows that are left when neighbouring dimensions of one kind are joined.
 
@@ -275,7 +285,7 @@ def _mean(graph: Graph, node: Node) -> Features:
     return float(prod(x)), float(outputs), 1.0
 
 
-def _softmax(graph: Graph, node: Node) -> Features:
+def _last_axis(graph: Graph, node: Node) -> Features:
     x = _shapes(graph, node)[0]
     return float(prod(x)), float(prod(x) // x[-1]), 1.0
 
@@ -336,6 +346,24 @@ def _gather(graph: Graph, node: Node) -> Features:
     return float(prod(y)), float(prod(ids) * prod(x[:axis])), 1.0
 
 
+def _attention(graph: Graph, node: Node) -> Features:
+    heads, rows, keys, depth, width = (
+        _int(node, name, 1) for name in ("heads", "rows", "keys", "depth", "width")
+    )
+    biased = float(len(node.inputs) == 5)
+    return (
+        float(heads * rows * keys * (depth // 4)),
+        float(heads * rows * keys * (depth % 4)),
+        float(heads * rows * keys * width),
+        float(heads * rows * keys),
+        biased * heads * rows * keys,
+        float(heads * -(-rows // 4) * keys),
+        float(heads * rows * (depth + width)),
+        float(heads * rows),
+        1.0,
+    )
+
+
 def _arg_max(graph: Graph, node: Node) -> Features:
     x, y = _shapes(graph, node)
     return float(prod(x)), float(prod(y)), 1.0
@@ -346,12 +374,12 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "depthwise_conv_2d": _depthwise_conv_2d,
     "fully_connected": _fully_connected,
     "batch_matmul": _batch_matmul,
-    "add": _broadcast,
+    "add": _add,
     "mul": _broadcast,
     "average_pool_2d": _pool,
     "max_pool_2d": _pool,
     "mean": _mean,
-    "softmax": _softmax,
+    "softmax": _last_axis,
     "lut": _elements,
     "copy": _elements,
     "transpose": _transpose,
@@ -366,4 +394,7 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "transpose_conv": _transpose_conv,
     "gather": _gather,
     "arg_max": _arg_max,
+    "attention": _attention,
+    "layer_norm": _last_axis,
+    **packed_costs.FEATURES,
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.boards import Board, boards, load_board
 from edgekit.errors import CapacityError
-from edgekit.export.costs import CoreCosts, load_costs
+from edgekit.export.costs import CoreCosts, costs_of, load_costs
 from edgekit.export.remedies import BOARD_COST, Remedy, cheapest, for_arena, for_weights
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ def check_fit(
 
     image = read_image(model.image)
     kernels = tuple(ops) if ops is not None else tuple(model.ops)
-    table = load_costs()
     head = image.head is not None
     with_agent = board.agent if agent is None else agent
-    costs = table.get(board.core, table[REFERENCE_CORE])
-    if with_agent and not costs.base_flash_bytes:
-        costs = table[REFERENCE_CORE]
+    measured = costs_of(board.core)
+    costs = measured or load_costs()[REFERENCE_CORE]
+    if not (costs.base_flash_bytes if with_agent else costs.bench_flash_bytes):
+        costs = load_costs()[REFERENCE_CORE]
     firmware_bytes = costs.firmware_bytes(kernels, agent=with_agent)
     static_bytes = costs.static_ram_bytes if with_agent else costs.bench_ram_bytes
     fixed = static_bytes + board.stack_bytes + (board.feature_cache_bytes if head else 0)
@@ -95,7 +95,6 @@ def check_fit(
     if reasons:
         others = [] if unsupported or not look_around else _other_boards(model, board, agent)
         ways = cheapest(parts, others) or (_larger_board(board, arena + fixed, fixed),)
-    measured = table.get(board.core)
     return Fit(
         fits=not reasons,
         board=board.name,

@@ -308,38 +308,12 @@ def activation_range(node: Node, activation: str, scale: float, zero: int) -> tu
     )
 
 
-TILE_BYTES = 3072
-TILE_MIN, TILE_MAX = 8, 32
-TILE_LEAST_ROWS = 4
-TILE_TERMS = 65535
-
-
-def tile_rows(terms: int, rows: int) -> int:
-    """Return how many rows a fast matrix product expands at a time, 0 if it does not.
-
-    Twin: firmware/kernels/ek_matmul_s8.h, ek_tile_rows.
-    """
-    if rows < TILE_LEAST_ROWS or terms > TILE_TERMS:
-        return 0
-    tile = TILE_BYTES // (2 * _whole(terms)) // 4 * 4
-    return min(max(tile, TILE_MIN), TILE_MAX, rows // 4 * 4)
-
-
-def _whole(terms: int) -> int:
-    return -(-terms // 4) * 4
-
-
-def matmul_scratch(terms: int, rows: int, *, gathers: bool = False) -> int:
-    """Return the scratch of a product of int8 [rows, terms] with constant weights.
-
-    Fast kernels expand a tile of rows and a pair of weight rows to 16 bits; portable ones only
-    gather two rows, if at all. The plan holds the larger, so that one image runs on every core.
+def matmul_scratch(terms: int, *, gathers: bool) -> int:
+    """Return the scratch of a product of int8 [rows, terms]: two rows, if they are gathered.
 
     Twin: firmware/kernels/ek_matmul_s8.h, ek_matmul_scratch_bytes.
     """
-    tile = tile_rows(terms, rows)
-    fast = 2 * _whole(terms) * (tile + 2) if tile else 0
-    return max(2 * terms if gathers else 0, fast)
+    return 2 * terms if gathers else 0
 
 
 def window_lead(graph: Graph, node: Node) -> int | None:

@@ -210,9 +210,8 @@ def _is_pointwise(graph: Graph, node: Node) -> bool:
 
 
 def _scratch_conv(graph: Graph, node: Node) -> int:
-    w, y = graph.tensor(node.inputs[1]), graph.tensor(node.outputs[0])
-    terms = w.elements // w.shape[0]
-    return matmul_scratch(terms, y.elements // y.shape[3], gathers=not _is_pointwise(graph, node))
+    w = graph.tensor(node.inputs[1])
+    return matmul_scratch(w.elements // w.shape[0], gathers=not _is_pointwise(graph, node))
 
 
 def _lead_conv(graph: Graph, node: Node) -> int | None:
@@ -232,9 +231,7 @@ def _scratch_depthwise(graph: Graph, node: Node) -> int:
         last = (y.shape[d] - 1) * attr_int(node, stride)
         last += (w.shape[d] - 1) * attr_int(node, dilation)
         inside = inside and attr_int(node, pad) == 0 and last < x.shape[d]
-    # 3x3 weights as fast kernels want them: 136 bytes per 4 channels.
-    packed = w.shape[1:3] == (3, 3) and 4 <= w.shape[3] == x.shape[3] <= MAX_TERMS
-    return packed * -(-x.shape[3] // 4) * 136 + (not inside) * w.shape[1] * w.shape[2] * x.shape[3]
+    return 0 if inside else w.shape[1] * w.shape[2] * x.shape[3]
 
 
 CONV_2D = Kernel("conv_2d", 1, PARAMS, _check, _macs, _scratch_conv, revision=2, lead=_lead_conv)

@@ -19,7 +19,6 @@ from edgekit.ops.base import (
     constant_of,
     expect_shape,
     int8_quant,
-    matmul_scratch,
     operand,
     require,
     result,
@@ -172,11 +171,6 @@ def _macs_fully_connected(graph: Graph, node: Node) -> int:
     return graph.tensor(node.outputs[0]).elements * graph.tensor(node.inputs[1]).shape[1]
 
 
-def _scratch_fully_connected(graph: Graph, node: Node) -> int:
-    x, w = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1])
-    return matmul_scratch(w.shape[1], x.elements // w.shape[1])
-
-
 def _lead_fully_connected(graph: Graph, node: Node) -> int:
     x, w = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1])
     return rows_lead(x.elements // w.shape[1], w.shape[1], w.shape[0])
@@ -197,7 +191,6 @@ FULLY_CONNECTED = Kernel(
     ("multiplier", "shift", "y_min", "y_max", "rounding"),
     _check_fully_connected,
     _macs_fully_connected,
-    _scratch_fully_connected,
     revision=2,
     lead=_lead_fully_connected,
 )

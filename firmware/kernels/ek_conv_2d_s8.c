@@ -53,7 +53,7 @@ ek_status ek_conv_2d_s8_check(const ek_call *call, ek_need *need) {
     }
     const int pointwise = is_pointwise(call);
     const uint32_t pixels = y->count / y->dims[3];
-    need->scratch_bytes = ek_matmul_scratch_bytes(w->count / w->dims[0], pixels, !pointwise);
+    need->scratch_bytes = ek_matmul_scratch_bytes(w->count / w->dims[0], !pointwise);
     need->lead = pointwise ? ek_rows_lead(pixels, w->dims[3], w->dims[0])
                            : ek_window_lead(call, x, y, STRIDE_H, PAD_TOP);
     return EK_OK;

@@ -1,11 +1,11 @@
 /* x [N, H, W, C], w [1, KH, KW, C * D], requant int32 [C * D, 3], y [N, OH, OW, C * D]; output
  * channel c * D + d reads input channel c. Params: stride_h, stride_w, dilation_h, dilation_w,
- * pad_top, pad_left, y_min, y_max, rounding. Scratch: ek_depthwise_scratch_bytes, then one gathered
- * patch of KH * KW * C bytes, if a window crosses the border. Source:
+ * pad_top, pad_left, y_min, y_max, rounding. Scratch: one gathered patch of KH * KW * C bytes, if a
+ * window crosses the border. Source:
  * tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h, DepthwiseConvPerChannel.
  * Twin: edgekit/ops/conv.py, DEPTHWISE_CONV_2D. */
-#include "ek_depthwise_pixel_s8.h"
 #include "ek_lead.h"
+#include "ek_window_s8.h"
 
 /* True if no window crosses the border. */
 static int is_inside(const ek_call *call) {
@@ -46,9 +46,8 @@ ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, ek_need *need) {
         return EK_ERR_RANGE;
     }
     need->lead = ek_window_lead(call, x, y, STRIDE_H, PAD_TOP);
-    need->scratch_bytes = ek_depthwise_scratch_bytes(call);
     if (!is_inside(call)) {
-        need->scratch_bytes += w->dims[1] * w->dims[2] * x->dims[3];
+        need->scratch_bytes = w->dims[1] * w->dims[2] * x->dims[3];
     }
     return EK_OK;
 }
@@ -87,9 +86,9 @@ void ek_depthwise_conv_2d_s8(const ek_call *call) {
     const size_t channels = x->dims[3];
     const size_t line = x->dims[2] * channels;
     const ek_window inside = {NULL, (size_t)step_h * line, (size_t)step_w * channels};
-    int8_t *patch = (int8_t *)call->scratch + ek_depthwise_scratch_bytes(call);
+    int8_t *patch = (int8_t *)call->scratch;
     const ek_window border = {patch, w->dims[2] * channels, channels};
-    const ek_pixel_fn pixel = ek_depthwise_pixel_s8(call);
+    const int multiplied = w->dims[3] != x->dims[3];
     const int8_t *image = (const int8_t *)x->data;
     int8_t *out = (int8_t *)y->write;
     for (uint32_t batch = 0; batch < x->dims[0]; batch++) {
@@ -104,7 +103,11 @@ void ek_depthwise_conv_2d_s8(const ek_call *call) {
                     gather(call, image, iy, ix, patch);
                     v = border;
                 }
-                pixel(call, &v, out);
+                if (multiplied) {
+                    ek_window_multiplied_s8(call, &v, out);
+                } else {
+                    ek_window_s8(call, &v, out);
+                }
                 out += w->dims[3];
                 ix += ek_param(call, STRIDE_W);
             }

@@ -1,6 +1,5 @@
 /* x [.., K] seen as [rows, K], w [M, K], requant int32 [M, 3] (bias, multiplier, shift) or [M, 1]
- * (bias), y [rows, M]. Params: multiplier, shift (for [M, 1]), y_min, y_max, rounding. Scratch:
- * ek_matmul_scratch_bytes. Source:
+ * (bias), y [rows, M]. Params: multiplier, shift (for [M, 1]), y_min, y_max, rounding. Source:
  * tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. Twin:
  * edgekit/ops/dense.py, FULLY_CONNECTED. */
 #include "ek_lead.h"
@@ -30,7 +29,6 @@ ek_status ek_fully_connected_s8_check(const ek_call *call, ek_need *need) {
         return EK_ERR_RANGE;
     }
     const uint32_t rows = x->count / w->dims[1];
-    need->scratch_bytes = ek_matmul_scratch_bytes(w->dims[1], rows, 0);
     need->lead = ek_rows_lead(rows, w->dims[1], w->dims[0]);
     return EK_OK;
 }
@@ -52,7 +50,6 @@ void ek_fully_connected_s8(const ek_call *call) {
         .y_max = ek_param(call, Y_MAX),
         .rounding = ek_param(call, ROUNDING),
         .x = (const int8_t *)x->data,
-        .scratch = call->scratch,
     };
     ek_matmul_s8(&m, x->count / m.k, (int8_t *)y->write);
 }

@@ -29,37 +29,10 @@ typedef struct ek_matmul {
 /* y: [rows, n]. Biases contain the input offset: bias - x_zero_point * sum(weights). */
 void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y);
 
-enum {
-    EK_TILE_BYTES = 3072, /* of expanded rows that a tile should have at most */
-    EK_TILE_MIN = 8,      /* rows, however long */
-    EK_TILE_MAX = 32,
-    EK_TILE_LEAST_ROWS = 4, /* with fewer, rows are multiplied one by one */
-    EK_TILE_TERMS = 65535
-};
-
-static inline uint32_t ek_round_up_4(uint32_t value) {
-    return (value + 3u) & ~3u;
-}
-
-/* Rows that a fast kernel expands at a time, a multiple of 4; 0 if it does not. */
-static inline uint32_t ek_tile_rows(uint32_t k, uint32_t rows) {
-    if (rows < EK_TILE_LEAST_ROWS || k > EK_TILE_TERMS) {
-        return 0;
-    }
-    uint32_t tile = EK_TILE_BYTES / (2u * ek_round_up_4(k)) & ~3u;
-    tile = tile < EK_TILE_MIN ? EK_TILE_MIN : tile;
-    tile = tile > EK_TILE_MAX ? EK_TILE_MAX : tile;
-    return tile < rows ? tile : rows & ~3u;
-}
-
-/* Scratch of a product: a tile of rows and a pair of weight rows, both expanded to 16 bits; or two
- * gathered rows. Portable kernels use only the second, yet one plan serves every core.
- * Twin: edgekit/ops/base.py, matmul_scratch */
-static inline uint32_t ek_matmul_scratch_bytes(uint32_t k, uint32_t rows, int gathers) {
-    const uint32_t tile = ek_tile_rows(k, rows);
-    const uint32_t fast = tile == 0 ? 0 : 2u * ek_round_up_4(k) * (tile + 2u);
-    const uint32_t slow = gathers ? 2u * k : 0;
-    return fast > slow ? fast : slow;
+/* Scratch of a product: two rows, if they are gathered. Twin: edgekit/ops/base.py, matmul_scratch
+ */
+static inline uint32_t ek_matmul_scratch_bytes(uint32_t k, int gathers) {
+    return gathers ? 2u * k : 0;
 }
 
 /* Finishes a sum of products with the constants of its column; requant points to their row. */

@@ -90,5 +90,5 @@ def test_images_hold_every_packed_kernel() -> None:
 def test_core_with_vectors_gets_its_kernels_before_those_with_dsp() -> None:
     units = {unit.source.stem: unit.source.parent.name for unit in library_units(BOARD)}
     assert units["ek_tile_mve"] == "mve"
-    assert units["ek_tile_s8"] == "dsp"
+    assert units["ek_limit_dsp"] == "dsp"
     assert units["ek_softmax_s8"] == "kernels"

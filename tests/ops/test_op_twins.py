@@ -114,7 +114,7 @@ def test_kernels_have_the_same_number_of_parameters() -> None:
         assert stated == count, kernel.name
 
 
-PARTS = {"ek_matmul_s8.c", "ek_depthwise_pixel_s8.c", "ek_window_s8.c", "ek_attend_s8.c"}
+PARTS = {"ek_matmul_s8.c", "ek_window_s8.c", "ek_attend_s8.c"}
 
 
 def test_every_kernel_has_one_file() -> None:

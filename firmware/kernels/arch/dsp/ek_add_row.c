@@ -7,7 +7,8 @@
 
 enum { MAX_SHIFT = 22, HALF = 1 << 30 };
 
-/* Constants of a scaling whose value is given twice: see ek_lane in ek_lane.h. */
+/* Constants of a scaling whose value is given twice, so that the high word of the product is what
+ * SMMLAR gives: round(a * m / 2^31) = high(2 * a * m + 2^31). */
 typedef struct scaling {
     int32_t multiplier;
     int32_t addend;
