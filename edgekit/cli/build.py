@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekit.boards import Board
 
 
 def build(
@@ -39,6 +43,7 @@ def build(
             "flash_limit_bytes": target.firmware_bytes,
             "ram_bytes": firmware.ram_bytes,
             "ram_limit_bytes": target.ram_bytes,
+            "sets": set_sizes(target),
         }
         print(json.dumps(facts, indent=2))
         return
@@ -48,6 +53,22 @@ def build(
     print(f"kernels  {len(firmware.ops)}, set {firmware.kernel_set_hash.hex()}")
     print(f"flash    {firmware.flash_bytes:>9,} of {target.firmware_bytes:,} bytes")
     print(f"RAM      {firmware.ram_bytes:>9,} of {target.ram_bytes:,} bytes")
+    for name, size in set_sizes(target).items():
+        print(f"set      {size:>9,} bytes of flash, predicted, with --ops {name}")
+
+
+def set_sizes(board: Board) -> dict[str, int]:
+    """Return the predicted flash of a board's firmware with each named kernel set."""
+    from edgekit.export.costs import costs_of
+    from edgekit.ops import KERNEL_SETS, kernel_set
+
+    costs = costs_of(board.core)
+    if costs is None or not (costs.base_flash_bytes if board.agent else costs.bench_flash_bytes):
+        return {}
+    return {
+        name: costs.firmware_bytes(kernel_set(name, board.chip.kernel_family), agent=board.agent)
+        for name in KERNEL_SETS
+    }
 
 
 def choose_ops(text: str, family: str) -> tuple[str, ...]:

@@ -91,20 +91,12 @@ def describe_image(image: bytes) -> CompiledModel:
     Raises:
         FormatError: If it is malformed.
     """
-    from edgekit.export.compile import CompiledModel, LayerCost
+    from edgekit.export.compile import CompiledModel, layer_costs
     from edgekit.formats.image_reader import read_image
-    from edgekit.ops import kernel
     from edgekit.passes.storage import live_bytes
 
     parsed = read_image(image)
-    graph = parsed.graph
-    live = live_bytes(graph)
-    layers = []
-    for node, arena_bytes in zip(graph.nodes, live, strict=True):
-        found = kernel(node.op)
-        assert found is not None
-        outputs = sum(graph.tensors[index].elements for index in node.outputs)
-        layers.append(LayerCost(node.name, node.op, found.macs(graph, node), outputs, arena_bytes))
+    layers = layer_costs(parsed.graph, live_bytes(parsed.graph))
     return CompiledModel(
         image=image,
         id=parsed.id,
@@ -113,5 +105,5 @@ def describe_image(image: bytes) -> CompiledModel:
         flash_bytes=len(image),
         macs=sum(layer.macs for layer in layers),
         ops=parsed.meta.kernel_ops,
-        layers=tuple(layers),
+        layers=layers,
     )

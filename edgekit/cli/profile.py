@@ -19,12 +19,15 @@ def profile(
     seed: int = typer.Option(0, "--seed", help="Seed of the random input."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
     plot: Path | None = typer.Option(
-        None, "--plot", help="Draw what lies where in the arena: a .svg or .png file."
+        None, "--plot", help="Draw instructions and the arena by layer: a .svg or .png file."
     ),
 ) -> None:
     """Count the instructions of every layer on an emulated board.
 
-    Example: edgekit profile model.tflite --board mps2_an386 --json
+    Prints per layer its instructions, bytes read (weights included) and written, and bytes of the
+    arena in use.
+
+    Example: edgekit profile model.tflite --board mps2_an386 --plot model.svg
     """
     from edgekit.boards import load_board
     from edgekit.cli.model import load_model
@@ -38,8 +41,6 @@ def profile(
     compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse, patches=patches)
     if target.emulator is None:
         raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
-    if plot is not None:
-        draw_memory_map(compiled, plot)
     predicted = require_fit(compiled, target).instructions
     firmware = cached_firmware(target, compiled.ops)
     result = run_on_board(
@@ -47,9 +48,19 @@ def profile(
     )
     instructions = round(float(result.instructions[0]))
     rows = [
-        {"name": layer.name, "op": layer.op, "macs": layer.macs, "instructions": round(count)}
+        {
+            "name": layer.name,
+            "op": layer.op,
+            "macs": layer.macs,
+            "instructions": round(count),
+            "read_bytes": layer.read_bytes,
+            "written_bytes": layer.written_bytes,
+            "arena_bytes": layer.arena_bytes,
+        }
         for layer, count in zip(compiled.layers, result.layers, strict=True)
     ]
+    if plot is not None:
+        draw_memory_map(compiled, plot, [float(count) for count in result.layers])
     if as_json:
         import json
 
@@ -69,9 +80,13 @@ def profile(
         print(json.dumps(facts, indent=2))
         return
     total = max(1, sum(round(count) for count in result.layers))
-    for row, count in zip(rows, result.layers, strict=True):
-        share_of = 100 * count / total
-        print(f"{round(count):>12,}  {share_of:5.1f} %  {row['op']:<18} {row['name']}")
+    print("instructions   share  per MAC     read  written    arena  layer")
+    for layer, count in zip(compiled.layers, result.layers, strict=True):
+        each = f"{count / layer.macs:.2f}" if layer.macs else "-"
+        print(
+            f"{round(count):>12,}  {100 * count / total:5.1f}%  {each:>7}  {layer.read_bytes:>7,}"
+            f"  {layer.written_bytes:>7,}  {layer.arena_bytes:>7,}  {layer.name} ({layer.op})"
+        )
     guess = "" if predicted is None else f" (predicted {predicted:,})"
     print(f"{instructions:>12,}  instructions per inference{guess}")
     loop = result.check_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +46,8 @@ class LayerCost:
         macs: Multiply-accumulates.
         outputs: Elements that it writes.
         arena_bytes: Bytes of the arena in use while it runs, scratch included.
+        read_bytes: Bytes of its inputs, weights included, each counted once.
+        written_bytes: Bytes of its outputs.
     """
 
     name: str
@@ -52,6 +55,8 @@ class LayerCost:
     macs: int
     outputs: int
     arena_bytes: int
+    read_bytes: int
+    written_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,7 @@ def _finish(
     image = write_image(
         meta=meta, graph=graph, plan=plan, features=features, head=head, golden=golden
     )
-    layers = _layers(graph, plan)
+    layers = layer_costs(graph, plan.live_bytes)
     return CompiledModel(
         image=image,
         id=image_id(image),
@@ -211,18 +216,27 @@ def _require_apart(graph: Graph, plan: Plan) -> None:
                 raise UnsupportedError(f"model '{graph.name}': a variable becomes '{name}'")
 
 
-def _layers(graph: Graph, plan: Plan) -> tuple[LayerCost, ...]:
+def layer_costs(graph: Graph, live_bytes: Sequence[int]) -> tuple[LayerCost, ...]:
+    """Return what each node of a graph of kernels costs.
+
+    Args:
+        live_bytes: Bytes of the arena in use while each node runs.
+    """
     layers = []
-    for position, node in enumerate(graph.nodes):
+    for node, arena_bytes in zip(graph.nodes, live_bytes, strict=True):
         found = kernel(node.op)
         assert found is not None
+        outputs = [graph.tensor(index) for index in node.outputs]
+        inputs = {index: graph.tensor(index) for index in node.inputs if index >= 0}
         layers.append(
             LayerCost(
                 name=node.name,
                 op=node.op,
                 macs=found.macs(graph, node),
-                outputs=sum(graph.tensor(index).elements for index in node.outputs),
-                arena_bytes=plan.live_bytes[position],
+                outputs=sum(tensor.elements for tensor in outputs),
+                arena_bytes=arena_bytes,
+                read_bytes=sum(tensor.nbytes for tensor in inputs.values()),
+                written_bytes=sum(tensor.nbytes for tensor in outputs),
             )
         )
     return tuple(layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ def arena_facts(model: CompiledModel) -> dict[str, Any]:
     }
 
 
-def draw_memory_map(model: CompiledModel, path: Path) -> None:
+def draw_memory_map(model: CompiledModel, path: Path, instructions: Sequence[float] = ()) -> None:
     """Draw tensors as bars: layers to the right, addresses upwards. Equal models, equal files.
 
     Args:
         path: Ends in .svg or .png.
+        instructions: Of each layer; drawn above the arena.
 
     Raises:
         ConfigError: If it ends otherwise or cannot be written.
@@ -68,8 +70,15 @@ def draw_memory_map(model: CompiledModel, path: Path) -> None:
     except ImportError as exc:
         raise ToolError("a plot needs matplotlib: pip install 'edgekit[plot]'") from exc
     with matplotlib.rc_context({"svg.hashsalt": "edgekit", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(10, 5), layout="constrained")
-        _fill(figure.add_subplot(), read_image(model.image))
+        rows = 2 if instructions else 1
+        figure = Figure(figsize=(10, 4 + 3 * rows), layout="constrained")
+        axes = figure.add_subplot(rows, 1, rows)
+        _fill(axes, read_image(model.image))
+        if instructions:
+            above = figure.add_subplot(rows, 1, 1, sharex=axes)
+            above.bar(range(len(instructions)), instructions, color="C0")
+            above.set_ylabel("instructions")
+            above.set_title(f"{sum(instructions):,.0f} instructions in {len(instructions)} layers")
         try:
             figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         except OSError as exc:

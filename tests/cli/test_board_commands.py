@@ -215,6 +215,9 @@ def test_profile_counts_every_layer(capsys: pytest.CaptureFixture[str], ekm: Pat
     assert facts["check_loop"] == {"expected": 200_000, "measured": 200_000}
     assert 0 < sum(layer["instructions"] for layer in facts["layers"]) < facts["instructions"]
     assert facts["predicted_instructions"] == pytest.approx(facts["instructions"], rel=0.1)
+    for layer in facts["layers"]:
+        assert layer["read_bytes"] > 0
+        assert layer["written_bytes"] > 0
 
 
 def test_profile_needs_a_board_that_counts(capsys: pytest.CaptureFixture[str], ekm: Path) -> None:
