@@ -44,7 +44,7 @@ def test_microbit_does_not_fit_a_large_input_and_says_why() -> None:
     assert len(fit.remedies) == 2
     assert any("make layer" in remedy for remedy in fit.remedies)
     assert any("take board 'netduinoplus2'" in remedy for remedy in fit.remedies)
-    assert fit.instructions is None
+    assert fit.instructions is not None
 
 
 def test_board_with_less_ram_than_the_firmware_is_told_so() -> None:
@@ -134,10 +134,14 @@ UNPREDICTED = {
 
 @pytest.mark.parametrize("core", CORES)
 def test_every_kernel_has_costs(core: str) -> None:
+    """A core that falls back to another family's packed forms need not have met them all."""
     costs = load_costs()[core]
-    names = set(kernel_set("all", load_board(CORES[core][0]).chip.kernel_family))
+    family = load_board(CORES[core][0]).chip.kernel_family
+    names = set(kernel_set("all", family))
+    others = {op.name for op in OPS if op.family not in ("", family)}
     assert set(costs.op_parts) == names
-    assert set(costs.ops) == names - UNPREDICTED
+    assert set(costs.ops) | others >= names - UNPREDICTED
+    assert set(costs.ops) <= names - UNPREDICTED
 
 
 def test_every_predicted_kernel_has_features() -> None:
