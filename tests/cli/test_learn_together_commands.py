@@ -57,7 +57,7 @@ def devices(fleet: LocalFleet, project: Path, count: int) -> list[ScriptedDevice
     for i in range(count):
         record = fleet.add_device(f"dev-{i}", "host")
         peer = Peer(f"dev-{i}", record.token, fleet.gateway.port)
-        kernels = kernel_set_hash(kernel_set("vision"))
+        kernels = kernel_set_hash(kernel_set("vision", "host"))
         made.append(ScriptedDevice(peer, release_key=key, learn=shift(i), kernels=kernels))
     return made
 

@@ -98,8 +98,8 @@ def test_kernels_have_the_same_number_of_parameters() -> None:
     folder = share.firmware() / "kernels"
     for kernel in OPS:
         text = (folder / f"{kernel.stem}.c").read_text()
-        if kernel.name == "depthwise_conv_2d":
-            text = (folder / "ek_window_s8.h").read_text()
+        for header in re.findall(r'#include "(ek_(?:window_s8|pool)\.h)"', text):
+            text = (folder / header).read_text()
         count = sum(1 if isinstance(param, str) else param[1] for param in kernel.params)
         match = re.search(r"enum \{([^}]*\bPARAMS\b[^}]*)\}", text)
         stated = 0
