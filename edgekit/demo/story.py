@@ -132,9 +132,16 @@ def _compile(
 ) -> dict[str, CompiledModel]:
     with teller.step("Compile to model images") as step:
         versions = {V1: "1", V2: "2", SHUFFLED: "4", BASE: "5"}
+        # Packed for the board; virtual devices run the same bytes.
+        family = load_board(BOARD).chip.kernel_family
         compiled = {
             name: compile_for_dataset(
-                models[name].tflite, data, name=MODEL, version=version, license=LICENSE
+                models[name].tflite,
+                data,
+                name=MODEL,
+                version=version,
+                license=LICENSE,
+                family=family,
             )
             for name, version in versions.items()
         }
