@@ -10,7 +10,7 @@ import pytest
 from reference_models import Net
 
 from edgekit.cli import main as frame
-from edgekit.formats.image import read_image
+from edgekit.formats.image_reader import read_image
 
 pytestmark = pytest.mark.cc
 
