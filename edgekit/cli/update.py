@@ -72,9 +72,13 @@ def publish(
 
         part = load_dataset(config.data.dataset).acceptance
         acceptance = releases.Acceptance(part.raw, part.labels, minimum)
-    model = load_model(image) if image.suffix == ".ekm" else compile_for_project(image, config)
     target = load_board(board or config.board.name)
-    kernels = kernel_set(ops or config.board.ops, target.chip.kernel_family)
+    family = target.chip.kernel_family
+    kernels = kernel_set(ops or config.board.ops, family)
+    if image.suffix == ".ekm":
+        model = load_model(image)
+    else:
+        model = compile_for_project(image, config, family=family)
     with Journal.open(config.state / "journal.db") as journal:
         release = releases.publish(
             model.image,
