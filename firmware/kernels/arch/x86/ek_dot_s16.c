@@ -15,6 +15,9 @@ EK_AVX2 static inline void store_256(int16_t *p, __m256i value) {
 /* Up to 8 terms from p on as a word, zeros behind them. `before`: terms in front of p. */
 static inline int64_t load_terms(const int8_t *p, size_t count, size_t before) {
     uint64_t word = 0;
+    if (count == 0) {
+        return 0;
+    }
     if (count >= 8) {
         memcpy(&word, p, sizeof word);
     } else if (before + count >= 8) {
