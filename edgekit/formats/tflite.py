@@ -190,6 +190,8 @@ def _node(
         return access(f"{where}: node {index} ({op})", op, inputs, outputs, table.table(4))
     if not outputs or -1 in outputs:
         raise FormatError(f"{where}: node {index} ({op}) has no output")
+    if not inputs or inputs[0] < 0:
+        raise FormatError(f"{where}: node {index} ({op}) has no input")
     name = tensors[outputs[0]].name or f"node {index}"
     here = f"{where}: node '{name}' ({op})"
     attrs = _attrs(here, OPTIONS.get(op, ()), table.table(4))

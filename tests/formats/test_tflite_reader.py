@@ -131,6 +131,8 @@ def test_reader_names_an_unsupported_operator() -> None:
         (lambda m: setattr(m, "outputs", [9]), FormatError, "tensor 9"),
         (lambda m: setattr(m.ops[0], "inputs", [0, 77]), FormatError, "tensor 77"),
         (lambda m: setattr(m.ops[0], "inputs", [9999, 1]), FormatError, "tensor 9999"),
+        (lambda m: setattr(m.ops[0], "inputs", []), FormatError, "no input"),
+        (lambda m: setattr(m.ops[0], "inputs", [-1, 1]), FormatError, "no input"),
         (lambda m: setattr(m.ops[0], "inputs", [3, 1]), FormatError, "tensor 3"),
         (lambda m: setattr(m.tensors[0], "shape", (2**31 - 1, 8)), FormatError, "shape"),
         (lambda m: setattr(m.tensors[0], "shape", (2**30, 2**30)), FormatError, "shape"),
