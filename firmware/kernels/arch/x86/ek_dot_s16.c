@@ -8,6 +8,29 @@ int ek_dot_ready(void) {
     return __builtin_cpu_supports("avx2") != 0;
 }
 
+EK_AVX2 void ek_dot_output_rows(ek_dot_output *out, const uint8_t *rows, int rounding) {
+    const int *words = (const int *)(const void *)rows;
+    const __m256i every_third = _mm256_setr_epi32(0, 3, 6, 9, 12, 15, 18, 21);
+    const __m256i right =
+        _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_i32gather_epi32(words + 2, every_third, 4));
+    const __m256i even = _mm256_and_si256(right, _mm256_set1_epi64x(UINT32_MAX));
+    const __m256i odd = _mm256_srli_epi64(right, 32);
+    const __m256i half = _mm256_set1_epi64x(INT64_C(1) << 30);
+    const int twice = rounding == EK_ROUND_DOUBLE;
+    const __m256i first = twice ? half : _mm256_setzero_si256();
+    const __m256i a = _mm256_add_epi64(_mm256_sllv_epi64(half, even), first);
+    const __m256i b = _mm256_add_epi64(_mm256_sllv_epi64(half, odd), first);
+    _mm256_storeu_si256((__m256i *)(void *)out->bias,
+                        _mm256_i32gather_epi32(words, every_third, 4));
+    _mm256_storeu_si256((__m256i *)(void *)out->multiplier,
+                        _mm256_i32gather_epi32(words + 1, every_third, 4));
+    _mm256_storeu_si256((__m256i *)(void *)out->shift,
+                        _mm256_sub_epi32(right, _mm256_set1_epi32(1)));
+    _mm256_storeu_si256((__m256i *)(void *)out->addend_even, a);
+    _mm256_storeu_si256((__m256i *)(void *)out->addend_odd, b);
+    out->negative = twice ? INT64_C(1) << 31 : 0;
+}
+
 EK_AVX2 static inline void store_256(int16_t *p, __m256i value) {
     _mm256_storeu_si256((__m256i *)(void *)p, value);
 }

@@ -60,6 +60,9 @@ static inline int ek_dot_output_fill(ek_dot_output *out, int32_t multiplier, int
     return fits;
 }
 
+/* Sets 8 columns from int32 [8, 3] of bias, multiplier and shift, all shifts to the right. */
+void ek_dot_output_rows(ek_dot_output *out, const uint8_t *rows, int rounding);
+
 /* An int8 matrix where it lies; its elements count minus `zero`. */
 typedef struct ek_dot_matrix {
     const int8_t *data;

@@ -9,13 +9,20 @@
 /* Sets what finishes columns [first, first + count), and repeats the last up to a multiple of 8. */
 static void set_output(const ek_matmul *m, uint32_t first, uint32_t count, ek_dot_output *out) {
     const int per_channel = m->requant_stride == 12;
-    for (uint32_t i = 0; i < (count + 7) / 8 * 8; i++) {
-        const uint32_t column = first + (i < count ? i : count - 1);
-        const uint8_t *requant = m->requant + (size_t)m->requant_stride * column;
-        const int32_t multiplier = per_channel ? ek_get_i32(requant + 4) : m->multiplier;
-        const int32_t shift = per_channel ? ek_get_i32(requant + 8) : m->shift;
+    for (uint32_t i = 0; i < count; i += 8) {
         ek_dot_output *eight = &out[i / 8];
-        (void)ek_dot_output_set(eight, i % 8, ek_get_i32(requant), multiplier, shift, m->rounding);
+        if (per_channel && i + 8 <= count) {
+            ek_dot_output_rows(eight, m->requant + 12 * (size_t)(first + i), m->rounding);
+        } else {
+            for (uint32_t j = 0; j < 8; j++) {
+                const uint32_t column = first + (i + j < count ? i + j : count - 1);
+                const uint8_t *requant = m->requant + (size_t)m->requant_stride * column;
+                (void)ek_dot_output_set(eight, j, ek_get_i32(requant),
+                                        per_channel ? ek_get_i32(requant + 4) : m->multiplier,
+                                        per_channel ? ek_get_i32(requant + 8) : m->shift,
+                                        m->rounding);
+            }
+        }
         eight->zero_point = m->y_zero_point;
         eight->low = m->y_min;
         eight->high = m->y_max;
