@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
@@ -204,15 +203,12 @@ def test_plan_of_real_operators_is_sound(op: str) -> None:
         simulate(graph, plan_memory(graph))
 
 
-@pytest.mark.data
-@pytest.mark.parametrize("family", ["dsp", "mve", "small"])
-def test_keyword_model_needs_at_most_12_kb(family: str) -> None:
+@pytest.mark.data("models")
+@pytest.mark.parametrize("family", ["portable", "dsp", "mve", "small"])
+def test_keyword_model_needs_at_most_12_kb(family: str, models_dir: Path) -> None:
     """A public model, input and output included; its activations alone have 8,000 bytes each."""
-    default = Path(__file__).resolve().parents[2].parent / "shared" / "models"
-    path = Path(os.environ.get("EDGEKIT_MODELS", default)) / "kws_dscnn_int8.tflite"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    graph = pack(lower(read_tflite(path.read_bytes(), name="kws")), family)
+    source = (models_dir / "kws_dscnn_int8.tflite").read_bytes()
+    graph = pack(lower(read_tflite(source, name="kws")), family)
     plan = plan_memory(graph)
     simulate(graph, plan)
     assert max(plan.live_bytes) <= plan.arena_bytes <= 12_000
