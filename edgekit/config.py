@@ -16,10 +16,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgekit.config_text import (
+    TEXT_CHOICES,
+    TEXT_RANGES,
+    PretrainSection,
+    Range,
+    TextDataSection,
+    TextTrainSection,
+)
 from edgekit.errors import ConfigError
 
 FILE_NAME = "edgekit.toml"
 STATE_FOLDER = ".edgekit"
+Size = bool | int | float | str
+FAMILIES = {"image": "tinyvit", "text": "embbert"}
+"""The model family of a task, if the file names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +38,13 @@ class ProjectSection:
     """`[project]`: what the model is called and under which terms it may be used.
 
     Attributes:
+        task: "image" or "text"; decides which keys [data] and [train] have.
         version: Version of the model; a release has one.
         license: SPDX expression for the weights; what they were made from has its own.
     """
 
     name: str = "project"
+    task: str = "image"
     version: str = "1"
     license: str = "Apache-2.0"
 
@@ -41,11 +54,12 @@ class ModelSection:
     """`[model]`: the family and, in `[model.sizes]`, what differs from its defaults.
 
     Attributes:
+        family: Empty for the default of the task.
         file: A foreign `.tflite` to use instead of training one; relative to the project.
     """
 
-    family: str = "tinyvit"
-    sizes: dict[str, int] = field(default_factory=dict)
+    family: str = ""
+    sizes: dict[str, Size] = field(default_factory=dict)
     file: str = ""
 
 
@@ -178,6 +192,8 @@ class Config:
 
     Attributes:
         root: The project's folder; paths in the file are relative to it.
+        data: `[data]` of an image project; `text_data` is that of a text project. So are `train`
+            and `text_train`.
     """
 
     root: Path = Path()
@@ -191,6 +207,14 @@ class Config:
     learn: LearnSection = field(default_factory=LearnSection)
     fleet: FleetSection = field(default_factory=FleetSection)
     federated: FederatedSection = field(default_factory=FederatedSection)
+    text_data: TextDataSection = field(default_factory=TextDataSection)
+    text_train: TextTrainSection = field(default_factory=TextTrainSection)
+    pretrain: PretrainSection = field(default_factory=PretrainSection)
+
+    @property
+    def family(self) -> str:
+        """The model family."""
+        return self.model.family or FAMILIES[self.project.task]
 
     @property
     def state(self) -> Path:
@@ -198,7 +222,8 @@ class Config:
         return self.root / STATE_FOLDER
 
 
-Range = tuple[float, float]
+TEXT_SECTIONS = {"data": "text_data", "train": "text_train"}
+"""What the sections of a text project fill instead of the field of their name."""
 RANGES: dict[tuple[str, str], Range] = {
     ("train", "seed"): (0, 2**31 - 1),
     ("train", "epochs"): (1, 100_000),
@@ -223,15 +248,21 @@ RANGES: dict[tuple[str, str], Range] = {
     ("federated", "epochs"): (1, 1000),
     ("federated", "min_devices"): (1, 10**6),
     ("federated", "deadline_s"): (0.001, 1e7),
+    **TEXT_RANGES,
 }
-CHOICES: dict[tuple[str, str], tuple[str, ...]] = {("export", "rounding"): ("litert", "tflm")}
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("project", "task"): tuple(FAMILIES),
+    ("export", "rounding"): ("litert", "tflm"),
+    **TEXT_CHOICES,
+}
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: Path, *, task: str | None = None) -> Config:
     """Read a project file.
 
     Args:
         path: The file, or the folder that has it.
+        task: Overrides the file's.
 
     Raises:
         ConfigError: If it cannot be read or says what it must not.
@@ -247,16 +278,19 @@ def load_config(path: Path) -> Config:
         ) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: is not UTF-8 text") from exc
-    return parse_config(text, root=path.parent, where=str(path))
+    return parse_config(text, root=path.parent, where=str(path), task=task)
 
 
-def parse_config(text: str, *, root: Path, where: str = FILE_NAME) -> Config:
+def parse_config(
+    text: str, *, root: Path, where: str = FILE_NAME, task: str | None = None
+) -> Config:
     """Turn the text of a project file into a Config.
 
     Args:
         text: TOML.
         root: The project's folder.
         where: What messages call the file.
+        task: Overrides the file's.
 
     Raises:
         ConfigError: If it is not TOML or says what it must not.
@@ -265,14 +299,17 @@ def parse_config(text: str, *, root: Path, where: str = FILE_NAME) -> Config:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"{where}: is not TOML: {exc}") from exc
-    kinds = {f.name: f for f in dataclasses.fields(Config) if f.name != "root"}
+    project = tables.get("project", {})
+    if task is not None and isinstance(project, dict):
+        tables["project"] = {**project, "task": task}
+    fields = _fields(tables)
     sections = {}
     for name, table in tables.items():
-        if name not in kinds:
-            raise ConfigError(f"{where}: unknown section [{name}]{_suggest(name, kinds)}")
+        if name not in fields:
+            raise ConfigError(f"{where}: unknown section [{name}]{_suggest(name, fields)}")
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: '{name}' is {table!r}, must be a section [{name}]")
-        sections[name] = _section(name, table, where)
+        sections[fields[name]] = _section(name, fields[name], table, where)
     config = Config(root=root, **sections)
     waves = config.fleet.waves
     if not waves or waves[-1] != 1.0 or any(a >= b for a, b in itertools.pairwise((0.0, *waves))):
@@ -282,8 +319,17 @@ def parse_config(text: str, *, root: Path, where: str = FILE_NAME) -> Config:
     return config
 
 
-def _section(name: str, table: dict[str, Any], where: str) -> Any:
-    kind = typing.get_type_hints(Config)[name]
+def _fields(tables: dict[str, Any]) -> dict[str, str]:
+    """Tell which field of a Config each section of a file of its task fills."""
+    project = tables.get("project")
+    text = isinstance(project, dict) and project.get("task") == "text"
+    hidden = {"root", "text_data", "text_train"} | (set() if text else {"pretrain"})
+    names = [f.name for f in dataclasses.fields(Config) if f.name not in hidden]
+    return {name: TEXT_SECTIONS.get(name, name) if text else name for name in names}
+
+
+def _section(name: str, attribute: str, table: dict[str, Any], where: str) -> Any:
+    kind = typing.get_type_hints(Config)[attribute]
     hints = typing.get_type_hints(kind)
     values = {}
     for key, value in table.items():
@@ -291,10 +337,10 @@ def _section(name: str, table: dict[str, Any], where: str) -> Any:
             raise ConfigError(f"{where}: unknown key '{key}' in [{name}]{_suggest(key, hints)}")
         place = f"{where}: '{key}' in [{name}]"
         values[key] = _value(value, hints[key], place)
-        low, high = RANGES.get((name, key), (None, None))
+        low, high = RANGES.get((attribute, key), (None, None))
         if low is not None and high is not None and not low <= values[key] <= high:
             raise ConfigError(f"{place} is {value!r}, must be {low:g} to {high:g}")
-        choices = CHOICES.get((name, key))
+        choices = CHOICES.get((attribute, key))
         if choices is not None and value not in choices:
             raise ConfigError(f"{place} is {value!r}, must be one of: {', '.join(choices)}")
     return kind(**values)
@@ -312,6 +358,10 @@ def _value(value: Any, hint: Any, place: str) -> Any:
             raise ConfigError(f"{place} is {value!r}, must be a table")
         item = typing.get_args(hint)[1]
         return {key: _value(entry, item, f"{place}, '{key}'") for key, entry in value.items()}
+    if origin is types.UnionType:
+        if type(value) not in typing.get_args(hint):
+            raise ConfigError(f"{place} is {value!r}, must be a number, a text, true or false")
+        return value
     # A bool is an int to Python; to a reader of the file it is not.
     if hint is float and type(value) in (int, float):
         return float(value)

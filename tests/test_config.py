@@ -59,7 +59,13 @@ def test_values_arrive_with_their_types():
         ("[data]\nleave_out = 7", r"'leave_out' in \[data\] is 7, must be a list"),
         ("[data]\nleave_out = [7, 'x']", r"entry 1 is 'x', must be an integer"),
         ("[model]\nsizes = 3", r"'sizes' in \[model\] is 3, must be a table"),
-        ("[model.sizes]\nwidth = 'w'", r"'sizes' in \[model\], 'width' is 'w'"),
+        ("[model.sizes]\nwidth = [1]", r"'sizes' in \[model\], 'width' is \[1\], must be a number"),
+        (
+            "[project]\ntask = 'tabular'",
+            r"'task' in \[project\] is 'tabular', must be one of: image",
+        ),
+        ("[train]\nword_dropout = 0.1", r"unknown key 'word_dropout' in \[train\]"),
+        ("[pretrain]\nsteps = 1", r"unknown section \[pretrain\]"),
         ("[fleet]\nwaves = [0.5, 0.2, 1.0]", r"must rise from above 0 to 1.0"),
         ("[fleet]\nwaves = []", r"must rise"),
         ("[fleet]\nwaves = [0.5]", r"must rise"),
@@ -70,6 +76,43 @@ def test_values_arrive_with_their_types():
 def test_mistakes_are_named(text, message):
     with pytest.raises(ConfigError, match=message):
         _parse(text)
+
+
+TEXT = "[project]\ntask = 'text'\n"
+
+
+def test_text_project_has_keys_of_its_own():
+    config = _parse(
+        TEXT + "[data]\ntrain = 'a.tsv'\n[train]\nteacher = ['big']\n[pretrain]\nmask = 0.2\n"
+    )
+    assert config.text_data.train == "a.tsv"
+    assert config.text_train.teacher == ("big",)
+    assert config.pretrain.mask == 0.2
+    assert config.family == "embbert"
+    assert config.train == Config().train
+    assert _parse("").family == "tinyvit"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[train]\nshift = 1", r"unknown key 'shift' in \[train\]"),
+        ("[data]\ndataset = 'digits'", r"unknown key 'dataset' in \[data\]"),
+        ("[train]\nword_dropout = 1.5", r"'word_dropout' in \[train\] is 1.5, must be 0 to 0.9"),
+        ("[train]\nschedule = 'step'", r"must be one of: cosine, constant, wsd"),
+        ("[data]\nlabels = 'some'", r"must be one of: single, multi, number"),
+        ("[text_train]\nepochs = 3", r"unknown section \[text_train\]"),
+    ],
+)
+def test_mistakes_of_a_text_project_are_named(text, message):
+    with pytest.raises(ConfigError, match=message):
+        _parse(TEXT + text)
+
+
+def test_task_can_be_given_from_outside(tmp_path):
+    config = parse_config("[train]\npatience = 3\n", root=tmp_path, task="text")
+    assert config.project.task == "text"
+    assert config.text_train.patience == 3
 
 
 def test_missing_and_binary_files_are_config_errors(tmp_path):

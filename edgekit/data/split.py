@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.data.dataset import Int64Array, UInt8Array
 
 
-def stratified_split(labels: UInt8Array, count: int, *, seed: int) -> tuple[Int64Array, Int64Array]:
+def stratified_split(
+    labels: NDArray[Any], count: int, *, seed: int
+) -> tuple[Int64Array, Int64Array]:
     """Choose `count` samples with the class shares of the whole.
 
     The choice depends on the labels' order and the seed alone, never on a library's generator.

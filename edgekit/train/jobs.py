@@ -37,7 +37,7 @@ class TrainJob:
     name: str
     run: Path
     family: str = "tinyvit"
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
     dataset: str = "digits"
     leave_out: tuple[int, ...] = ()
     shuffle_labels: bool = False

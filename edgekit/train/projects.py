@@ -36,7 +36,7 @@ def project_job(config: Config, *, epochs: int | None = None, seed: int | None =
     job = TrainJob(
         name=name,
         run=Path(),
-        family=config.model.family,
+        family=config.family,
         sizes=dict(config.model.sizes),
         dataset=config.data.dataset,
         leave_out=config.data.leave_out,

@@ -1,0 +1,139 @@
+"""The sections of a project file whose keys depend on the task: those of a text project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TextDataSection:
+    """`[data]` of a text project: the files and their columns; paths are relative to the project.
+
+    Attributes:
+        train: CSV, TSV or JSON lines (each also .gz) with a column of texts and one of labels.
+        validation: What training watches; empty: `share` of the training rows.
+        test: What results are reported on; empty: `share` of the training rows.
+        text: Column of the text.
+        pair: Column of a second text, for pairs; empty for single texts.
+        label: Column of the labels.
+        labels: "single" (a class), "multi" (several, `;` between them) or "number" (a value).
+        share: Of the training rows, for each part without a file.
+        split_seed: Decides which rows are split off.
+        tokenizer: A tokenizer's JSON; empty: one is trained on the texts of the training part.
+        license: SPDX expression of the data.
+    """
+
+    train: str = "train.csv"
+    validation: str = ""
+    test: str = ""
+    text: str = "text"
+    pair: str = ""
+    label: str = "label"
+    labels: str = "single"
+    share: float = 0.1
+    split_seed: int = 1
+    tokenizer: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTrainSection:
+    """`[train]` of a text project: see `edgekit.train.text_jobs.TextJob`.
+
+    Attributes:
+        start: Weights to begin with: "pretrain" for what `edgekit train --task pretrain` made of
+            this project, or a run folder; empty: random weights.
+        teacher: Run folders, whose mean is taught, or one .npz file of logits; empty: no teacher.
+    """
+
+    seed: int = 1
+    epochs: int = 20
+    batch: int = 32
+    rate: float = 3e-3
+    schedule: str = "cosine"
+    warmup: float = 0.06
+    decay: float = 0.2
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    clip_norm: float = 1.0
+    word_dropout: float = 0.1
+    balance: bool = False
+    grams: int = 20_000
+    metric: str = "auto"
+    patience: int = 0
+    threshold: float = 0.5
+    start: str = ""
+    teacher: tuple[str, ...] = ()
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    hidden_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainSection:
+    """`[pretrain]`: learning the language from plain text before the labels.
+
+    Attributes:
+        files: Plain text, one sentence or paragraph per line, .gz too; neighbours in a file are
+            neighbours in the text, an empty line ends a document.
+        own_text: Add the texts of the training part.
+        steps: Batches in all.
+        length: Tokens of a pair of sentences; more is cut.
+        next_sentence: Also learn whether the second sentence follows the first.
+        mask: Share of the tokens to be guessed.
+    """
+
+    files: tuple[str, ...] = ()
+    own_text: bool = True
+    seed: int = 1
+    steps: int = 4000
+    batch: int = 64
+    length: int = 64
+    rate: float = 2e-3
+    schedule: str = "wsd"
+    warmup: float = 0.05
+    decay: float = 0.2
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    mask: float = 0.15
+    next_sentence: bool = True
+
+
+Range = tuple[float, float]
+TEXT_RANGES: dict[tuple[str, str], Range] = {
+    ("text_data", "share"): (0.001, 0.9),
+    ("text_data", "split_seed"): (0, 2**31 - 1),
+    ("text_train", "seed"): (0, 2**31 - 1),
+    ("text_train", "epochs"): (1, 100_000),
+    ("text_train", "batch"): (1, 65_536),
+    ("text_train", "rate"): (1e-9, 10.0),
+    ("text_train", "warmup"): (0.0, 1.0),
+    ("text_train", "decay"): (0.0, 1.0),
+    ("text_train", "weight_decay"): (0.0, 1.0),
+    ("text_train", "label_smoothing"): (0.0, 0.9),
+    ("text_train", "clip_norm"): (1e-6, 1e6),
+    ("text_train", "word_dropout"): (0.0, 0.9),
+    ("text_train", "grams"): (0, 10**7),
+    ("text_train", "patience"): (0, 100_000),
+    ("text_train", "threshold"): (0.0, 1.0),
+    ("text_train", "teacher_weight"): (0.0, 1.0),
+    ("text_train", "temperature"): (0.01, 100.0),
+    ("text_train", "hidden_weight"): (0.0, 1000.0),
+    ("pretrain", "seed"): (0, 2**31 - 1),
+    ("pretrain", "steps"): (1, 10**9),
+    ("pretrain", "batch"): (1, 65_536),
+    ("pretrain", "length"): (8, 65_536),
+    ("pretrain", "rate"): (1e-9, 10.0),
+    ("pretrain", "warmup"): (0.0, 1.0),
+    ("pretrain", "decay"): (0.0, 1.0),
+    ("pretrain", "weight_decay"): (0.0, 1.0),
+    ("pretrain", "clip_norm"): (1e-6, 1e6),
+    ("pretrain", "mask"): (0.01, 0.9),
+}
+SCHEDULES = ("cosine", "constant", "wsd")
+TEXT_CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("text_data", "labels"): ("single", "multi", "number"),
+    ("text_train", "schedule"): SCHEDULES,
+    ("text_train", "metric"): ("auto", "accuracy", "macro_f1", "mcc", "spearman"),
+    ("pretrain", "schedule"): SCHEDULES,
+}
