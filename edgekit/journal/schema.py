@@ -89,14 +89,14 @@ _LIST = [
         " device_class:text? derived_from:hex? run:any? sensors:texts?",
         Blob.OPTIONAL,
     ),
-    _kind("device.added", "device:text board:text fleet:text"),
+    _kind("device.added", "device:text board:text fleet:text site:text?"),
     _kind("device.claimed", "device:text token:hex"),
     _kind("device.presence", "device:text state:text boot:int"),
     _kind(
         "device.reported",
         "device:text boot:int board:text firmware:text kernel_set_hash:hex active_image:hex?"
         " counter:int update:object ram_free:int slot_free:int federated:object head_hash:hex?"
-        " uptime_s:int desired_version:int",
+        " uptime_s:int desired_version:int battery_mv:int? sensors:texts?",
     ),
     _kind("device.desired", "device:text version:int manifest:hex? signature:hex? task:object?"),
     _kind("device.revoked", "device:text reason:text"),

@@ -8,8 +8,10 @@ know what was before.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import pyoxigraph as ox
@@ -41,6 +43,7 @@ PORTABLE = "portable"
 _PORTABLE_WORDS = frozenset({None, "", "any", PORTABLE})
 _SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _FLOAT_BYTES = 4
+_VERSION = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(?![\d])")
 
 
 def project(event: Event, blob: bytes | None = None) -> Changes:
@@ -224,6 +227,7 @@ def _added(event: Event, blob: bytes | None) -> Changes:
         "dcterms:identifier": device,
         "ek:board": thing("board", event.body["board"]),
         "ek:fleet": event.body["fleet"],
+        "ek:site": event.body.get("site"),
         "dcterms:created": moment(event.time_ms),
     }
     # A device that is added anew has lost its key and is no longer revoked.
@@ -231,30 +235,100 @@ def _added(event: Event, blob: bytes | None) -> Changes:
     return _one(graph("device", device), thing("device", device), "ek:Device", facts) | empty
 
 
-def _reported(event: Event) -> Facts:
+def _reported(event: Event, blob: bytes | None) -> Changes:
+    """Describe what a device is, shared with all that are the same, and what it does.
+
+    What is as it is on an idle device is not said: a fleet is a hundred thousand of them.
+    """
     body = event.body
     update, learning = body["update"], body["federated"]
-    run = learning.get("run")
-    return {
+    run = learning.get("run") or None
+    node, shared = configuration(body)
+    facts: Facts = {
+        "ek:configuration": node,
         "ek:lastSeen": moment(event.time_ms),
         "ek:bootCounter": body["boot"],
-        "ek:firmwareVersion": body["firmware"],
-        "ek:kernelSetHash": body["kernel_set_hash"],
-        "ek:reportedModel": _model(body.get("active_image")),
-        "ek:releaseCounter": body["counter"],
-        "ek:updateState": update.get("state"),
-        "ek:updateStatus": update.get("status"),
-        "ek:updateModel": _model(update.get("image")),
-        "ek:ramFreeBytes": body["ram_free"],
-        "ek:slotFreeBytes": body["slot_free"],
-        "ek:learningRun": thing("run", run) if run else None,
-        "ek:learningRound": learning.get("round"),
-        "ek:learningState": learning.get("state"),
-        "ek:learningStatus": learning.get("status"),
-        "ek:headHash": body.get("head_hash"),
         "ek:uptimeSeconds": body["uptime_s"],
-        "ek:appliedVersion": body["desired_version"],
+        "ek:batteryMillivolts": body.get("battery_mv"),
+        "ek:releaseCounter": body["counter"] or None,
+        "ek:appliedVersion": body["desired_version"] or None,
+        "ek:updateState": _unless(update.get("state"), "idle"),
+        "ek:updateStatus": update.get("status") or None,
+        "ek:updateModel": _model(update.get("image")),
+        "ek:learningRun": run and thing("run", run),
+        "ek:learningRound": run and learning.get("round"),
+        "ek:learningState": _unless(learning.get("state"), "idle"),
+        "ek:learningStatus": learning.get("status") or None,
+        "ek:headHash": body.get("head_hash"),
     }
+    device = body["device"]
+    return shared | _one(graph("device", device, "state"), thing("device", device), None, facts)
+
+
+def configuration(body: Body) -> tuple[ox.NamedNode, Changes]:
+    """Return the node of all devices that are the same for a model, and its graph.
+
+    Its name is the hash of its facts, so its graph never changes and is written once.
+
+    Args:
+        body: Of a device's report.
+    """
+    firmware, kernels, image = body["firmware"], body["kernel_set_hash"], body.get("active_image")
+    free = (body["ram_free"], body["slot_free"])
+    sensors = sorted(body.get("sensors") or ())
+    whole = json.dumps([body["board"], firmware, kernels, image, *free, sensors])
+    name = blake2b(whole.encode(), digest_size=16).hexdigest()
+    facts: Facts = {
+        "ek:board": thing("board", body["board"]),
+        "ek:firmwareVersion": firmware,
+        "ek:runtimeNumber": runtime_number(firmware),
+        "ek:kernelSetHash": kernels,
+        "ek:reportedModel": _model(image),
+        "ek:ramFreeBytes": free[0],
+        "ek:slotFreeBytes": free[1],
+        "ek:sensorKind": sensors,
+    }
+    node = thing("configuration", name)
+    return node, _one(graph("configuration", name), node, "ek:Configuration", facts)
+
+
+def runtime_number(version: str) -> int | None:
+    """Return a version as one number to compare, None if it has another form.
+
+    >>> runtime_number("0.12.3"), runtime_number("nightly")
+    (12003, None)
+    """
+    found = _VERSION.match(version)
+    if found is None:
+        return None
+    major, minor, patch = (int(part or 0) for part in found.groups())
+    return major * 1_000_000 + minor * 1_000 + patch
+
+
+def telemetry(device: str, time_ms: int, values: Mapping[str, float]) -> Changes:
+    """Return the graph of the last values of a device; what was before is a table, not here.
+
+    Args:
+        device: Id.
+        time_ms: When they were measured, Unix milliseconds.
+        values: By property, for example `temperature`, in base units.
+    """
+    where = graph("device", device, "telemetry")
+    quads: list[ox.Quad] = []
+    for name, value in values.items():
+        node = thing("device", device, "latest", name)
+        facts: Facts = {
+            "sosa:observedProperty": thing("property", name),
+            "sosa:hasSimpleResult": float(value),
+            "sosa:resultTime": moment(time_ms),
+        }
+        quads += _quads(where, thing("device", device), None, {"ek:latestObservation": node})
+        quads += _quads(where, node, None, facts)
+    return {where: tuple(quads)}
+
+
+def _unless(value: str | None, idle: str) -> str | None:
+    return None if value == idle else value
 
 
 def _desired(event: Event) -> Facts:
@@ -439,7 +513,7 @@ PROJECTIONS: dict[str, Rule] = {
             "ek:presenceAt": moment(event.time_ms),
         },
     ),
-    "device.reported": _device("state", _reported),
+    "device.reported": _reported,
     "device.desired": _device("desired", _desired),
     "device.revoked": _device(
         "revocation",

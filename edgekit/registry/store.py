@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import pyoxigraph as ox
 
@@ -29,6 +29,8 @@ Results = ox.QuerySolutions | ox.QueryBoolean | ox.QueryTriples
 # spell it. Source: SPARQL 1.1 Query Language, 19.2 Codepoint Escape Sequences.
 _SERVICE = re.compile(r"service|\\u", re.IGNORECASE)
 
+Built = TypeVar("Built")
+
 _READ_ATTEMPTS = 10
 _READ_PAUSE_S = 0.1
 
@@ -42,6 +44,7 @@ class Store:
 
     def __init__(self, store: ox.Store, *, writable: bool) -> None:
         self._store = store
+        self._kept: dict[str, tuple[tuple[str, ...], Any]] = {}
         self.writable = writable
 
     @classmethod
@@ -118,27 +121,52 @@ class Store:
         if not self.writable:
             raise StoreError("registry is open for reading only")
         operations: list[str] = []
+        changed: list[str] = []
         for graph, quads in changes.items():
-            operations.append(f"DROP SILENT GRAPH {graph}")
-            triples: list[ox.Triple] = []
-            for quad in quads:
-                if quad.graph_name != graph:
-                    raise ValueError(f"quad of graph {quad.graph_name} among those of {graph}")
-                if isinstance(quad.subject, ox.BlankNode) or isinstance(quad.object, ox.BlankNode):
-                    raise ValueError(f"blank node in graph {graph}")
-                triples.append(quad.triple)
-            if triples:
-                # The serializer escapes every term; no text of a caller is pasted.
-                content = (ox.serialize(triples, format=ox.RdfFormat.N_TRIPLES) or b"").decode()
-                operations.append(f"INSERT DATA {{ GRAPH {graph} {{\n{content}}} }}")
+            new = _proven(graph, quads)
+            old = set(self._store.quads_for_pattern(None, None, None, graph))
+            if old == new:
+                continue
+            changed.append(graph.value)
+            for verb, some in (("DELETE", old - new), ("INSERT", new - old)):
+                if some:
+                    # The serializer escapes every term; no text of a caller is pasted.
+                    triples = (quad.triple for quad in some)
+                    text = (ox.serialize(triples, format=ox.RdfFormat.N_TRIPLES) or b"").decode()
+                    operations.append(f"{verb} DATA {{ GRAPH {graph} {{\n{text}}} }}")
+            if not new:
+                operations.append(f"DROP SILENT GRAPH {graph}")
         try:
-            self._store.update(" ;\n".join(operations))
+            if operations:
+                self._store.update(" ;\n".join(operations))
         except OSError as exc:
             raise StoreError(f"registry cannot be written: {exc}") from exc
+        self._forget(changed)
+
+    def kept(self, name: str, prefixes: Sequence[str], build: Callable[[], Built]) -> Built:
+        """Return what `build` makes of the store, made anew only after a change of what it is from.
+
+        Args:
+            name: Of the value; one is kept for each.
+            prefixes: Beginnings of the IRIs of the graphs that it is made from.
+        """
+        if name not in self._kept:
+            self._kept[name] = (tuple(prefixes), build())
+        found: Built = self._kept[name][1]
+        return found
+
+    def _forget(self, graphs: Iterable[str]) -> None:
+        if not self._kept:
+            return
+        for graph in graphs:
+            stale = [name for name, (some, _) in self._kept.items() if graph.startswith(some)]
+            for name in stale:
+                del self._kept[name]
 
     def fill(self, quads: Iterable[ox.Quad]) -> None:
         """Add quads in bulk, not atomically: only for a store that nobody uses yet."""
         self._store.bulk_extend(quads)
+        self._kept.clear()
 
     def query(self, text: str, values: Mapping[str, Term] | None = None) -> Results:
         """Run a SPARQL query over all graphs, with the prefixes of `terms.py` declared.
@@ -210,6 +238,17 @@ class Store:
 
     def __len__(self) -> int:
         return len(self._store)
+
+
+def _proven(graph: ox.NamedNode, quads: Iterable[ox.Quad]) -> set[ox.Quad]:
+    """Return the quads as a set; nobody could name a blank node again."""
+    found = set(quads)
+    for quad in found:
+        if quad.graph_name != graph:
+            raise ValueError(f"quad of graph {quad.graph_name} among those of {graph}")
+        if isinstance(quad.subject, ox.BlankNode) or isinstance(quad.object, ox.BlankNode):
+            raise ValueError(f"blank node in graph {graph}")
+    return found
 
 
 def query_text(name: str) -> str:

@@ -7,6 +7,7 @@ percent-encoded name, so no text from outside can break out of one.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from urllib.parse import quote
 
 from pyoxigraph import Literal, NamedNode
@@ -35,6 +36,7 @@ PREFIXES: dict[str, str] = {
 }
 
 
+@cache
 def term(name: str) -> NamedNode:
     """Return the node of a prefixed name.
 

@@ -15,11 +15,11 @@ from registry.fleet_fixture import DIGITS_1, plain_events, reported, story, writ
 
 from edgekit.errors import StoreError
 from edgekit.journal.schema import KINDS
-from edgekit.registry.project import PROJECTIONS, project
+from edgekit.registry.project import PROJECTIONS, project, telemetry
 from edgekit.registry.shacl import check, declared_terms
 from edgekit.registry.store import Store
 from edgekit.registry.sync import apply, catch_up, projected, rebuild
-from edgekit.registry.terms import EK, GRAPH
+from edgekit.registry.terms import EK, GRAPH, thing
 
 
 def test_every_kind_of_event_is_projected_and_in_the_story() -> None:
@@ -56,8 +56,8 @@ def test_project_works_on_plain_objects() -> None:
     event: Any = SimpleNamespace(
         seq=1, time_ms=1, kind="device.reported", subject="d1", body=reported("d1", DIGITS_1)
     )
-    (graph,) = project(event)
-    assert graph.value == GRAPH + "device/d1/state"
+    shared, own = (graph.value for graph in project(event))
+    assert shared.startswith(GRAPH + "configuration/") and own == GRAPH + "device/d1/state"
 
 
 def test_unknown_kind_changes_nothing() -> None:
@@ -98,7 +98,32 @@ def test_reported_again_without_model_leaves_none() -> None:
     events = [("device.reported", "d1", reported("d1", image), None) for image in (DIGITS_1, None)]
     for event, blob in plain_events(events):
         apply(store, event, blob)
-    assert not [q for q in store.quads() if q.predicate.value == EK + "reportedModel"]
+    model = "SELECT ?m { ?d ek:configuration/ek:reportedModel ?m }"
+    assert list(store.select(model)) == []
+
+
+def test_devices_that_are_the_same_share_a_configuration() -> None:
+    store = Store.memory()
+    events = [
+        ("device.reported", name, reported(name, DIGITS_1, uptime_s=number, **changes), None)
+        for number, (name, changes) in enumerate(
+            [("d1", {}), ("d2", {}), ("d3", {"ram_free": 1}), ("d4", {"sensors": ["camera"]})]
+        )
+    ]
+    for event, blob in plain_events(events):
+        apply(store, event, blob)
+    rows = store.select("SELECT ?same ?d { ?d ek:configuration ?same } ORDER BY ?d")
+    names = [row["same"] for row in rows]
+    assert names[0] == names[1] and len(set(names)) == 3
+
+
+def test_telemetry_keeps_the_last_value_of_each_property() -> None:
+    store = Store.memory()
+    store.replace_graphs(telemetry("d1", 1_000, {"temperature": 20.5, "humidity": 0.4}))
+    store.replace_graphs(telemetry("d1", 2_000, {"temperature": 21.0}))
+    text = "SELECT ?v { <%s> ek:latestObservation/sosa:hasSimpleResult ?v }"
+    (row,) = store.select(text % thing("device", "d1").value)
+    assert row["v"] == ox.Literal(21.0)
 
 
 def test_device_added_again_is_no_longer_revoked() -> None:

@@ -43,6 +43,21 @@ def test_replace_graphs_is_all_or_nothing() -> None:
     assert set(store.quads()) == {quad(1)}
 
 
+def test_what_is_kept_is_made_anew_after_a_change_of_its_graphs() -> None:
+    store = Store.memory()
+    store.replace_graphs({G: [quad(1)], H: [quad(9, H)]})
+
+    def count() -> int:
+        return store.kept("count", [G.value], lambda: len(store))
+
+    assert count() == 2
+    store.replace_graph(H, [quad(8, H), quad(9, H)])
+    store.replace_graph(G, [quad(1)])  # as it was
+    assert count() == 2
+    store.replace_graph(G, [quad(1), quad(2)])
+    assert count() == 4
+
+
 @given(st.text())
 def test_any_text_is_stored_and_found_as_bound_value(text: str) -> None:
     """Text that looks like SPARQL stays text, in writing and in asking."""
