@@ -79,15 +79,34 @@ _LIST = [
         "board.described",
         "name:text chip:text core:text clock_hz:int ram_bytes:int flash_bytes:int slot_bytes:int"
         " arena_bytes:int has_fpu:bool support:text sensors:texts kernel_set_hash:hex?"
-        " kernel_ops:texts?",
+        " kernel_ops:texts? isa:text? has_dsp:bool? kernel_family:text? connectivity:texts?"
+        " runtime:text? runtime_version:text? sensor_rates:object? ram_free:int? flash_free:int?",
     ),
     _kind(
         "model.registered",
         "name:text version:text image_id:hex image_bytes:int arena_bytes:int flash_bytes:int"
         " macs:int ops:texts task:text labels:texts license:text data_license:text"
         " quantization:text accuracy:object? trainable:bool head_features:int? head_classes:int?"
-        " device_class:text? derived_from:hex? run:any? sensors:texts?",
+        " device_class:text? derived_from:hex? run:any? sensors:texts? training:text? dataset:text?"
+        " metrics:object? layers:list? opset:int? input_shape:list? input_type:text?"
+        " output_shape:list? input_rate_hz:number? min_runtime:text? kernel_family:text?"
+        " fused:bool? weight_bytes:int? weights_sha256:hex?",
         Blob.OPTIONAL,
+    ),
+    _kind(
+        "dataset.described",
+        "name:text version:text? license:text? source:text? task:text? rows:int? classes:int?"
+        " sensors:texts? sites:texts? sha256:hex?",
+    ),
+    _kind(
+        "training.finished",
+        "run:text datasets:texts image_id:hex? base_image:hex? task:text? seed:int? software:text?"
+        " started_ms:int? settings:object?",
+    ),
+    _kind(
+        "benchmark.measured",
+        "image_id:hex board:text measured_by:text latency_us:int? energy_uj:int?"
+        " peak_ram_bytes:int? instructions:int? tool_version:text?",
     ),
     _kind("device.added", "device:text board:text fleet:text site:text?"),
     _kind("device.claimed", "device:text token:hex"),

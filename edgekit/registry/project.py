@@ -9,8 +9,7 @@ know what was before.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -19,31 +18,28 @@ import pyoxigraph as ox
 from edgekit.errors import EdgekitError, StoreError
 from edgekit.journal.journal import Event
 from edgekit.link.messages import Manifest
+from edgekit.registry.describe import (
+    accuracy_of,
+    benchmark_changes,
+    board_changes,
+    dataset_changes,
+    model_changes,
+    model_iri,
+    training_changes,
+)
 from edgekit.registry.documents import read_document
+from edgekit.registry.facts import Changes, Facts, Value, number, quads, version_number
 from edgekit.registry.terms import (
     DOCUMENTS,
     GRAPH,
     JOURNAL,
     JOURNAL_GRAPH,
-    SPDX_LICENSES,
-    TYPE,
     graph,
     moment,
-    term,
     thing,
 )
 
-Changes = dict[ox.NamedNode, tuple[ox.Quad, ...]]
 Body = Mapping[str, Any]
-Value = ox.NamedNode | ox.Literal | str | int | float | None
-Facts = Mapping[str, Value | Sequence[Value]]
-
-# The device class of what runs on every board, and other ways to say so.
-PORTABLE = "portable"
-_PORTABLE_WORDS = frozenset({None, "", "any", PORTABLE})
-_SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
-_FLOAT_BYTES = 4
-_VERSION = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(?![\d])")
 
 
 def project(event: Event, blob: bytes | None = None) -> Changes:
@@ -68,33 +64,7 @@ def project(event: Event, blob: bytes | None = None) -> Changes:
 def position(seq: int) -> Changes:
     """Return the graph that says up to which event the store follows the journal."""
     facts: Facts = {"ek:projectedSequence": seq}
-    return {JOURNAL_GRAPH: _quads(JOURNAL_GRAPH, JOURNAL, "ek:Journal", facts)}
-
-
-def _quads(
-    where: ox.NamedNode,
-    subject: ox.NamedNode,
-    kind: str | None,
-    facts: Facts,
-) -> tuple[ox.Quad, ...]:
-    """Write facts about one subject; None, and an empty list, says nothing."""
-    quads = [ox.Quad(subject, TYPE, term(kind), where)] if kind else []
-    for name, value in facts.items():
-        for item in _values(value):
-            node = item if isinstance(item, ox.NamedNode | ox.Literal) else ox.Literal(item)
-            quads.append(ox.Quad(subject, term(name), node, where))
-    return tuple(quads)
-
-
-def _values(
-    value: Value | Sequence[Value],
-) -> Iterator[ox.NamedNode | ox.Literal | str | int | float]:
-    if value is None:
-        return
-    if isinstance(value, ox.NamedNode | ox.Literal | str | int | float):
-        yield value
-    else:
-        yield from (item for item in value if item is not None)
+    return {JOURNAL_GRAPH: quads(JOURNAL_GRAPH, JOURNAL, "ek:Journal", facts)}
 
 
 def _one(
@@ -103,12 +73,7 @@ def _one(
     kind: str | None,
     facts: Facts,
 ) -> Changes:
-    return {where: _quads(where, subject, kind, facts)}
-
-
-def model_iri(image_id: str) -> ox.NamedNode:
-    """Return the IRI of a model version by the id of its image in hex."""
-    return thing("model", image_id)
+    return {where: quads(where, subject, kind, facts)}
 
 
 def _model(image_id: str | None) -> ox.NamedNode | None:
@@ -119,96 +84,8 @@ def _devices(names: Iterable[str]) -> list[Value]:
     return [thing("device", name) for name in names]
 
 
-def _licence(text: str) -> Value:
-    if not text:
-        return None
-    return ox.NamedNode(SPDX_LICENSES + text) if _SPDX_ID.fullmatch(text) else text
-
-
-def _accuracy(value: Any, name: str) -> float | None:
-    """Read a share that is either given alone, meaning the compiled model, or by name."""
-    found = value.get(name) if isinstance(value, Mapping) else value if name == "int8" else None
-    return None if found is None else float(found)
-
-
 def _count(value: Any) -> int:
     return len(value) if isinstance(value, list | Mapping) else int(value)
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _board(event: Event, blob: bytes | None) -> Changes:
-    body = event.body
-    chip = thing("chip", body["chip"])
-    board: Facts = {
-        "schema:name": body["name"],
-        "ek:chip": chip,
-        "ek:clockHz": body["clock_hz"],
-        "ek:ramBytes": body["ram_bytes"],
-        "ek:flashBytes": body["flash_bytes"],
-        "ek:slotBytes": body["slot_bytes"],
-        "ek:arenaCapacityBytes": body["arena_bytes"],
-        "ek:support": body["support"],
-        "ek:sensorKind": body["sensors"],
-        "ek:kernelSetHash": body.get("kernel_set_hash"),
-        "ek:kernelOperator": body.get("kernel_ops") or (),
-    }
-    facts: Facts = {
-        "schema:name": body["chip"],
-        "ek:core": body["core"],
-        "ek:hasFpu": body["has_fpu"],
-    }
-    name = body["name"]
-    return _one(graph("board", name), thing("board", name), "ek:Board", board) | _one(
-        graph("chip", body["chip"]), chip, "ek:Chip", facts
-    )
-
-
-def _registered(event: Event, blob: bytes | None) -> Changes:
-    body = event.body
-    head = 0
-    if body["trainable"]:
-        # The head learns in float32: weights [k, h] and bias [k].
-        head = _FLOAT_BYTES * body["head_classes"] * (body["head_features"] + 1)
-    accuracy = body.get("accuracy")
-    device_class = body.get("device_class")
-    if device_class in _PORTABLE_WORDS:
-        device_class = PORTABLE
-    facts: Facts = {
-        "schema:name": body["name"],
-        "dcat:version": body["version"],
-        "dcterms:identifier": body["image_id"],
-        "dcat:byteSize": body["image_bytes"],
-        "ek:arenaBytes": body["arena_bytes"],
-        "ek:minRamBytes": body["arena_bytes"] + head,
-        "ek:minFlashBytes": body["flash_bytes"],
-        "ek:macs": body["macs"],
-        "ek:requiresOperator": body["ops"],
-        "ek:requiresSensorKind": body.get("sensors") or (),
-        "ek:task": body["task"] or None,
-        "ek:outputLabel": body["labels"],
-        "ek:quantization": body["quantization"] or None,
-        "ek:accuracyFloat": _accuracy(accuracy, "float"),
-        "ek:accuracyInt8": _accuracy(accuracy, "int8"),
-        "ek:trainable": body["trainable"],
-        "ek:headInputDim": body.get("head_features"),
-        "ek:headOutputDim": body.get("head_classes"),
-        "dcterms:license": _licence(body["license"]),
-        "ek:dataLicense": _licence(body["data_license"]),
-        "prov:wasDerivedFrom": _model(body.get("derived_from")),
-        "prov:wasGeneratedBy": None if not body.get("run") else thing("run", body["run"]),
-    }
-    image = body["image_id"]
-    subject = model_iri(image)
-    # One image may be registered for several device classes, by an event each.
-    return _one(graph("model", image), subject, "ek:ModelVersion", facts) | _one(
-        graph("model", image, "class", device_class),
-        subject,
-        None,
-        {"ek:deviceClass": device_class},
-    )
 
 
 def _device(aspect: str, facts: Callable[[Event], Facts]) -> Rule:
@@ -281,7 +158,7 @@ def configuration(body: Body) -> tuple[ox.NamedNode, Changes]:
     facts: Facts = {
         "ek:board": thing("board", body["board"]),
         "ek:firmwareVersion": firmware,
-        "ek:runtimeNumber": runtime_number(firmware),
+        "ek:runtimeNumber": version_number(firmware),
         "ek:kernelSetHash": kernels,
         "ek:reportedModel": _model(image),
         "ek:ramFreeBytes": free[0],
@@ -290,19 +167,6 @@ def configuration(body: Body) -> tuple[ox.NamedNode, Changes]:
     }
     node = thing("configuration", name)
     return node, _one(graph("configuration", name), node, "ek:Configuration", facts)
-
-
-def runtime_number(version: str) -> int | None:
-    """Return a version as one number to compare, None if it has another form.
-
-    >>> runtime_number("0.12.3"), runtime_number("nightly")
-    (12003, None)
-    """
-    found = _VERSION.match(version)
-    if found is None:
-        return None
-    major, minor, patch = (int(part or 0) for part in found.groups())
-    return major * 1_000_000 + minor * 1_000 + patch
 
 
 def telemetry(device: str, time_ms: int, values: Mapping[str, float]) -> Changes:
@@ -314,7 +178,7 @@ def telemetry(device: str, time_ms: int, values: Mapping[str, float]) -> Changes
         values: By property, for example `temperature`, in base units.
     """
     where = graph("device", device, "telemetry")
-    quads: list[ox.Quad] = []
+    found: list[ox.Quad] = []
     for name, value in values.items():
         node = thing("device", device, "latest", name)
         facts: Facts = {
@@ -322,9 +186,9 @@ def telemetry(device: str, time_ms: int, values: Mapping[str, float]) -> Changes
             "sosa:hasSimpleResult": float(value),
             "sosa:resultTime": moment(time_ms),
         }
-        quads += _quads(where, thing("device", device), None, {"ek:latestObservation": node})
-        quads += _quads(where, node, None, facts)
-    return {where: tuple(quads)}
+        found += quads(where, thing("device", device), None, {"ek:latestObservation": node})
+        found += quads(where, node, None, facts)
+    return {where: tuple(found)}
 
 
 def _unless(value: str | None, idle: str) -> str | None:
@@ -348,7 +212,7 @@ def _published(event: Event, blob: bytes | None) -> Changes:
         "dcat:version": body["version"],
         "ek:releaseCounter": body["counter"],
         "ek:deviceClass": body["device_class"],
-        "ek:accuracyInt8": _accuracy(body.get("accuracy"), "int8"),
+        "ek:accuracyInt8": accuracy_of(body.get("accuracy"), "int8"),
         "dcterms:created": moment(event.time_ms),
     }
     return _one(graph("release", *names), thing("release", *names), "ek:Release", facts)
@@ -457,8 +321,8 @@ def _update(event: Event, blob: bytes | None) -> Changes:
         "ek:sampleCount": body["samples"],
         "ek:accepted": body["accepted"],
         "ek:rejectionReason": body.get("reason"),
-        "ek:lossFirst": _number(body.get("loss_first")),
-        "ek:lossLast": _number(body.get("loss_last")),
+        "ek:lossFirst": number(body.get("loss_first")),
+        "ek:lossLast": number(body.get("loss_last")),
         "dcterms:created": moment(event.time_ms),
     }
     return _one(graph("run", *names), thing("run", *names), "ek:FederatedUpdate", facts)
@@ -471,7 +335,7 @@ def _round_closed(event: Event, blob: bytes | None) -> Changes:
         "ek:acceptedCount": _count(body["accepted"]),
         "ek:rejectedCount": _count(body["rejected"]),
         "ek:headHash": body["head_hash"],
-        "ek:accuracyInt8": _number(body.get("accuracy")),
+        "ek:accuracyInt8": number(body.get("accuracy")),
         "prov:endedAtTime": moment(event.time_ms),
     }
     return _one(graph("run", *names, "end"), thing("run", *names), None, facts)
@@ -501,8 +365,11 @@ Rule = Callable[[Event, bytes | None], Changes]
 
 # Every kind of event of edgekit/journal/schema.py.
 PROJECTIONS: dict[str, Rule] = {
-    "board.described": _board,
-    "model.registered": _registered,
+    "board.described": board_changes,
+    "model.registered": model_changes,
+    "dataset.described": dataset_changes,
+    "training.finished": training_changes,
+    "benchmark.measured": benchmark_changes,
     "device.added": _added,
     # The token is a secret's name: it stays in the journal.
     "device.claimed": _device("claim", lambda event: {"ek:claimedAt": moment(event.time_ms)}),

@@ -25,6 +25,8 @@ from edgekit.registry.documents import TURTLE, read_document
 from edgekit.registry.terms import DOCUMENTS, EK, TYPE, shorten
 
 _MAX_FOUND = 80
+_KEY = ("focusNode", "resultPath", "value", "sourceShape")
+_DECLARED = "a term that edgekit.ttl declares"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,12 +38,15 @@ class Violation:
         path: IRI of the property that is wrong, empty if it is the node itself.
         found: What is there.
         expected: What should be there.
+        rule: The constraint that says so, for example `sh:MinCountConstraintComponent`; several
+            are joined by a space.
     """
 
     focus: str
     path: str
     found: str
     expected: str
+    rule: str = ""
 
     def __str__(self) -> str:
         where = " ".join(shorten(iri) for iri in (self.focus, self.path) if iri)
@@ -89,22 +94,12 @@ def check(
         _, results, _ = pyshacl.validate(data, shacl_graph=shape_graph, inference="none")
     if not isinstance(results, rdflib.Graph):
         raise ToolError(f"pyshacl gave no report: {results!r:.200}")
-    found: dict[tuple[rdflib.term.Node | None, ...], Violation] = {}
+    found: dict[tuple[rdflib.term.Node | None, ...], list[rdflib.term.Node]] = {}
     for result in results.subjects(RDF.type, SH.ValidationResult):
-        focus = results.value(result, SH.focusNode)
-        path = results.value(result, SH.resultPath)
-        value = results.value(result, SH.value)
-        shape = results.value(result, SH.sourceShape)
         # A value that breaks two rules of one property is one line: it states all of them.
-        found.setdefault(
-            (focus, path, value, shape),
-            Violation(
-                str(focus),
-                "" if path is None else str(path),
-                _found(data, focus, path, value),
-                _expected(shape_graph, shape),
-            ),
-        )
+        key = tuple(results.value(result, SH[name]) for name in _KEY)
+        found.setdefault(key, []).append(result)
+    violations = [_violation(data, shape_graph, results, *group) for group in found.items()]
     targets = {str(node) for node in shape_graph.objects(None, SH.targetClass)}
     checked = {
         triple.subject
@@ -113,8 +108,30 @@ def check(
         and isinstance(triple.object, ox.NamedNode)
         and triple.object.value in targets
     }
-    violations = sorted({*found.values(), *_undeclared(triples)})
-    return Report(len(triples), len(checked), tuple(violations))
+    everything = sorted({*violations, *_undeclared(triples)})
+    return Report(len(triples), len(checked), tuple(everything))
+
+
+def _violation(
+    data: rdflib.Graph,
+    shapes: rdflib.Graph,
+    results: rdflib.Graph,
+    key: tuple[rdflib.term.Node | None, ...],
+    group: list[rdflib.term.Node],
+) -> Violation:
+    focus, path, value, shape = key
+    rules = {results.value(result, SH.sourceConstraintComponent) for result in group}
+    if rules == {SH.SPARQLConstraintComponent}:
+        expected = str(results.value(group[0], SH.resultMessage))
+    else:
+        expected = _expected(shapes, shape)
+    return Violation(
+        str(focus),
+        "" if path is None else str(path),
+        _found(data, focus, path, value),
+        expected,
+        " ".join(sorted(shorten(str(rule)) for rule in rules)),
+    )
 
 
 @cache
@@ -142,9 +159,7 @@ def _undeclared(triples: Iterable[ox.Triple]) -> Iterator[Violation]:
                 near = difflib.get_close_matches(node.value, known, n=1)
                 hint = f"; did you mean {shorten(near[0])}" if near else ""
                 focus = getattr(triple.subject, "value", str(triple.subject))
-                yield Violation(
-                    focus, "", shorten(node.value), f"a term that edgekit.ttl declares{hint}"
-                )
+                yield Violation(focus, "", shorten(node.value), _DECLARED + hint, "declared")
 
 
 def _shape_graph(path: Path) -> rdflib.Graph:

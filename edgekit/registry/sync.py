@@ -11,7 +11,8 @@ from pathlib import Path
 
 from edgekit.errors import StoreError
 from edgekit.journal.journal import Event, Journal
-from edgekit.registry.project import Changes, position, project
+from edgekit.registry.facts import Changes
+from edgekit.registry.project import position, project
 from edgekit.registry.store import Store, StoreInUseError
 from edgekit.registry.terms import JOURNAL, JOURNAL_GRAPH, term
 

@@ -61,6 +61,25 @@ def model(image: str, name: str, version: str = "1", **changes: Any) -> dict[str
     return body | changes
 
 
+LAYERS: dict[str, Any] = {
+    "layers": [
+        {"name": "c", "op": "conv_2d", "macs": 300_000, "shape": [1, 8, 8, 4], "weight_bytes": 80},
+        {"name": "d", "op": "fully_connected", "macs": 10_000, "shape": [1, 10]},
+    ],
+    "metrics": {"f1": 0.955},
+    "dataset": "digits",
+    "training": "t1",
+    "input_shape": [1, 8, 8, 1],
+    "input_type": "int8",
+    "output_shape": [1, 10],
+    "min_runtime": "0.1.0",
+    "kernel_family": "portable",
+    "fused": False,
+    "weight_bytes": 1_500,
+    "weights_sha256": image_id(0xDD),
+}
+
+
 def reported(device: str, image: str | None, **changes: Any) -> dict[str, Any]:
     body = {
         "device": device,
@@ -146,7 +165,7 @@ def story() -> Story:
         ),
     )
     head = {"trainable": True, "head_features": 32, "head_classes": 10}
-    add("model.registered", DIGITS_1, model(DIGITS_1, "digits", **head))
+    add("model.registered", DIGITS_1, model(DIGITS_1, "digits", **head, **LAYERS))
     add(
         "model.registered",
         DIGITS_2,
@@ -334,6 +353,50 @@ def story() -> Story:
         "federated.finished",
         "7",
         {"run": 7, "rounds": 1, "head_hash": image_id(0xBB), "reason": "target reached"},
+    )
+    add(
+        "dataset.described",
+        "digits",
+        {
+            "name": "digits",
+            "version": "1",
+            "license": "CC-BY-4.0",
+            "source": "UCI",
+            "task": "image-classification",
+            "rows": 1797,
+            "classes": 10,
+            "sensors": ["camera"],
+            "sites": ["lab"],
+            "sha256": image_id(0xCC),
+        },
+    )
+    add(
+        "training.finished",
+        "t1",
+        {
+            "run": "t1",
+            "datasets": ["digits"],
+            "image_id": DIGITS_1,
+            "task": "image-classification",
+            "seed": 7,
+            "software": "edgekit 0.1.0",
+            "started_ms": 1_700_000_000_000,
+            "settings": {"epochs": 20, "rate": 0.01, "optimizer": "adam"},
+        },
+    )
+    add(
+        "benchmark.measured",
+        DIGITS_1,
+        {
+            "image_id": DIGITS_1,
+            "board": "cam",
+            "measured_by": "bench",
+            "latency_us": 12_400,
+            "energy_uj": 810,
+            "peak_ram_bytes": 30_208,
+            "instructions": 1_180_000,
+            "tool_version": "0.1.0",
+        },
     )
     add(
         "document.loaded",

@@ -157,7 +157,7 @@ def test_not_seen(fleet: Store) -> None:
 
 def test_lineage_goes_through_run_and_base(fleet: Store) -> None:
     tails = [iri.rsplit("/", 1)[-1] for iri in match.lineage(fleet, DIGITS_2)]
-    assert sorted(tails) == sorted([DIGITS_1, "7"])
+    assert sorted(tails) == sorted([DIGITS_1, "7", "t1", "digits"])
 
 
 def test_fleet_counts(fleet: Store) -> None:
