@@ -26,10 +26,10 @@ def as_csv(results: Results) -> str:
 
 def as_table(results: Results) -> str:
     """Write rows as columns with prefixed names, a truth value as a word, triples as Turtle."""
-    if isinstance(results, ox.QueryTriples):
-        return as_csv(results)
     if isinstance(results, ox.QueryBoolean):
         return str(bool(results)).lower()
+    if not isinstance(results, ox.QuerySolutions):
+        return as_csv(results)
     names = [variable.value for variable in results.variables]
     rows = [
         ["" if term is None else shorten(getattr(term, "value", str(term))) for term in row]
@@ -50,10 +50,10 @@ def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _serialize(results: Results, form: ox.QueryResultsFormat) -> str:
-    if isinstance(results, ox.QueryTriples):
-        data = ox.serialize(results, format=ox.RdfFormat.TURTLE)
-    else:
+    if isinstance(results, ox.QuerySolutions | ox.QueryBoolean):
         data = results.serialize(format=form)
+    else:
+        data = ox.serialize(results, format=ox.RdfFormat.TURTLE)
     return (data or b"").decode().rstrip("\r\n")
 
 

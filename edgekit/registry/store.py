@@ -1,15 +1,15 @@
-"""The RDF store: pyoxigraph in memory or in a folder, with atomic replacement of whole graphs.
+"""The store of the registry: named graphs that change whole, over any engine.
 
-One process writes; others open the folder read-only and see its state at that moment. Values reach
-a query as bound terms, never as text. Several graphs given to `replace_graphs` change together or
-not at all: pyoxigraph runs one update as one transaction.
+One process writes; others open a folder read-only and see its state at that moment. Values reach a
+query as bound terms, never as text. Several graphs given to `replace_graphs` change together or not
+at all: one update is one transaction.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -18,39 +18,47 @@ from typing import Any, Self, TypeVar
 import pyoxigraph as ox
 
 from edgekit.errors import FormatError, StoreError
-from edgekit.registry.terms import PREFIXES
+from edgekit.registry.embedded import Embedded, StoreInUseError
+from edgekit.registry.engine import Engine, Results, Term, Triples
+from edgekit.registry.limits import check_text
 
-Term = ox.NamedNode | ox.BlankNode | ox.Literal
+__all__ = ["Health", "Results", "Row", "Store", "StoreInUseError", "Term", "query_text"]
+
 Row = dict[str, Term | None]
-Results = ox.QuerySolutions | ox.QueryBoolean | ox.QueryTriples
+Built = TypeVar("Built")
 
 # A query may not make this process ask another server. The parser offers no switch for it, and
 # knows keywords without space around them, so the word is refused wherever it stands; `\u` could
 # spell it. Source: SPARQL 1.1 Query Language, 19.2 Codepoint Escape Sequences.
 _SERVICE = re.compile(r"service|\\u", re.IGNORECASE)
-
-Built = TypeVar("Built")
-
-_READ_ATTEMPTS = 10
-_READ_PAUSE_S = 0.1
+_FETCH = re.compile(r"service|\bload\b|\\u", re.IGNORECASE)
 
 
-class StoreInUseError(StoreError):
-    """Another process writes to the store."""
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a store says of itself.
+
+    Attributes:
+        place: Folder, address, or "registry" in memory.
+        quads: How many it has.
+    """
+
+    place: str
+    writable: bool
+    quads: int
 
 
 class Store:
     """A set of named graphs that can be queried; the default graph of a query is their union."""
 
-    def __init__(self, store: ox.Store, *, writable: bool) -> None:
-        self._store = store
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._kept: dict[str, tuple[tuple[str, ...], Any]] = {}
-        self.writable = writable
 
     @classmethod
     def memory(cls) -> Self:
         """Return an empty store in memory."""
-        return cls(ox.Store(), writable=True)
+        return cls(Embedded.memory())
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -60,41 +68,26 @@ class Store:
             StoreInUseError: If another process writes to it.
             StoreError: If it cannot be read.
         """
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            return cls(ox.Store(folder), writable=True)
-        except (OSError, RuntimeError) as exc:  # RuntimeError: RocksDB's "Corruption"
-            if "lock" in str(exc).lower():
-                raise StoreInUseError(f"registry {folder} is in use by another process") from exc
-            raise StoreError(f"registry {folder} cannot be opened: {exc}") from exc
+        return cls(Embedded.open(folder))
 
     @classmethod
     def read_only(cls, folder: Path) -> Self:
-        """Open the store in a folder for reading, also while another process writes to it.
-
-        The writer may remove a file between the reading of the list of files and of the file
-        itself; then the list has changed, and the next attempt reads the new one.
+        """Open the store in a folder for reading, as it is at this moment.
 
         Raises:
             StoreError: If there is none, or it cannot be read.
         """
-        if not (folder / "CURRENT").is_file():
-            raise StoreError(f"no registry at {folder}; 'edgekit registry rebuild' makes one")
-        for attempt in range(_READ_ATTEMPTS):
-            try:
-                return cls(ox.Store.read_only(str(folder)), writable=False)
-            except (OSError, RuntimeError) as exc:  # RuntimeError: RocksDB's "Corruption"
-                if attempt == _READ_ATTEMPTS - 1:
-                    raise StoreError(f"registry {folder} cannot be read: {exc}") from exc
-                time.sleep(_READ_PAUSE_S)
-        raise AssertionError("the last attempt returns or raises")
+        return cls(Embedded.read_only(folder))
+
+    @property
+    def writable(self) -> bool:
+        """Whether it may be changed."""
+        return self._engine.writable
 
     def close(self) -> None:
         """Write everything to disk and let go of the folder."""
-        if self.writable:
-            self._store.flush()
-        # The lock goes with the last reference: pyoxigraph has no close.
-        self._store = ox.Store()
+        self._kept.clear()
+        self._engine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -107,6 +100,14 @@ class Store:
     ) -> None:
         self.close()
 
+    def health(self) -> Health:
+        """Ask the engine whether it works.
+
+        Raises:
+            StoreError: If it does not.
+        """
+        return Health(self._engine.place, self.writable, len(self))
+
     def replace_graph(self, graph: ox.NamedNode, quads: Iterable[ox.Quad]) -> None:
         """Make the quads, and nothing else, the content of one graph, atomically."""
         self.replace_graphs({graph: quads})
@@ -118,30 +119,69 @@ class Store:
             ValueError: If a quad names another graph or has a blank node, which nobody can name.
             StoreError: If the store cannot be written.
         """
-        if not self.writable:
-            raise StoreError("registry is open for reading only")
+        self._require_writable()
         operations: list[str] = []
         changed: list[str] = []
         for graph, quads in changes.items():
             new = _proven(graph, quads)
-            old = set(self._store.quads_for_pattern(None, None, None, graph))
-            if old == new:
-                continue
-            changed.append(graph.value)
-            for verb, some in (("DELETE", old - new), ("INSERT", new - old)):
-                if some:
-                    # The serializer escapes every term; no text of a caller is pasted.
-                    triples = (quad.triple for quad in some)
-                    text = (ox.serialize(triples, format=ox.RdfFormat.N_TRIPLES) or b"").decode()
-                    operations.append(f"{verb} DATA {{ GRAPH {graph} {{\n{text}}} }}")
+            if self._engine.local:
+                old = set(self._engine.quads(None, None, graph))
+                if old == new:
+                    continue
+                operations += _data("DELETE", graph, old - new)
+                operations += _data("INSERT", graph, new - old)
+            else:
+                operations += [f"DROP SILENT GRAPH {graph}", *_data("INSERT", graph, new)]
             if not new:
                 operations.append(f"DROP SILENT GRAPH {graph}")
-        try:
-            if operations:
-                self._store.update(" ;\n".join(operations))
-        except OSError as exc:
-            raise StoreError(f"registry cannot be written: {exc}") from exc
+            changed.append(graph.value)
+        if operations:
+            self._engine.update(" ;\n".join(operations))
         self._forget(changed)
+
+    def extend(self, quads: Iterable[ox.Quad]) -> None:
+        """Add quads to what is there, all of them or none.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        self._require_writable()
+        self._engine.extend(quads)
+        self._kept.clear()
+
+    def fill(self, source: Path | Iterable[ox.Quad]) -> None:
+        """Add quads, or an N-Quads file, in bulk and not atomically: to a store not in use yet.
+
+        Raises:
+            FormatError: If the file is malformed, with line and column.
+            StoreError: If the store cannot be written.
+        """
+        self._require_writable()
+        self._engine.bulk(source)
+        self._kept.clear()
+
+    def update(self, text: str) -> None:
+        """Run a SPARQL update: all of it or nothing.
+
+        Raises:
+            FormatError: If the text is no update, or fetches something.
+            StoreError: If the store cannot be written.
+        """
+        self._require_writable()
+        found = _FETCH.search(text)
+        if found is not None:
+            raise FormatError(f"update: found '{found[0]}', expected one of this registry only")
+        check_text(text, "update")
+        self._engine.update(text)
+        self._kept.clear()
+
+    def backup(self, folder: Path) -> None:
+        """Copy a store on disk to a new folder, as it is at one moment.
+
+        Raises:
+            StoreError: If the folder exists, or the store is in memory or far away.
+        """
+        self._engine.backup(folder)
 
     def kept(self, name: str, prefixes: Sequence[str], build: Callable[[], Built]) -> Built:
         """Return what `build` makes of the store, made anew only after a change of what it is from.
@@ -155,44 +195,32 @@ class Store:
         found: Built = self._kept[name][1]
         return found
 
-    def _forget(self, graphs: Iterable[str]) -> None:
-        if not self._kept:
-            return
-        for graph in graphs:
-            stale = [name for name, (some, _) in self._kept.items() if graph.startswith(some)]
-            for name in stale:
-                del self._kept[name]
-
-    def fill(self, quads: Iterable[ox.Quad]) -> None:
-        """Add quads in bulk, not atomically: only for a store that nobody uses yet."""
-        self._store.bulk_extend(quads)
-        self._kept.clear()
-
-    def query(self, text: str, values: Mapping[str, Term] | None = None) -> Results:
+    def query(
+        self,
+        text: str,
+        values: Mapping[str, Term] | None = None,
+        *,
+        default: Sequence[str] | None = None,
+        named: Sequence[str] | None = None,
+    ) -> Results:
         """Run a SPARQL query over all graphs, with the prefixes of `terms.py` declared.
 
         Args:
             text: SELECT, ASK, CONSTRUCT or DESCRIBE.
             values: Terms to put in the place of variables, by name without question mark; the query
                 must project each, and must use it outside OPTIONAL.
+            default: IRIs of the graphs to ask instead of all.
+            named: IRIs of the graphs that GRAPH may name, instead of all.
 
         Raises:
-            FormatError: If the text is no query, or asks another server.
+            FormatError: If the text is no query, with line and column, or asks another server.
+            StoreError: If the store cannot be read.
         """
         found = _SERVICE.search(text)
         if found is not None:
             raise FormatError(f"query: found '{found[0]}', expected a query of this registry only")
-        try:
-            return self._store.query(
-                text,
-                prefixes=PREFIXES,
-                use_default_graph_as_union=True,
-                substitutions={ox.Variable(name): node for name, node in (values or {}).items()},
-            )
-        except SyntaxError as exc:
-            raise FormatError(f"query: {exc}") from exc
-        except OSError as exc:
-            raise StoreError(f"registry cannot be read: {exc}") from exc
+        check_text(text, "query")
+        return self._engine.query(text, values or {}, default=default, named=named)
 
     def select(self, text: str, values: Mapping[str, Term] | None = None) -> Iterator[Row]:
         """Run a SELECT query and yield a dict per row; an unbound variable is None."""
@@ -217,27 +245,59 @@ class Store:
 
     def quads(self, graph: ox.NamedNode | None = None) -> Iterator[ox.Quad]:
         """Yield all quads, or those of one graph."""
-        return self._store.quads_for_pattern(None, None, None, graph)
+        return self._engine.quads(None, None, graph)
 
     def describe(self, node: ox.NamedNode) -> Iterator[ox.Quad]:
         """Yield all quads about a thing, whatever graph they are in."""
-        return self._store.quads_for_pattern(node, None, None, None)
+        return self._engine.quads(node, None, None)
 
     def mentions(self, node: ox.NamedNode) -> Iterator[ox.Quad]:
         """Yield all quads that point to a thing."""
-        return self._store.quads_for_pattern(None, None, node, None)
+        return self._engine.quads(None, node, None)
 
     def canonical(self) -> ox.Dataset:
         """Return a copy of everything in canonical form, for comparison.
 
         Source: RDF Dataset Canonicalization (RDFC-1.0), W3C Recommendation 2024.
         """
-        dataset = ox.Dataset(self._store)
+        dataset = ox.Dataset(self.quads())
         dataset.canonicalize(ox.CanonicalizationAlgorithm.RDFC_1_0_SHA_256)
         return dataset
 
     def __len__(self) -> int:
-        return len(self._store)
+        return self._engine.size()
+
+    def _require_writable(self) -> None:
+        if not self.writable:
+            raise StoreError(f"{self._engine.place} is open for reading only")
+
+    def _forget(self, graphs: Iterable[str]) -> None:
+        if not self._kept:
+            return
+        for graph in graphs:
+            stale = [name for name, (some, _) in self._kept.items() if graph.startswith(some)]
+            for name in stale:
+                del self._kept[name]
+
+
+def triples_of(results: Results) -> Triples:
+    """Return the triples of a CONSTRUCT or DESCRIBE query.
+
+    Raises:
+        FormatError: If it was another form.
+    """
+    if isinstance(results, ox.QuerySolutions | ox.QueryBoolean):
+        raise FormatError("query: found another form, expected CONSTRUCT or DESCRIBE")
+    return results
+
+
+def _data(verb: str, graph: ox.NamedNode, quads: set[ox.Quad]) -> list[str]:
+    """Write quads as an operation; the serializer escapes every term, no text is pasted."""
+    if not quads:
+        return []
+    triples = (quad.triple for quad in quads)
+    text = (ox.serialize(triples, format=ox.RdfFormat.N_TRIPLES) or b"").decode()
+    return [f"{verb} DATA {{ GRAPH {graph} {{\n{text}}} }}"]
 
 
 def _proven(graph: ox.NamedNode, quads: Iterable[ox.Quad]) -> set[ox.Quad]:

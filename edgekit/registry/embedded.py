@@ -1,0 +1,209 @@
+"""The engine in this process: pyoxigraph in memory or in a folder that one process writes to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn, Self
+
+import pyoxigraph as ox
+
+from edgekit.errors import FormatError, StoreError
+from edgekit.registry.engine import Results, Term
+from edgekit.registry.terms import PREFIXES
+
+_READ_ATTEMPTS = 10
+_READ_PAUSE_S = 0.1
+_POSITION = re.compile(r"^error at (\d+):(\d+): ")
+# RuntimeError is RocksDB's "Corruption" and "IO error".
+_FAILURES = (OSError, RuntimeError)
+
+
+class StoreInUseError(StoreError):
+    """Another process writes to the store."""
+
+
+class Embedded:
+    """pyoxigraph; values of a query are bound by it and never become text."""
+
+    local = True
+
+    def __init__(self, store: ox.Store, place: str, *, writable: bool, folder: Path | None) -> None:
+        self.place = place
+        self.writable = writable
+        self._store = store
+        self._folder = folder
+
+    @classmethod
+    def memory(cls) -> Self:
+        """Return an empty one in memory."""
+        return cls(ox.Store(), "registry", writable=True, folder=None)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open a folder for writing; create it if it is missing.
+
+        Raises:
+            StoreInUseError: If another process writes to it, with its number and command.
+            StoreError: If it cannot be read.
+        """
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            store = ox.Store(folder)
+        except _FAILURES as exc:
+            if "lock" in str(exc).lower():
+                raise StoreInUseError(
+                    f"registry {folder} is in use by another process{_holder(folder)}; it writes"
+                    " alone: end it, or ask it"
+                ) from exc
+            raise StoreError(f"registry {folder} cannot be opened: {exc}") from exc
+        _sign(folder)
+        return cls(store, f"registry {folder}", writable=True, folder=folder)
+
+    @classmethod
+    def read_only(cls, folder: Path) -> Self:
+        """Open a folder for reading, as it is at this moment, also while another process writes.
+
+        The writer may remove a file between the reading of the list of files and of the file
+        itself; then the list has changed, and the next attempt reads the new one.
+
+        Raises:
+            StoreError: If there is none, or it cannot be read.
+        """
+        if not (folder / "CURRENT").is_file():
+            raise StoreError(f"no registry at {folder}; 'edgekit registry rebuild' makes one")
+        for attempt in range(_READ_ATTEMPTS):
+            try:
+                store = ox.Store.read_only(str(folder))
+                return cls(store, f"registry {folder}", writable=False, folder=None)
+            except _FAILURES as exc:
+                if attempt == _READ_ATTEMPTS - 1:
+                    raise StoreError(f"registry {folder} cannot be read: {exc}") from exc
+                time.sleep(_READ_PAUSE_S)
+        raise AssertionError("the last attempt returns or raises")
+
+    def query(
+        self,
+        text: str,
+        values: Mapping[str, Term],
+        *,
+        default: Sequence[str] | None = None,
+        named: Sequence[str] | None = None,
+    ) -> Results:
+        try:
+            return self._store.query(
+                text,
+                prefixes=PREFIXES,
+                use_default_graph_as_union=default is None and named is None,
+                default_graph=None if default is None else list(map(ox.NamedNode, default)),
+                named_graphs=None if named is None else list(map(ox.NamedNode, named)),
+                substitutions={ox.Variable(name): node for name, node in values.items()},
+            )
+        except SyntaxError as exc:
+            raise FormatError(f"query: {_placed(exc)}") from exc
+        except ValueError as exc:
+            raise FormatError(f"query: {exc}") from exc
+        except _FAILURES as exc:
+            raise StoreError(f"{self.place} cannot be read: {exc}") from exc
+
+    def update(self, text: str) -> None:
+        try:
+            self._store.update(text, prefixes=PREFIXES)
+        except SyntaxError as exc:
+            raise FormatError(f"update: {_placed(exc)}") from exc
+        except _FAILURES as exc:
+            self._fail(exc)
+
+    def quads(
+        self, subject: ox.NamedNode | None, value: ox.NamedNode | None, graph: ox.NamedNode | None
+    ) -> Iterator[ox.Quad]:
+        return self._store.quads_for_pattern(subject, None, value, graph)
+
+    def extend(self, quads: Iterable[ox.Quad]) -> None:
+        try:
+            self._store.extend(quads)
+        except _FAILURES as exc:
+            self._fail(exc)
+
+    def bulk(self, source: Path | Iterable[ox.Quad]) -> None:
+        try:
+            if not isinstance(source, Path):
+                self._store.bulk_extend(source)
+            elif self._folder is None:  # In memory one transaction is as fast.
+                self._store.load(path=source, format=ox.RdfFormat.N_QUADS)
+            else:
+                self._store.bulk_load(path=source, format=ox.RdfFormat.N_QUADS)
+        except SyntaxError as exc:
+            raise FormatError(f"{source}: {_syntax(exc)}") from exc
+        except _FAILURES as exc:
+            self._fail(exc)
+
+    def backup(self, folder: Path) -> None:
+        try:
+            self._store.backup(folder)
+        except _FAILURES as exc:
+            raise StoreError(f"{folder}: cannot copy {self.place}: {exc}") from exc
+
+    def size(self) -> int:
+        return len(self._store)
+
+    def dataset(self) -> ox.Dataset:
+        """Return a copy of everything."""
+        return ox.Dataset(self._store)
+
+    def close(self) -> None:
+        if self.writable:
+            # What was acknowledged is in the log already; a full disk keeps it from the tables.
+            with contextlib.suppress(*_FAILURES):
+                self._store.flush()
+        # The lock goes with the last reference: pyoxigraph has no close.
+        self._store = ox.Store()
+        if self._folder is not None:
+            _holder_file(self._folder).unlink(missing_ok=True)
+            self._folder = None
+
+    def _fail(self, exc: Exception) -> NoReturn:
+        reason = str(exc)
+        if "no space" in reason.lower() or "file too large" in reason.lower():
+            reason = f"the disk is full; nothing was changed ({reason})"
+        raise StoreError(f"{self.place} cannot be written: {reason}") from exc
+
+
+def _placed(exc: SyntaxError) -> str:
+    """Spell the place of an error of a query out."""
+    text = str(exc)
+    found = _POSITION.match(text)
+    if found is None:
+        return text
+    return f"line {found[1]}, column {found[2]}: {text[found.end() :]}"
+
+
+def _syntax(exc: SyntaxError) -> str:
+    where = "" if exc.lineno is None else f"line {exc.lineno}, column {exc.offset}: "
+    return f"{where}{exc.msg}"
+
+
+def _holder_file(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".holder")
+
+
+def _sign(folder: Path) -> None:
+    """Say in a file beside the folder who holds it; RocksDB's lock itself is silent."""
+    with contextlib.suppress(OSError):
+        _holder_file(folder).write_text(str(os.getpid()), encoding="ascii")
+
+
+def _holder(folder: Path) -> str:
+    """Return who holds a folder, if it can be known: its number and what it was started as."""
+    try:
+        number = int(_holder_file(folder).read_text(encoding="ascii"))
+        line = Path(f"/proc/{number}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return ""
+    words = [part.decode("utf-8", "replace") for part in line.split(b"\0") if part]
+    return f" (process {number}: {shlex.join(words):.120})"
