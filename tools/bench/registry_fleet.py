@@ -16,7 +16,8 @@ import pyoxigraph as ox
 
 from edgekit.journal.journal import Event
 from edgekit.journal.schema import check_body
-from edgekit.registry.project import Changes, project, telemetry
+from edgekit.registry.facts import Changes
+from edgekit.registry.project import project, telemetry
 
 BOARDS, MODELS, SITES, FIRMWARES = 200, 1_000, 100, 150
 TELEMETRY_SITES = 10
@@ -85,7 +86,7 @@ class Fleet:
         *,
         turn: int = 0,
     ) -> Event:
-        """Return the report of a device; `turn` counts its reports, a tenth brings another model."""
+        """Return the report of a device; every tenth `turn` may bring another model."""
         rng = random.Random(f"device {self.seed} {number} {turn if turn % 10 == 0 else 0}")
         board = boards[_board_of(number)]
         # Five of the models run on a board, three firmware versions.
