@@ -37,6 +37,7 @@ TYPES = {
 
 CHAINS = (
     ("ATTENTION", "attention", "softmax of a scaled product plus bias or mask, times values"),
+    ("GRU", "gru", "the steps of an unrolled GRU, the reset before or behind the product"),
     ("NORM", "layer_norm", "LayerNorm, RMSNorm in any spelling, float islands inside included"),
     ("TABLE", "lut", "several functions of one tensor: SiLU, a GELU in parts"),
 )

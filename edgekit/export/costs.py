@@ -15,7 +15,7 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 
-from edgekit.export import packed_costs
+from edgekit.export import packed_costs, state_costs
 from edgekit.graph import Graph, Node
 
 TABLE = Path(__file__).resolve().parent / "costs.toml"
@@ -397,4 +397,5 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "attention": _attention,
     "layer_norm": _last_axis,
     **packed_costs.FEATURES,
+    **state_costs.FEATURES,
 }

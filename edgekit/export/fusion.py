@@ -19,6 +19,7 @@ from edgekit.ops.real import real_of
 from edgekit.passes.borders import strip_borders
 from edgekit.passes.evaluate import run_real
 from edgekit.passes.fuse import fuse
+from edgekit.passes.islands import move_bytes
 from edgekit.runtime import Runner
 
 SAMPLES = 24
@@ -85,7 +86,7 @@ def compare_fusion(
         FormatError: If the file is malformed.
         UnsupportedError: If it needs what edgekit does not have, even when fused.
     """
-    graph = strip_borders(read_tflite(source, name=name)).graph
+    graph = move_bytes(strip_borders(read_tflite(source, name=name)).graph)
     _, fusions = fuse(graph)
     if not fusions:
         return None

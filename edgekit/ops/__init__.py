@@ -15,6 +15,7 @@ from edgekit.ops import (
     dsp_planes,
     elementwise,
     gather,
+    gru,
     layout,
     logic,
     lstm,
@@ -95,6 +96,7 @@ OPS: tuple[Kernel, ...] = (
     wide_table.LUT_S16,
     wide_table.LOGISTIC_S16,
     wide.RESCALE_S16,
+    gru.GRU,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
@@ -121,6 +123,7 @@ host runs images of every family; its own kernels pack while they run."""
 
 FUSED: dict[str, Source] = {
     "ATTENTION": Source(attention.lower_attention, ("attention",), "at most 8,192 keys"),
+    "GRU": Source(gru.lower_gru, ("gru",), "one sample at a time, at most 256 units"),
     "NORM": Source(norm.lower_norm, ("layer_norm",), "rows of at most 65,536 values"),
 }
 """What `edgekit.passes.fuse` puts in place of several source operators; no file has these."""

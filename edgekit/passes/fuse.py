@@ -21,6 +21,8 @@ from edgekit.passes.algebra import MOST_DEPTH, PLAIN, Algebra, Polynomial, singl
 from edgekit.passes.drop import drop_unused
 from edgekit.passes.evaluate import run_real
 from edgekit.passes.fuse_attention import find_attention
+from edgekit.passes.fuse_gru import find_gru, last_states
+from edgekit.passes.islands import move_bytes
 
 Readers = dict[int, list[Node]]
 
@@ -30,7 +32,7 @@ class Fusion:
     """One place where a chain was replaced.
 
     Attributes:
-        op: What it became: NORM or TABLE.
+        op: What it became: GRU, NORM, TABLE or ATTENTION.
         node: Name of the new node.
         replaced: Source operators that it stands for.
     """
@@ -43,6 +45,7 @@ class Fusion:
 def fuse(graph: Graph) -> tuple[Graph, tuple[Fusion, ...]]:
     """Replace every pattern that is found, and say which."""
     fusions: list[Fusion] = []
+    graph = move_bytes(graph)
     for find in PATTERNS:
         graph, found = find(graph)
         fusions += found
@@ -313,7 +316,28 @@ def fuse_attention(graph: Graph) -> tuple[Graph, list[Fusion]]:
     return graph, fusions
 
 
+# Recurrence
+
+
+def fuse_gru(graph: Graph) -> tuple[Graph, list[Fusion]]:
+    """Replace the steps of unrolled layers of GRU."""
+    fusions: list[Fusion] = []
+    for end in last_states(graph):
+        writers = _writers(graph)
+        found = find_gru(graph, writers, end) if end in writers else None
+        if found is None:
+            continue
+        node, constants = found
+        done, gone = _replaced(graph, {end: node}, constants)
+        x = graph.tensor(node.inputs[0])
+        if sum(old.op == "TANH" for old in gone) == x.elements // x.shape[-1]:
+            graph = done
+            fusions.append(Fusion("GRU", node.name, tuple(old.op for old in gone)))
+    return graph, fusions
+
+
 PATTERNS: tuple[Callable[[Graph], tuple[Graph, list[Fusion]]], ...] = (
+    fuse_gru,
     fuse_norms,
     fuse_tables,
     fuse_attention,

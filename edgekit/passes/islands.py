@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.graph import DType, Graph, Node, Tensor
+from edgekit.graph import DType, Graph, Node, Quant, Tensor
 from edgekit.ops import real
 from edgekit.passes.drop import drop_dead_nodes
 
@@ -41,6 +41,7 @@ def fold_islands(graph: Graph) -> Graph:
     """
     if not any(tensor.dtype is DType.FLOAT32 for tensor in graph.tensors):
         return graph
+    graph = move_bytes(graph)
     known: dict[int, _Value] = {}
     tensors = list(graph.tensors)
     nodes: list[Node] = []
@@ -65,6 +66,57 @@ def fold_islands(graph: Graph) -> Graph:
             tensors.append(table)
             nodes.append(Node(node.name, "lut", (value.root, len(tensors) - 1), node.outputs))
     return drop_dead_nodes(replace(graph, tensors=tuple(tensors), nodes=tuple(nodes)))
+
+
+MOVES = {
+    "EXPAND_DIMS": 0,
+    "RESHAPE": 0,
+    "REVERSE_V2": 0,
+    "SLICE": 0,
+    "SPLIT": 1,
+    "SPLIT_V": 0,
+    "SQUEEZE": 0,
+    "STRIDED_SLICE": 0,
+    "TRANSPOSE": 0,
+    "UNPACK": 0,
+}
+"""Operators that only move what they read, with the position of that input."""
+
+
+def move_bytes(graph: Graph) -> Graph:
+    """Let what moves elements of a dequantized tensor move its bytes, and dequantize behind."""
+    from_bytes: dict[int, int] = {}
+    tensors = list(graph.tensors)
+    nodes: list[Node] = []
+
+    def enter(name: str, stored: int, y: int) -> None:
+        nodes.append(Node(name, "DEQUANTIZE", (stored,), (y,)))
+        from_bytes[y] = stored
+
+    for node in graph.nodes:
+        place = MOVES.get(node.op)
+        stored = from_bytes.get(node.inputs[place], -1) if place is not None else -1
+        if node.op == "DEQUANTIZE" and _plain(tensors[node.inputs[0]].quant):
+            enter(node.name, node.inputs[0], node.outputs[0])
+        elif place is None or stored < 0:
+            nodes.append(node)
+        else:
+            first = len(tensors)
+            x = tensors[stored]
+            tensors += [
+                Tensor(f"{tensors[y].name} bytes", tensors[y].shape, x.dtype, x.quant)
+                for y in node.outputs
+            ]
+            inputs = (*node.inputs[:place], stored, *node.inputs[place + 1 :])
+            moved = tuple(range(first, len(tensors)))
+            nodes.append(replace(node, inputs=inputs, outputs=moved))
+            for number, y in zip(moved, node.outputs, strict=True):
+                enter(node.name, number, y)
+    return drop_dead_nodes(replace(graph, tensors=tuple(tensors), nodes=tuple(nodes)))
+
+
+def _plain(quant: Quant | None) -> bool:
+    return quant is not None and len(quant.scales) == 1
 
 
 def _evaluate(graph: Graph, node: Node, known: dict[int, _Value]) -> _Value | None:

@@ -15,7 +15,8 @@ from edgekit.cli import main as frame
 from edgekit.cli.model import load_model
 from edgekit.errors import FormatError, UnsupportedError
 from edgekit.formats.image_reader import read_image
-from tools.calibrate import cases, image_of, single
+from tools.calibrate import image_of
+from tools.sweeps import cases, single
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from edgekit.export.costs import FEATURES, load_costs
 from edgekit.export.fit import check_fit, require_fit
 from edgekit.export.mcu import build_firmware
 from edgekit.ops import KERNEL_SETS, OPS, kernel_set
-from tools.calibrate import CORES, cases, image_of, single
+from tools.calibrate import CORES, image_of
+from tools.sweeps import cases, single
 
 BOARD = load_board("mps2_an386")
 FLASH_TOLERANCE = 0.02

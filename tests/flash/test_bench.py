@@ -21,7 +21,8 @@ from edgekit.flash.qemu import Emulator
 from edgekit.formats.image_reader import read_image
 from edgekit.graph import Graph
 from edgekit.runtime import Runner
-from tools.calibrate import cases, image_of
+from tools.calibrate import image_of
+from tools.sweeps import cases
 
 BOARD = load_board("mps2_an386")
 GRAPHS = list(cases())

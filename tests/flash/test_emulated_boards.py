@@ -20,7 +20,8 @@ from edgekit.flash.flash_image import FlashImage
 from edgekit.flash.qemu import Emulator, find_qemu
 from edgekit.formats.image_reader import read_image
 from edgekit.runtime import Runner
-from tools.calibrate import cases, image_of, single
+from tools.calibrate import image_of
+from tools.sweeps import cases, single
 
 EMULATED = [name for name in boards() if load_board(name).emulator is not None]
 WITHOUT_AGENT = [name for name in EMULATED if not load_board(name).agent]

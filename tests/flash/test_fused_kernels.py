@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fused_models import attention_graph, norm_graph
+from gru_models import gru_graph
 
 from edgekit.boards import load_board
 from edgekit.errors import UnsupportedError
@@ -16,7 +17,7 @@ from edgekit.graph import Graph
 from edgekit.runtime import Runner
 from tools.calibrate import image_of
 
-OPS = ("layer_norm", "attention")
+OPS = ("layer_norm", "attention", "gru")
 
 
 def graphs(seed: int) -> list[Graph]:
@@ -27,6 +28,7 @@ def graphs(seed: int) -> list[Graph]:
     return [
         attention_graph(rng, rows=rows, keys=keys, depth=depth, biased=biased),
         norm_graph(rng, centred=bool(seed % 2), count=int(rng.integers(1, 90)), rows=rows),
+        gru_graph(rng, steps=min(rows, 4), features=keys, units=int(rng.integers(1, 20))),
     ]
 
 
@@ -43,8 +45,8 @@ def test_fused_kernels_equal_the_host(name: str, seed: int) -> None:
         except UnsupportedError:
             continue
         rng = np.random.default_rng(seed)
-        shape = graph.tensors[0].shape[1:]
-        x = rng.integers(-128, 128, (2, *shape), np.int8)
+        shape = graph.tensors[0].shape
+        x = rng.integers(-128, 128, (2, *shape[shape[0] == 1 :]), np.int8)
         x[1].flat[:] = rng.choice(np.array([-128, 127], np.int8), x[1].size)
         result = run_on_board(board, image, x, firmware=firmware)
         expected = Runner(image).run(x)

@@ -1,0 +1,36 @@
+"""Models of one node with a state, for `tools.calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgekit.graph import DType, Graph, Node, Quant, Tensor
+
+
+def grus() -> Iterator[Graph]:
+    """Sweep GRU, our own: [steps, 1, features]."""
+    rng = np.random.default_rng(6)
+    sizes = [(6, 8, 10), (20, 10, 32), (10, 3, 16), (5, 16, 64), (12, 24, 7), (4, 40, 20)]
+    sizes += [(8, 9, 33), (30, 1, 8)]
+    for number, (steps, features, units) in enumerate(sizes):
+
+        def weights(terms: int, units: int = units) -> Tensor:
+            data = rng.integers(-127, 128, (3 * units, terms), np.int8)
+            return Tensor("w", data.shape, DType.INT8, Quant((0.01,), (0,)), data)
+
+        bias = Tensor("b", (3 * units,), DType.FLOAT32, None, np.zeros(3 * units, np.float32))
+        rows = steps if number % 2 else 1
+        tensors = (
+            Tensor("x", (steps, 1, features), quant=Quant((0.03,), (3,))),
+            weights(features),
+            weights(units),
+            bias,
+            bias,
+            Tensor("y", (rows, 1, units), quant=Quant((1 / 128,), (0,))),
+        )
+        for late in (False, True):
+            attrs = {"reset_after": late, "backwards": False}
+            node = Node("gru", "GRU", (0, 1, 2, 3, 4), (5,), attrs)
+            yield Graph("gru", tensors, (node,), (0,), (5,))
