@@ -126,7 +126,7 @@ def show(
     """
     import json
 
-    from edgekit.registry.match import find
+    from edgekit.registry.names import find
     from edgekit.registry.terms import shorten
 
     with _open(project) as store:

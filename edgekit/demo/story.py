@@ -40,8 +40,9 @@ from edgekit.formats.image import image_id, write_image
 from edgekit.formats.image_reader import read_image
 from edgekit.link.status import Status
 from edgekit.ops import kernel_set
+from edgekit.registry.fleet import placements
 from edgekit.registry.load import load_document
-from edgekit.registry.match import boards_for_model, placements
+from edgekit.registry.match import boards_for_model
 from edgekit.registry.shacl import Report as ShaclReport
 from edgekit.registry.store import Store
 from edgekit.registry.sync import open_writer

@@ -1,68 +1,36 @@
-"""Matching: what fits where, what runs where, and who may learn together; always with reasons.
+"""Matching: which models fit a board or device, which boards and devices a model; with reasons.
 
-The rules are SPARQL (`queries/*.rq`); this file binds their values, joins board and device, and
-sorts. A model fits a board if `queries/board_reasons.rq` has no row for the two.
+The rules are `rules.py`, the facts `tables.py`. What devices have in common is judged once: a fleet
+of a hundred thousand devices has some thousands of configurations. `queries/board_reasons.rq` says
+the same rules for boards in SPARQL, and a test holds the two equal.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyoxigraph as ox
 
 from edgekit.errors import StoreError
-from edgekit.registry.store import Row, Store, Term, query_text
-from edgekit.registry.terms import ID, moment, shorten, thing
+from edgekit.registry import tables
+from edgekit.registry.names import find, node, text
+from edgekit.registry.rules import (
+    ANY,
+    UNMEASURED,
+    Budget,
+    Cost,
+    Needs,
+    Offers,
+    Reason,
+    fits,
+    headroom,
+    in_order,
+    reasons,
+)
+from edgekit.registry.store import Store
 
-# RAM that the agent takes beside arena and learning head: static data and stack, at most.
-FIRMWARE_RAM_BYTES = 48 * 1024 + 16 * 1024
-# Safety on top: a tenth, but at least so many bytes.
-MARGIN_DIVISOR = 10
-MARGIN_LEAST_BYTES = 2 * 1024
-
-# Reasons in the order in which they are worth reading: the first one is the one to solve first.
-_WORDS: dict[str, str] = {
-    "revoked": "device was revoked at {found}",
-    "device_class": "made for {needed}, found {found}",
-    "support": "board is {found}, expected {needed}",
-    "ram": "needs {needed} bytes of RAM with firmware and margin, board has {found}",
-    "arena": "needs {needed} bytes of arena, board offers {found}",
-    "ram_free": "needs {needed} bytes of arena, device has {found} for the next model",
-    "slot": "image has {needed} bytes, a model slot {found}",
-    "slot_free": "image has {needed} bytes, the free slot {found}",
-    "flash": "needs {needed} bytes of flash, board has {found}",
-    "kernels": "operators of the board are unknown: {found}, expected {needed}",
-    "kernel_set": "board is described with kernel set {needed}, device reports {found}",
-    "operator": "operator {needed} is {found}",
-    "sensor": "sensor {needed} is {found}",
-}
-_ORDER = {code: number for number, code in enumerate(_WORDS)}
-
-_BOARD_VALUES: dict[str, Term] = {
-    "overhead": ox.Literal(FIRMWARE_RAM_BYTES),
-    "margin_least": ox.Literal(MARGIN_LEAST_BYTES),
-    "margin_divisor": ox.Literal(MARGIN_DIVISOR),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why something does not fit.
-
-    Attributes:
-        code: Word for programs, for example `ram` or `operator`.
-        needed: What the model asks for: a number of bytes, or a word.
-        found: What there is.
-    """
-
-    code: str
-    needed: int | str
-    found: int | str
-
-    def __str__(self) -> str:
-        return _WORDS[self.code].format(needed=self.needed, found=self.found)
+RANKS = ("accuracy", "latency", "energy", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +44,8 @@ class Match:
         accuracy: Of a model, 0 to 1, None if unknown or no model.
         task: Of a model.
         size_bytes: RAM of a board; least RAM of a model; 0 of a device.
+        headroom: Bytes left of each memory, by the code of the reason that it would be.
+        cost: Of one inference, where it was measured.
     """
 
     iri: str
@@ -84,6 +54,8 @@ class Match:
     accuracy: float | None = None
     task: str = ""
     size_bytes: int = 0
+    headroom: Mapping[str, int] = field(default_factory=dict)
+    cost: Cost = UNMEASURED
 
     @property
     def fits(self) -> bool:
@@ -91,338 +63,262 @@ class Match:
         return not self.reasons
 
 
-def models_for_board(store: Store, board: str, *, task: str | None = None) -> tuple[Match, ...]:
-    """Judge every model version for a board; those that fit first, the most accurate first.
+def models_for_board(
+    store: Store,
+    board: str,
+    *,
+    task: str | None = None,
+    budget: Budget = ANY,
+    by: str = "accuracy",
+) -> tuple[Match, ...]:
+    """Judge every model version for a board; those that fit first, the best first.
 
     Args:
         board: Name or IRI.
         task: Only models of this task.
+        by: What is best: one of RANKS.
     """
-    values = {"board": find(store, board, "board")}
-    reasons = _reasons(store.named("board_reasons", _BOARD_VALUES | values), "model")
-    return _models(store.named("models"), reasons, (), task)
+    offers = _board(store, find(store, board, "board").value)
+    return _models(store, offers, (), task, budget, by)
 
 
-def models_for_device(store: Store, device: str, *, task: str | None = None) -> tuple[Match, ...]:
+def models_for_device(
+    store: Store,
+    device: str,
+    *,
+    task: str | None = None,
+    budget: Budget = ANY,
+    by: str = "accuracy",
+) -> tuple[Match, ...]:
     """Judge every model version for a device: by its board, and by what it reported."""
-    node = find(store, device, "device")
-    row = next(store.named("devices", {"device": node}))
-    reasons = _reasons(
-        store.named("board_reasons", _BOARD_VALUES | {"board": _node(row, "board")}), "model"
-    )
-    own: list[Reason] = []
-    for found in store.named("device_reasons", {"device": node}):
-        if found["model"] is None:
-            own.append(_reason(found))
-        else:
-            reasons[_node(found, "model").value].append(_reason(found))
-    return _models(store.named("models"), reasons, own, task)
+    offers, own = _device(store, device)
+    return _models(store, offers, own, task, budget, by)
 
 
 def fitting_models(
-    store: Store, *, board: str = "", device: str = "", task: str | None = None
+    store: Store,
+    *,
+    board: str = "",
+    device: str = "",
+    task: str | None = None,
+    budget: Budget = ANY,
 ) -> tuple[Match, ...]:
     """Return only the model versions that fit a board or a device, the most accurate first.
 
-    The answer is that of `models_for_board` or `models_for_device` without reasons, several times
-    faster: the store stops at the first reason of each model.
+    The answer is that of `models_for_board` or `models_for_device`, faster: each model is looked at
+    only up to its first reason.
 
     Args:
         board: Name or IRI; left out if a device is given.
         device: Id or IRI.
     """
-    values = dict(_BOARD_VALUES)
-    rules = ["board_reasons"]
+    own: tuple[Reason, ...] = ()
     if device:
-        node = find(store, device, "device")
-        values["device"] = node
-        values["board"] = _node(next(store.named("devices", {"device": node})), "board")
-        rules.append("device_reasons")
+        offers, own = _device(store, device)
     else:
-        values["board"] = find(store, board, "board")
-    refused = "".join(f" FILTER NOT EXISTS {{{_pattern(rule)}}}" for rule in rules)
-    names = " ".join(f"?{name}" for name in values)
-    facts = "?model ?name ?version ?task ?bytes ?min_ram ?accuracy"
-    text = f"SELECT {facts} {names} WHERE {{{_pattern('models')}{refused} }}"
-    return _models(store.select(text, values), {}, (), task)
-
-
-def _pattern(name: str) -> str:
-    """Return what a query that comes with edgekit asks for: the inside of its WHERE."""
-    text = query_text(name)
-    return text[text.index("WHERE {") + len("WHERE {") : text.rindex("}")]
-
-
-def boards_for_model(store: Store, model: str) -> tuple[Match, ...]:
-    """Judge every board for a model version; those that fit first, the smallest first."""
-    values = {"model": find(store, model, "model")}
-    reasons = _reasons(store.named("board_reasons", _BOARD_VALUES | values), "board")
+        offers = _board(store, find(store, board, "board").value)
+    if own:
+        return ()
+    costs = tables.costs(store)
     found = [
-        (
-            _integer(row, "flash"),
-            Match(
-                iri=_node(row, "board").value,
-                name=_text(row, "name"),
-                reasons=_sorted(reasons[_node(row, "board").value]),
-                size_bytes=_integer(row, "ram"),
-            ),
-        )
-        for row in store.named("boards")
+        _of_model(needs, offers, (), budget, costs.get((needs.iri, offers.iri), UNMEASURED))
+        for needs in tables.models(store).values()
+        if (task is None or needs.task == task)
+        and fits(needs, offers, budget, costs.get((needs.iri, offers.iri), UNMEASURED))
     ]
-    found.sort(key=lambda pair: (not pair[1].fits, pair[1].size_bytes, pair[0], pair[1].name))
+    return _ranked(found, "accuracy")
+
+
+def boards_for_model(
+    store: Store, model: str, *, budget: Budget = ANY, by: str = "size"
+) -> tuple[Match, ...]:
+    """Judge every board for a model version; those that fit first, the smallest first."""
+    needs = _model(store, model)
+    costs = tables.costs(store)
+    found = []
+    for offers in tables.boards(store).values():
+        cost = costs.get((needs.iri, offers.iri), UNMEASURED)
+        match = Match(
+            iri=offers.iri,
+            name=offers.name,
+            reasons=reasons(needs, offers, budget, cost),
+            size_bytes=offers.ram_bytes,
+            headroom=headroom(needs, offers, budget),
+            cost=cost,
+        )
+        found.append((offers.flash_bytes, match))
+    rank = _RANKS["size" if by == "accuracy" else by]
+    found.sort(key=lambda pair: (not pair[1].fits, rank(pair[1]), pair[0], pair[1].name))
     return tuple(match for _, match in found)
 
 
-def smallest_board(store: Store, model: str) -> Match | None:
+def smallest_board(store: Store, model: str, *, budget: Budget = ANY) -> Match | None:
     """Return the board with the least RAM, then flash, that a model version fits; None if none."""
-    best = boards_for_model(store, model)
+    best = boards_for_model(store, model, budget=budget)
     return best[0] if best and best[0].fits else None
 
 
-def devices_for_model(store: Store, model: str) -> tuple[Match, ...]:
+def best_model(
+    store: Store, task: str, board: str, *, budget: Budget = ANY, by: str = "accuracy"
+) -> Match | None:
+    """Return the best model version of a task that fits a board; None if none does."""
+    best = models_for_board(store, board, task=task, budget=budget, by=by)
+    return best[0] if best and best[0].fits else None
+
+
+def devices_for_model(store: Store, model: str, *, budget: Budget = ANY) -> tuple[Match, ...]:
     """Judge every device for a model version; those that can run it first, then by id."""
-    node = find(store, model, "model")
-    values: dict[str, Term] = {"model": node}
-    boards = _reasons(store.named("board_reasons", _BOARD_VALUES | values), "board")
-    own = _reasons(store.named("device_reasons", values), "device")
-    found = [
-        Match(
-            iri=_node(row, "device").value,
-            name=_text(row, "id"),
-            reasons=_sorted(
-                boards.get(_node(row, "board").value, []) + own.get(_node(row, "device").value, [])
-            ),
+    needs = _model(store, model)
+    judged = _judged(store, needs, budget)
+    found = []
+    for row in store.named("judged_devices"):
+        # A device that never reported is judged by its board alone.
+        own = judged.get(_iri(row["configuration"])) or judged.get(_iri(row["board"]))
+        if own is None:
+            continue
+        why, left, cost = own
+        if row["revoked"] is not None:
+            revoked = Reason("revoked", "a device of the fleet", text(row, "revoked"))
+            why = (revoked, *why)
+        found.append(
+            Match(node(row, "device").value, text(row, "id"), why, headroom=left, cost=cost)
         )
-        for row in store.named("devices")
-    ]
     return tuple(sorted(found, key=lambda match: (not match.fits, match.name)))
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A device and what is on it, as it last reported.
-
-    Attributes:
-        model: Image id of the active model in hex, empty if it has none.
-        name: Name and version of the active model, empty if it is not registered.
-    """
-
-    device: str
-    board: str
-    presence: str
-    last_seen: str
-    firmware: str
-    model: str
-    name: str
-
-
-def placements(store: Store, *, model: str | None = None) -> tuple[Placement, ...]:
-    """Say what runs where, for all devices or those on which one model version is active."""
-    wanted = None if model is None else find(store, model, "model")
-    return tuple(
-        Placement(
-            device=_text(row, "id"),
-            board=_tail(row, "board"),
-            presence=_text(row, "presence"),
-            last_seen=_text(row, "last_seen"),
-            firmware=_text(row, "firmware"),
-            model=_tail(row, "reported"),
-            name=f"{_text(row, 'name')} {_text(row, 'version')}".strip(),
-        )
-        for row in store.named("devices")
-        if wanted is None or row["reported"] == wanted
-    )
-
-
-def carriers(store: Store, image_id: str) -> tuple[str, ...]:
-    """Return the ids of the devices that carry an image, active or waiting, registered or not."""
-    rows = store.named("carriers", {"model": thing("model", image_id)})
-    return tuple(_text(row, "id") for row in rows)
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfStep:
-    """A device whose active model is not the desired one; image ids in hex, empty if none."""
-
-    device: str
-    desired: str
-    reported: str
-    update_state: str
-    update_status: int
-
-
-def out_of_step(store: Store) -> tuple[OutOfStep, ...]:
-    """Return the devices whose active model is not the desired one."""
-    return tuple(
-        OutOfStep(
-            device=_text(row, "id"),
-            desired=_tail(row, "desired"),
-            reported=_tail(row, "reported"),
-            update_state=_text(row, "update_state"),
-            update_status=int(_text(row, "update_status") or 0),
-        )
-        for row in store.named("out_of_step")
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A device that may join a federated round, its base image and the hash of its head in hex."""
-
-    device: str
-    image_id: str
-    head_hash: str
-
-
-def cohort(
-    store: Store, *, features: int, classes: int, since_ms: int = 0, model: str | None = None
-) -> tuple[Candidate, ...]:
-    """Return who may join a federated round, by device id.
-
-    Args:
-        features: Inputs of the head.
-        classes: Outputs of the head.
-        since_ms: Only devices that reported since, Unix milliseconds.
-        model: Only devices on which this model version is active.
-    """
-    values: dict[str, Term] = {
-        "features": ox.Literal(features),
-        "classes": ox.Literal(classes),
-        "since": moment(since_ms),
-    }
-    if model is not None:
-        values["model"] = find(store, model, "model")
-    return tuple(
-        Candidate(
-            device=_text(row, "id"),
-            image_id=values["model"].value.rsplit("/", 1)[-1] if model else _tail(row, "model"),
-            head_hash=_text(row, "head"),
-        )
-        for row in store.named("cohort", values)
-    )
-
-
-def not_seen(store: Store, since_ms: int) -> tuple[str, ...]:
-    """Return the ids of devices that have not reported since a moment, or never."""
-    rows = store.named("not_seen", {"since": moment(since_ms)})
-    return tuple(_text(row, "id") for row in rows)
-
-
-def lineage(store: Store, model: str) -> tuple[str, ...]:
-    """Return the IRIs of all that a model version was made from."""
-    rows = store.named("lineage", {"model": find(store, model, "model")})
-    return tuple(dict.fromkeys(_node(row, "ancestor").value for row in rows))
-
-
-def find(store: Store, name: str, kind: str = "") -> ox.NamedNode:
-    """Return the IRI that a name stands for.
-
-    Args:
-        name: An IRI, a name, an id, `name:version` of a model, or the first 8 or more characters
-            of an image id.
-        kind: board, chip, device, model or run; anything if empty.
-
-    Raises:
-        StoreError: If nothing, or more than one thing, is called so.
-    """
-    what = kind or "thing"
-    prefix = f"{ID}{kind}/" if kind else ID
-    if name.startswith(("http://", "https://", "urn:")):
-        try:
-            node = ox.NamedNode(name)
-        except ValueError as exc:
-            raise StoreError(f"{name}: {exc}") from exc
-        if next(store.describe(node), None) is None:
-            raise StoreError(f"registry knows no {what} <{name}>")
-        return node
-    rows = list(store.named("names", {"name": ox.Literal(name)}))
-    if not rows and ":" in name:
-        model, version = name.rsplit(":", 1)
-        values: dict[str, Term] = {"name": ox.Literal(model), "version": ox.Literal(version)}
-        rows = list(store.named("versions", values))
-    if not rows and len(name) >= 8 and kind in ("", "model"):
-        start = thing("model", name).value
-        rows = [row for row in store.named("models") if _node(row, "model").value.startswith(start)]
-        rows = [{"thing": row["model"]} for row in rows]
-    found = [node for node in (_node(row, "thing") for row in rows) if _is(node, prefix)]
-    if not found:
-        raise StoreError(f"registry knows no {what} '{name}'")
-    if len(found) > 1:
-        some = ", ".join(shorten(node.value) for node in found[:4])
-        raise StoreError(f"'{name}' may be {len(found)} things ({some}); give the IRI or version")
-    return found[0]
-
-
-def _is(node: ox.NamedNode, prefix: str) -> bool:
-    """Whether a thing is of the kind; a foreign IRI may be of any."""
-    return node.value.startswith(prefix) or not node.value.startswith(ID)
-
-
-def _models(
-    rows: Iterable[Row],
-    reasons: Mapping[str, list[Reason]],
-    common: Iterable[Reason],
-    task: str | None,
+def first_devices(
+    store: Store, model: str, limit: int = 100, *, budget: Budget = ANY
 ) -> tuple[Match, ...]:
-    shared = list(common)
-    found = []
-    for row in rows:
-        if task is not None and _text(row, "task") != task:
-            continue
-        iri = _node(row, "model").value
-        accuracy = _text(row, "accuracy")
-        found.append(
-            Match(
-                iri=iri,
-                name=f"{_text(row, 'name')} {_text(row, 'version')}",
-                reasons=_sorted(shared + reasons.get(iri, [])),
-                accuracy=float(accuracy) if accuracy else None,
-                task=_text(row, "task"),
-                size_bytes=_integer(row, "min_ram"),
-            )
-        )
-    found.sort(key=lambda m: (not m.fits, -(m.accuracy or 0.0), m.size_bytes, m.name, m.iri))
+    """Return some devices that can run a model version, without judging the whole fleet."""
+    needs = _model(store, model)
+    found: list[Match] = []
+    for group, offers, cost in _fitting_groups(store, needs, budget):
+        left = headroom(needs, offers, budget)
+        for iri, name in _members(store, group, group == offers.iri):
+            found.append(Match(iri, name, (), headroom=left, cost=cost))
+            if len(found) == limit:
+                return tuple(found)
     return tuple(found)
 
 
-def _reasons(rows: Iterable[Row], key: str) -> defaultdict[str, list[Reason]]:
-    found: defaultdict[str, list[Reason]] = defaultdict(list)
-    for row in rows:
-        found[_node(row, key).value].append(_reason(row))
+def count_devices(store: Store, model: str, *, budget: Budget = ANY) -> int:
+    """Return how many devices can run a model version."""
+    needs = _model(store, model)
+    counts = tables.groups(store)
+    return sum(counts[group] for group, _, _ in _fitting_groups(store, needs, budget))
+
+
+def _fitting_groups(
+    store: Store, needs: Needs, budget: Budget
+) -> Iterator[tuple[str, Offers, Cost]]:
+    """Yield the configurations, and boards with silent devices, that a model fits."""
+    configurations, known = tables.configurations(store), tables.boards(store)
+    costs = tables.costs(store)
+    for group in tables.groups(store):
+        offers = configurations.get(group) or known.get(group)
+        if offers is not None:
+            cost = costs.get((needs.iri, offers.iri), UNMEASURED)
+            if fits(needs, offers, budget, cost):
+                yield group, offers, cost
+
+
+def _members(store: Store, group: str, silent: bool) -> Iterator[tuple[str, str]]:
+    name, variable = (
+        ("silent_devices", "board") if silent else ("devices_of_configuration", "configuration")
+    )
+    for row in store.named(name, {variable: ox.NamedNode(group)}):
+        yield node(row, "device").value, text(row, "id")
+
+
+def _judged(
+    store: Store, needs: Needs, budget: Budget
+) -> dict[str, tuple[tuple[Reason, ...], Mapping[str, int], Cost]]:
+    costs = tables.costs(store)
+    found: dict[str, tuple[tuple[Reason, ...], Mapping[str, int], Cost]] = {}
+    for group, offers in {**tables.boards(store), **tables.configurations(store)}.items():
+        cost = costs.get((needs.iri, offers.iri), UNMEASURED)
+        why = reasons(needs, offers, budget, cost)
+        found[group] = (why, headroom(needs, offers, budget), cost)
     return found
 
 
-def _reason(row: Row) -> Reason:
-    return Reason(_text(row, "code"), _bytes_or_word(row, "needed"), _bytes_or_word(row, "found"))
+def _iri(term: object) -> str:
+    return term.value if isinstance(term, ox.NamedNode) else ""
 
 
-def _sorted(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    return tuple(sorted(reasons, key=lambda reason: (_ORDER[reason.code], str(reason.needed))))
+def _board(store: Store, iri: str) -> Offers:
+    offers = tables.boards(store).get(iri)
+    if offers is None:
+        raise StoreError(f"registry knows no board <{iri}> with RAM and flash")
+    return offers
 
 
-def _bytes_or_word(row: Row, name: str) -> int | str:
-    node = row[name]
-    if isinstance(node, ox.Literal) and node.datatype.value.endswith("#integer"):
-        return int(node.value)
-    return _text(row, name)
+def _model(store: Store, model: str) -> Needs:
+    iri = find(store, model, "model").value
+    needs = tables.models(store).get(iri)
+    if needs is None:
+        raise StoreError(f"registry knows no model version <{iri}> with size and RAM")
+    return needs
 
 
-def _text(row: Row, name: str) -> str:
-    node = row[name]
-    return "" if node is None else node.value
+def _device(store: Store, device: str) -> tuple[Offers, tuple[Reason, ...]]:
+    """Return what a device offers, and what speaks against the device itself."""
+    subject = find(store, device, "device")
+    (row,) = store.named("judged_device", {"device": subject})
+    found = tables.configurations(store).get(_iri(row["configuration"]))
+    offers = found or _board(store, _iri(row["board"]))
+    if row["revoked"] is None:
+        return offers, ()
+    return offers, (Reason("revoked", "a device of the fleet", text(row, "revoked")),)
 
 
-def _integer(row: Row, name: str) -> int:
-    return int(_text(row, name))
+def _models(
+    store: Store,
+    offers: Offers,
+    common: tuple[Reason, ...],
+    task: str | None,
+    budget: Budget,
+    by: str,
+) -> tuple[Match, ...]:
+    costs = tables.costs(store)
+    found = []
+    for needs in tables.models(store).values():
+        if task is None or needs.task == task:
+            cost = costs.get((needs.iri, offers.iri), UNMEASURED)
+            why = in_order([*common, *reasons(needs, offers, budget, cost)])
+            found.append(_of_model(needs, offers, why, budget, cost))
+    return _ranked(found, by)
 
 
-def _node(row: Row, name: str) -> ox.NamedNode:
-    node = row[name]
-    if not isinstance(node, ox.NamedNode):
-        raise StoreError(f"registry: found {node} as {name}, expected an IRI")
-    return node
+def _of_model(
+    needs: Needs, offers: Offers, why: tuple[Reason, ...], budget: Budget, cost: Cost
+) -> Match:
+    return Match(
+        iri=needs.iri,
+        name=needs.title,
+        reasons=why,
+        accuracy=needs.accuracy,
+        task=needs.task,
+        size_bytes=needs.min_ram_bytes,
+        headroom=headroom(needs, offers, budget),
+        cost=cost,
+    )
 
 
-def _tail(row: Row, name: str) -> str:
-    """Return the last part of an IRI: an image id, a board name."""
-    return _text(row, name).rsplit("/", 1)[-1]
+_UNKNOWN = float("inf")
+_RANKS: dict[str, Callable[[Match], float]] = {
+    "accuracy": lambda m: -(m.accuracy or 0.0),
+    "latency": lambda m: _UNKNOWN if m.cost.latency_us is None else m.cost.latency_us,
+    "energy": lambda m: _UNKNOWN if m.cost.energy_uj is None else m.cost.energy_uj,
+    "size": lambda m: m.size_bytes,
+}
+
+
+def _ranked(found: Sequence[Match], by: str) -> tuple[Match, ...]:
+    rank = _RANKS[by]
+
+    def key(match: Match) -> tuple[bool, float, float, int, str, str]:
+        accuracy = -(match.accuracy or 0.0)
+        return not match.fits, rank(match), accuracy, match.size_bytes, match.name, match.iri
+
+    return tuple(sorted(found, key=key))

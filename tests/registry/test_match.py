@@ -19,8 +19,10 @@ from registry.fleet_fixture import (
 )
 
 from edgekit.errors import StoreError
+from edgekit.registry import fleet as fleet_of
 from edgekit.registry import match
-from edgekit.registry.match import FIRMWARE_RAM_BYTES, Match, Reason
+from edgekit.registry.match import Match
+from edgekit.registry.rules import FIRMWARE_RAM_BYTES, Budget, Reason, with_margin
 from edgekit.registry.store import Store
 from edgekit.registry.sync import apply, projected
 
@@ -122,41 +124,41 @@ def test_best_model_for_task(fleet: Store) -> None:
 
 
 def test_what_runs_where(fleet: Store) -> None:
-    rows = {p.device: (p.board, p.presence, p.name) for p in match.placements(fleet)}
+    rows = {p.device: (p.board, p.presence, p.name) for p in fleet_of.placements(fleet)}
     assert rows["d1"] == ("cam", "online", "digits 1")
     assert rows["d4"] == ("imu", "lost", "digits 1")
     assert rows["d6"] == ("mic", "", "")
-    assert [p.device for p in match.placements(fleet, model=DIGITS_2)] == []
+    assert [p.device for p in fleet_of.placements(fleet, model=DIGITS_2)] == []
 
 
 def test_who_runs_an_image(fleet: Store) -> None:
-    assert match.carriers(fleet, DIGITS_1) == ("d1", "d2", "d3", "d4", "d5")
-    assert match.carriers(fleet, KEYWORDS) == ()
+    assert fleet_of.carriers(fleet, DIGITS_1) == ("d1", "d2", "d3", "d4", "d5")
+    assert fleet_of.carriers(fleet, KEYWORDS) == ()
 
 
 def test_desired_differs_from_reported(fleet: Store) -> None:
-    (row,) = match.out_of_step(fleet)
+    (row,) = fleet_of.out_of_step(fleet)
     assert (row.device, row.desired, row.reported) == ("d1", DIGITS_2, DIGITS_1)
 
 
 def test_cohort_leaves_out_rollouts_the_lost_and_the_revoked(fleet: Store) -> None:
     # d1 is in a running rollout, d4 lost, d5 revoked; the rollouts of d2 and d3 have ended.
-    found = match.cohort(fleet, features=32, classes=10)
+    found = fleet_of.cohort(fleet, features=32, classes=10)
     assert [c.device for c in found] == ["d2", "d3"]
     assert {c.image_id for c in found} == {DIGITS_1}
-    assert found == match.cohort(fleet, features=32, classes=10, model=DIGITS_1)
-    assert match.cohort(fleet, features=32, classes=11) == ()
-    assert match.cohort(fleet, features=32, classes=10, model=DIGITS_2) == ()
-    assert match.cohort(fleet, features=32, classes=10, since_ms=1_800_000_000_000) == ()
+    assert found == fleet_of.cohort(fleet, features=32, classes=10, model=DIGITS_1)
+    assert fleet_of.cohort(fleet, features=32, classes=11) == ()
+    assert fleet_of.cohort(fleet, features=32, classes=10, model=DIGITS_2) == ()
+    assert fleet_of.cohort(fleet, features=32, classes=10, since_ms=1_800_000_000_000) == ()
 
 
 def test_not_seen(fleet: Store) -> None:
-    assert match.not_seen(fleet, 1_600_000_000_000) == ("d6",)
-    assert match.not_seen(fleet, 1_800_000_000_000) == ("d1", "d2", "d3", "d4", "d6")
+    assert fleet_of.not_seen(fleet, 1_600_000_000_000) == ("d6",)
+    assert fleet_of.not_seen(fleet, 1_800_000_000_000) == ("d1", "d2", "d3", "d4", "d6")
 
 
 def test_lineage_goes_through_run_and_base(fleet: Store) -> None:
-    tails = [iri.rsplit("/", 1)[-1] for iri in match.lineage(fleet, DIGITS_2)]
+    tails = [iri.rsplit("/", 1)[-1] for iri in fleet_of.lineage(fleet, DIGITS_2)]
     assert sorted(tails) == sorted([DIGITS_1, "7", "t1", "digits"])
 
 
@@ -230,5 +232,99 @@ def test_rules_equal_plain_python_on_random_pairs() -> None:
                 *(["sensor"] if set(m["sensors"]) - set(b["sensors"]) else []),
             }
             assert {reason.code for reason in found.reasons} == expected
+            memory = {"ram", "arena", "slot", "flash"}
+            assert {code for code, left in found.headroom.items() if left < 0} == expected & memory
             fits += found.fits
     assert fits > 0
+
+
+def test_rules_in_sparql_are_those_in_python(fleet: Store) -> None:
+    """`board_reasons.rq` and `rules.py` were written apart; they agree on every pair."""
+    for name in ("cam", "imu", "mic", "tiny", "foreign"):
+        board = match.find(fleet, name, "board")
+        said: dict[str, set[tuple[str, str, str]]] = {}
+        for row in fleet.named("board_reasons", {"board": board}):
+            found = said.setdefault(str(row["model"])[1:-1], set())
+            found.add(tuple(str(getattr(row[key], "value", "")) for key in REASON))  # type: ignore[arg-type]
+        for m in match.models_for_board(fleet, name):
+            mine = {(r.code, str(r.needed), str(r.found)) for r in m.reasons}
+            assert mine == said.get(m.iri, set())
+
+
+REASON = ("code", "needed", "found")
+
+
+def test_headroom_is_what_is_left(fleet: Store) -> None:
+    found = next(m for m in match.models_for_device(fleet, "d1") if m.name == "digits 2")
+    ram = with_margin(28_000 + 4 * 10 * 33 + FIRMWARE_RAM_BYTES)
+    assert found.headroom == {
+        "ram": 262_144 - ram,
+        "arena": 131_072 - 28_000,
+        "ram_free": 150_000 + 18_432 - 28_000,
+        "slot": 393_216 - 61_440,
+        "slot_free": 393_216 - 61_440,
+        "flash": 1_048_576 - 90_000,
+    }
+
+
+def test_budget_of_latency_energy_and_licence(fleet: Store) -> None:
+    def why(**limits: Any) -> dict[str, list[str]]:
+        found = match.models_for_board(fleet, "cam", budget=Budget(**limits))
+        return {m.name: [str(r) for r in m.reasons] for m in found}
+
+    assert why(latency_us=20_000)["digits 1"] == []
+    assert why(latency_us=20_000)["digits 2"] == [
+        "one inference may take 20000 us, found not measured"
+    ]
+    assert why(energy_uj=500)["digits 1"] == ["one inference may take 500 uJ, found 810"]
+    assert why(licenses=frozenset({"MIT", "CC-BY-4.0"}))["digits 1"] == [
+        "licence is Apache-2.0, allowed are CC-BY-4.0, MIT"
+    ]
+    best = match.best_model(fleet, "image-classification", "cam", by="latency")
+    assert best is not None and (best.name, best.cost.latency_us) == ("digits 1", 12_400)
+    best = match.best_model(fleet, "image-classification", "cam")
+    assert best is not None and best.name == "digits 2"
+    assert match.best_model(fleet, "motion", "cam") is None
+
+
+def test_runtime_and_sampling_rate() -> None:
+    old = {"runtime": "edgekit", "runtime_version": "0.9.1", "sensor_rates": {"camera": 5}}
+    bodies = [board("old", **old), board("new", **(old | {"runtime_version": "0.10.0"}))]
+    wants = model(DIGITS_1, "digits", min_runtime="0.10.0", sensors=["camera"], input_rate_hz=30.0)
+    events = [("board.described", b["name"], b, None) for b in bodies]
+    store = Store.memory()
+    for event, blob in plain_events([*events, ("model.registered", DIGITS_1, wants, None)]):
+        apply(store, event, blob)
+    (found,) = match.models_for_board(store, "old")
+    assert [str(r) for r in found.reasons] == [
+        "needs runtime 0.10.0, found 0.9.1",
+        "needs 30.0 samples a second, the sensor gives 5.0",
+    ]
+    (found,) = match.models_for_board(store, "new")
+    assert [r.code for r in found.reasons] == ["rate"]
+    rows = {
+        str(row["code"])
+        for row in store.named("board_reasons", {"model": match.find(store, "digits")})
+    }
+    assert rows == {'"runtime"', '"rate"'}
+
+
+def test_planned_boards_are_judged_by_their_data(fleet: Store) -> None:
+    planned = Budget(planned=True)
+    assert codes(match.models_for_board(fleet, "tiny", budget=planned), "digits 1") == ["ram"]
+
+
+def test_devices_are_counted_by_configuration(fleet: Store) -> None:
+    for name in ("digits:1", "digits:2", KEYWORDS, FUSION, LARGE):
+        judged = match.devices_for_model(fleet, name)
+        fit = {m.name for m in judged if m.fits}
+        assert match.count_devices(fleet, name) == len(fit)
+        first = match.first_devices(fleet, name, 100)
+        assert {m.name for m in first} == fit
+        assert len(match.first_devices(fleet, name, 1)) == min(1, len(fit))
+    # A table that is kept follows the journal.
+    before = match.count_devices(fleet, "digits:1")
+    body = {"device": "d7", "board": "cam", "fleet": "demo"}
+    (event, _), *_ = plain_events([("device.added", "d7", body, None)])
+    apply(fleet, replace(event, seq=projected(fleet) + 1))
+    assert match.count_devices(fleet, "digits:1") == before + 1
