@@ -100,7 +100,15 @@ def _missing_tool(marker: str) -> Callable[[], str]:
     return probe
 
 
+@cache
+def _missing_jax() -> str:
+    from importlib.util import find_spec
+
+    return "" if find_spec("jax") else "package jax"
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "train": _missing_training,
+    "jax": _missing_jax,
     **{marker: _missing_tool(marker) for marker in TOOLS},
 }

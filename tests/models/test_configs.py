@@ -15,7 +15,7 @@ def test_defaults_are_a_valid_configuration(family):
 
 
 def test_unknown_family_is_refused():
-    with pytest.raises(ConfigError, match="there are: tinyvit"):
+    with pytest.raises(ConfigError, match="there are: tinyvit, embbert"):
         find_family("tinyvitt")
 
 
