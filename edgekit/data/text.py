@@ -69,13 +69,15 @@ class TextPart:
         texts: [N]; both texts of a pair are joined by PAIR.
         labels: Class numbers int64 [N], 0 or 1 per class float32 [N, classes], or values float32
             [N].
+        rows: Which rows of its file these are, from 0; int64 [N].
     """
 
     texts: tuple[str, ...]
     labels: NDArray[Any]
+    rows: Int64Array
 
     def __post_init__(self) -> None:
-        if len(self.texts) != len(self.labels):
+        if not len(self.texts) == len(self.labels) == len(self.rows):
             raise ValueError(f"{len(self.texts)} texts have {len(self.labels)} labels")
 
     def __len__(self) -> int:
@@ -83,7 +85,8 @@ class TextPart:
 
     def take(self, index: Int64Array) -> TextPart:
         """Choose rows by number."""
-        return TextPart(tuple(self.texts[i] for i in index.tolist()), self.labels[index])
+        texts = tuple(self.texts[i] for i in index.tolist())
+        return TextPart(texts, self.labels[index], self.rows[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class TextDataset:
         train: What models and tokenizers learn from and quantization is calibrated with.
         validation: What training watches to stop, and what decides whether a model is published.
         test: What results are reported on; nothing is chosen by it.
+        train_file_rows: Rows of the training file, with those that were split off.
     """
 
     name: str
@@ -103,6 +107,7 @@ class TextDataset:
     train: TextPart
     validation: TextPart
     test: TextPart
+    train_file_rows: int
 
     @property
     def outputs(self) -> int:
@@ -119,14 +124,16 @@ def load_text(source: TextSource, *, name: str = "text") -> TextDataset:
     """
     texts, raw, lines = _read(source.train, source)
     names = _class_names(raw, source)
-    train = TextPart(texts, _to_labels(raw, names, source, source.train, lines, given=True))
+    numbers = np.arange(len(texts), dtype=np.int64)
+    labels = _to_labels(raw, names, source, source.train, lines, given=True)
+    train = TextPart(texts, labels, numbers)
     validation = _other(source.validation, names, source)
     test = _other(source.test, names, source)
     if test is None:
         test, train = _split(train, source, seed=source.seed + 1)
     if validation is None:
         validation, train = _split(train, source, seed=source.seed)
-    return TextDataset(name, source.labels, names, train, validation, test)
+    return TextDataset(name, source.labels, names, train, validation, test, len(texts))
 
 
 def read_rows(path: Path, source: TextSource) -> tuple[tuple[str, ...], tuple[Any, ...]]:
@@ -143,7 +150,8 @@ def _other(path: Path | None, names: tuple[str, ...], source: TextSource) -> Tex
     if path is None:
         return None
     texts, raw, lines = _read(path, source)
-    return TextPart(texts, _to_labels(raw, names, source, path, lines, given=False))
+    labels = _to_labels(raw, names, source, path, lines, given=False)
+    return TextPart(texts, labels, np.arange(len(texts), dtype=np.int64))
 
 
 def _read(path: Path, source: TextSource) -> tuple[tuple[str, ...], list[Any], list[int]]:

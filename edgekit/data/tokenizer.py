@@ -150,8 +150,9 @@ def train_tokenizer(
     *,
     min_count: int = MIN_COUNT,
     alphabet: int | None = None,
+    exact: bool = True,
 ) -> Tokenizer:
-    """Learn a vocabulary of exactly `vocab` ids; equal texts in equal order give equal tokenizers.
+    """Learn a vocabulary of `vocab` ids; equal texts in equal order give equal tokenizers.
 
     Args:
         texts: Any number; read once.
@@ -159,6 +160,7 @@ def train_tokenizer(
         min_count: How often the texts must hold a pair that becomes a token.
         alphabet: At most so many single characters, the most frequent ones, others are [UNK]; by
             default one eighth of the vocabulary, and not less than 128.
+        exact: False takes fewer tokens where the texts support no more.
 
     Raises:
         ConfigError: If there is no text, or the texts do not support so many tokens.
@@ -182,7 +184,7 @@ def train_tokenizer(
     found: int = engine.get_vocab_size()
     if found <= len(SPECIAL_TOKENS):
         raise ConfigError("there is no text to learn a vocabulary from")
-    if found < vocab:
+    if exact and found < vocab:
         raise ConfigError(
             f"vocabulary of {vocab} tokens asked for, the texts support {found}:"
             " ask for no more, or give more text"

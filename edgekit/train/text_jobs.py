@@ -1,0 +1,214 @@
+"""What a training job of a text model is, and what comes out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgekit.data.text import TextSource
+from edgekit.errors import ConfigError, FormatError
+from edgekit.train.metrics import main_metric
+
+TEXT_RECIPE = 1
+"""Version of what the loop does with a job; part of the hash, so that old runs are not resumed."""
+PATHS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class TextJob:
+    """One text model to train; equal jobs give equal weights on one kind of machine.
+
+    Attributes:
+        name: What progress calls it.
+        run: Folder of the run: checkpoint, tokenizer, result, model; made if missing, resumed if
+            there.
+        source: The labelled text.
+        sizes: The family's sizes that differ from its defaults; classes come from the data, and
+            `vocab` is what the tokenizer reaches at most.
+        tokenizer: Tokenizer to use; None trains one, or takes that of `start`.
+        start: Run folder whose weights training begins with; its head is not used.
+        teachers: Run folders whose mean is taught, or one .npz with `logits` for every row of the
+            training file; empty for none.
+        digests: Content of every file that the job reads, by role; part of the hash.
+        seed: Decides first weights, order of samples, dropped words and units.
+        rate: Peak learning rate; `schedule`, `warmup` and `decay` as `rate_at` has them.
+        word_dropout: Share of the tokens that become [UNK], anew in every epoch.
+        balance: Give every class the same weight in the loss.
+        grams: Rows of a table of hashed character n-grams that is added to the token table while
+            training and folded into it for ever; 0 for none.
+        metric: Decides which epoch is best; "auto" for accuracy, macro_f1 or spearman.
+        patience: Stop after so many epochs without a better one and keep the best; 0: train all
+            epochs and keep the last.
+        threshold: Probability from which a class of several counts as chosen.
+        teacher_weight: Share of the loss that the teacher has, at `temperature`.
+        hidden_weight: Weight of the distance to the teachers' pooled states.
+        checkpoint_s: Seconds between checkpoints within an epoch; decides nothing.
+    """
+
+    name: str
+    run: Path
+    source: TextSource
+    family: str = "embbert"
+    sizes: dict[str, Any] = field(default_factory=dict)
+    tokenizer: Path | None = None
+    start: Path | None = None
+    teachers: tuple[Path, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    seed: int = 1
+    epochs: int = 20
+    batch: int = 32
+    rate: float = 3e-3
+    schedule: str = "cosine"
+    warmup: float = 0.06
+    decay: float = 0.2
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    clip_norm: float = 1.0
+    word_dropout: float = 0.1
+    balance: bool = False
+    grams: int = 20_000
+    metric: str = "auto"
+    patience: int = 0
+    threshold: float = 0.5
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    hidden_weight: float = 0.0
+    checkpoint_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        try:
+            main_metric(self.source.labels, self.metric)
+        except ValueError as exc:
+            raise ConfigError(f"job {self.name!r}: 'metric' {exc}") from exc
+        if "classes" in self.sizes:
+            raise ConfigError(f"job {self.name!r}: 'classes' comes from the data, leave it out")
+
+    def hash(self) -> str:
+        """Identify everything that decides the weights; name, folders and paths do not."""
+        facts = self.to_json()
+        for key in ("name", "run", "tokenizer", "start", "teachers", "checkpoint_s"):
+            del facts[key]
+        for key in PATHS:
+            facts["source"][key] = facts["source"][key] is not None
+        text = json.dumps({"recipe": TEXT_RECIPE, **facts}, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Turn into what JSON can say."""
+        facts = dataclasses.asdict(self)
+        facts["source"] = {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in facts["source"].items()
+        }
+        for key in ("run", "tokenizer", "start"):
+            facts[key] = None if facts[key] is None else str(facts[key])
+        facts["teachers"] = [str(path) for path in self.teachers]
+        return facts
+
+    @staticmethod
+    def from_json(facts: dict[str, Any]) -> TextJob:
+        """Read what `to_json` made."""
+        source: dict[str, Any] = {
+            key: Path(value) if key in PATHS and value is not None else value
+            for key, value in facts["source"].items()
+        }
+        paths = {
+            key: None if facts[key] is None else Path(facts[key]) for key in ("tokenizer", "start")
+        }
+        return TextJob(
+            **{
+                **facts,
+                **paths,
+                "run": Path(facts["run"]),
+                "source": TextSource(**source),
+                "teachers": tuple(Path(path) for path in facts["teachers"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TextResult:
+    """What a run of a text model reached, all in float.
+
+    Attributes:
+        run: Folder; `model` and `tokenizer` in it are the files.
+        parameters: Trained values of the device's model, head included.
+        labels: Kind of the labels; `label_names` the classes.
+        metric: The one that decided.
+        losses: Mean training loss of each epoch.
+        scores: `metric` on the validation part after each epoch.
+        best_epoch: The epoch whose weights the model has, from 1.
+        validation: All metrics on the validation part.
+        test: All metrics on the test part; nothing is chosen by it.
+        seconds: Time in the loop, over all resumed parts.
+        reused: The folder already held the whole run.
+    """
+
+    name: str
+    run: Path
+    job_hash: str
+    parameters: int
+    labels: str
+    label_names: tuple[str, ...]
+    metric: str
+    losses: tuple[float, ...]
+    scores: tuple[float, ...]
+    best_epoch: int
+    validation: dict[str, float]
+    test: dict[str, float]
+    seconds: float
+    reused: bool = False
+
+    @property
+    def model(self) -> Path:
+        """The trained model's file."""
+        return self.run / "model.npz"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file."""
+        return self.run / "tokenizer.json"
+
+    def to_json(self) -> dict[str, Any]:
+        """Turn into what JSON can say."""
+        facts = dataclasses.asdict(self)
+        return {**facts, "run": str(self.run)}
+
+    @staticmethod
+    def from_json(facts: dict[str, Any], *, where: str) -> TextResult:
+        """Read what `to_json` made.
+
+        Raises:
+            FormatError: If a field is missing, unknown or of another type.
+        """
+        try:
+            tuples = {
+                "label_names": tuple(str(name) for name in facts["label_names"]),
+                "losses": tuple(float(x) for x in facts["losses"]),
+                "scores": tuple(float(x) for x in facts["scores"]),
+            }
+            return TextResult(**{**facts, **tuples, "run": Path(facts["run"])})
+        except (KeyError, TypeError, ValueError) as exc:
+            raise FormatError(f"{where}: is not the result of a text model: {exc!r}") from exc
+
+
+def read_text_result(run: Path) -> TextResult | None:
+    """Read the result of a run folder; None if there is none.
+
+    Raises:
+        FormatError: If there is one, but damaged or of another kind of model.
+    """
+    path = run / "result.json"
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        raise FormatError(f"{path}: is not JSON: {exc}") from exc
+    if not isinstance(facts, dict):
+        raise FormatError(f"{path}: is not the result of a text model")
+    return TextResult.from_json({**facts, "run": str(run)}, where=str(path))
