@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from edgekit.cli import registry_serve
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 registry_app = typer.Typer(
     help="The RDF registry of models, boards, devices and runs.", no_args_is_help=True
 )
+
+for _command in (registry_serve.serve, registry_serve.backup, registry_serve.restore):
+    registry_app.command()(_command)
 
 _PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
 _JSON = typer.Option(False, "--json", help="Print the result as JSON.")

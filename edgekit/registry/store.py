@@ -21,6 +21,7 @@ from edgekit.errors import FormatError, StoreError
 from edgekit.registry.embedded import Embedded, StoreInUseError
 from edgekit.registry.engine import Engine, Results, Term, Triples
 from edgekit.registry.limits import check_text
+from edgekit.registry.sparql_http import SparqlHttp
 
 __all__ = ["Health", "Results", "Row", "Store", "StoreInUseError", "Term", "query_text"]
 
@@ -78,6 +79,18 @@ class Store:
             StoreError: If there is none, or it cannot be read.
         """
         return cls(Embedded.read_only(folder))
+
+    @classmethod
+    def remote(cls, address: str) -> Self:
+        """Use the SPARQL server at `sparql+http://...`, which must see the union of its graphs.
+
+        Raises:
+            FormatError: If the address has another form.
+            StoreError: If the server does not answer, or not so.
+        """
+        engine = SparqlHttp(address)
+        engine.health()
+        return cls(engine)
 
     @property
     def writable(self) -> bool:

@@ -7,6 +7,7 @@ journal: after a crash it goes on from there. It holds nothing that is not in th
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.errors import StoreError
@@ -74,28 +75,53 @@ def rebuild(folder: Path, journal: Journal) -> int:
     Raises:
         StoreError: If another process writes to the store, or the journal cannot be projected.
     """
-    if (folder / "CURRENT").is_file():
-        Store.open(folder).close()  # Refuses while another process holds it.
+    graphs: Changes = {}
+    last = 0
+    for event in journal.events():
+        graphs |= project(event, _blob(journal, event))
+        last = event.seq
+    graphs |= position(last)
+    return make_anew(
+        folder,
+        lambda store: store.fill(quad for quads in graphs.values() for quad in quads),
+    )
+
+
+def make_anew(folder: Path, fill: Callable[[Store], None]) -> int:
+    """Fill a new store and put it in the place of the one in a folder; return its quads.
+
+    The old one is held meanwhile, so nobody writes to it. One that is damaged is replaced, too.
+
+    Raises:
+        StoreInUseError: If another process writes to the store.
+        StoreError: If the new one cannot be written; the old one stays then.
+    """
     fresh = folder.with_name(folder.name + ".new")
     old = folder.with_name(folder.name + ".old")
+    held: Store | None = None
     try:
         for rest in (fresh, old):
             shutil.rmtree(rest, ignore_errors=True)
-        graphs: Changes = {}
-        last = 0
-        for event in journal.events():
-            graphs |= project(event, _blob(journal, event))
-            last = event.seq
-        graphs |= position(last)
+        if (folder / "CURRENT").is_file():
+            try:
+                held = Store.open(folder)
+            except StoreInUseError:
+                raise
+            except StoreError:
+                held = None
         with Store.open(fresh) as store:
-            store.fill(quad for quads in graphs.values() for quad in quads)
+            fill(store)
             count = len(store)
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
     except OSError as exc:
         raise StoreError(f"registry {folder} cannot be made anew: {exc}") from exc
+    finally:
+        if held is not None:
+            held.close()
+        for rest in (fresh, old):
+            shutil.rmtree(rest, ignore_errors=True)
     return count
 
 
