@@ -43,6 +43,7 @@ class TextTrainSection:
     Attributes:
         start: Weights to begin with: "pretrain" for what `edgekit train --task pretrain` made of
             this project, or a run folder; empty: random weights.
+        corpus: Files of plain text, .gz too, from which `vectors` learns beside the training texts.
         teacher: Run folders, whose mean is taught, or one .npz file of logits; empty: no teacher.
     """
 
@@ -59,6 +60,8 @@ class TextTrainSection:
     word_dropout: float = 0.1
     balance: bool = False
     grams: int = 20_000
+    vectors: bool = True
+    corpus: tuple[str, ...] = ()
     metric: str = "auto"
     patience: int = 0
     threshold: float = 0.5

@@ -64,7 +64,7 @@ class EmbBertConfig:
     classes: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("length", "hidden", "reduced", "expansion", "kernel", "layers", "classes"):
+        for name in ("length", "hidden", "reduced", "expansion", "kernel", "classes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
         if self.vocab <= SEP:

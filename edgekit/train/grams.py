@@ -35,7 +35,15 @@ class GramTable:
         variable: Rows [grams, r]; row 0 is never used.
     """
 
-    def __init__(self, tokens: Sequence[str], *, rows: int, width: int, seed: int | None) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        *,
+        rows: int,
+        width: int,
+        seed: int | None,
+        deviation: float = DEVIATION,
+    ) -> None:
         """Number the n-grams of every token.
 
         Args:
@@ -43,12 +51,13 @@ class GramTable:
             rows: Rows of the table; n-grams with one hash share a row.
             width: Values of a row.
             seed: Of the first values; None for zeros, which leave a trained token table as it is.
+            deviation: Of the first values.
         """
         index, share = number_grams(tokens, rows=rows)
         first = np.zeros((rows, width), np.float32)
         if seed is not None:
             rng = np.random.default_rng([seed, rows])
-            first = rng.normal(0.0, DEVIATION, first.shape).astype(np.float32)
+            first = rng.normal(0.0, deviation, first.shape).astype(np.float32)
         self.variable = tf.Variable(first, name="grams")
         self._index, self._share = tf.constant(index), tf.constant(share)
 

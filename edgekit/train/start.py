@@ -16,7 +16,9 @@ from edgekit.data.tokenizer import Tokenizer, train_tokenizer
 from edgekit.errors import ConfigError
 from edgekit.models import make_config
 from edgekit.models.saved import load_model, unpack_arrays
+from edgekit.train.grams import DEVIATION, GramTable
 from edgekit.train.text_jobs import TextJob
+from edgekit.train.vectors import GRAM_DEVIATION, encode_all, read_corpus, token_vectors
 
 OWN = ("classes", "length", "dropout", "attention_dropout", "head_dropout")
 """Sizes in which a run may differ from the one that it starts with."""
@@ -46,6 +48,33 @@ def prepare_tokenizer(job: TextJob, data: TextDataset) -> Tokenizer:
     if not path.is_file():
         tokenizer.save(path)
     return tokenizer
+
+
+def prepare_table(
+    job: TextJob, data: TextDataset, model: Any, tokenizer: Tokenizer
+) -> GramTable | None:
+    """Give the token table its first values, and return the n-grams that are trained beside it.
+
+    A model without such a table keeps what it has, and so does one that starts with a run.
+    """
+    table = next((v for v in model.weights if v.path.endswith("tokens_table")), None)
+    if table is None:
+        return None
+    width, fresh = int(table.shape[1]), job.start is None
+    if job.vectors and fresh:
+        texts = encode_all(tokenizer, data.train.texts) + read_corpus(job.corpus, tokenizer)
+        rows = token_vectors(texts, vocab=tokenizer.vocab, width=width, seed=job.seed)
+        known = np.any(rows != 0, axis=1, keepdims=True)
+        table.assign(np.where(known, rows, np.array(table)))
+    if not job.grams:
+        return None
+    return GramTable(
+        tokenizer.tokens(),
+        rows=job.grams,
+        width=width,
+        seed=job.seed if fresh else None,
+        deviation=GRAM_DEVIATION if job.vectors else DEVIATION,
+    )
 
 
 def copy_body(start: Path, model: Any, *, family: str, config: Any) -> None:

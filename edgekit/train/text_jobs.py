@@ -40,6 +40,9 @@ class TextJob:
         balance: Give every class the same weight in the loss.
         grams: Rows of a table of hashed character n-grams that is added to the token table while
             training and folded into it for ever; 0 for none.
+        vectors: Begin the token table with what stands near each other in the training texts and
+            the `corpus`; not with a `start`.
+        corpus: Files of plain text for it.
         metric: Decides which epoch is best; "auto" for accuracy, macro_f1 or spearman.
         patience: Stop after so many epochs without a better one and keep the best; 0: train all
             epochs and keep the last.
@@ -71,6 +74,8 @@ class TextJob:
     word_dropout: float = 0.1
     balance: bool = False
     grams: int = 20_000
+    vectors: bool = True
+    corpus: tuple[Path, ...] = ()
     metric: str = "auto"
     patience: int = 0
     threshold: float = 0.5
@@ -90,7 +95,7 @@ class TextJob:
     def hash(self) -> str:
         """Identify everything that decides the weights; name, folders and paths do not."""
         facts = self.to_json()
-        for key in ("name", "run", "tokenizer", "start", "teachers", "checkpoint_s"):
+        for key in ("name", "run", "tokenizer", "start", "teachers", "corpus", "checkpoint_s"):
             del facts[key]
         for key in PATHS:
             facts["source"][key] = facts["source"][key] is not None
@@ -106,7 +111,8 @@ class TextJob:
         }
         for key in ("run", "tokenizer", "start"):
             facts[key] = None if facts[key] is None else str(facts[key])
-        facts["teachers"] = [str(path) for path in self.teachers]
+        for key in ("teachers", "corpus"):
+            facts[key] = [str(path) for path in getattr(self, key)]
         return facts
 
     @staticmethod
@@ -126,6 +132,7 @@ class TextJob:
                 "run": Path(facts["run"]),
                 "source": TextSource(**source),
                 "teachers": tuple(Path(path) for path in facts["teachers"]),
+                "corpus": tuple(Path(path) for path in facts["corpus"]),
             }
         )
 

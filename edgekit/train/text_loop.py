@@ -29,11 +29,11 @@ from edgekit.train.batches import (
     plan_epoch,
     token_counts,
 )
-from edgekit.train.grams import GramTable, distinct_words
+from edgekit.train.grams import distinct_words
 from edgekit.train.metrics import main_metric, measure
 from edgekit.train.predict import Predictor
 from edgekit.train.schedule import rate_at
-from edgekit.train.start import copy_body, prepare_tokenizer
+from edgekit.train.start import copy_body, prepare_table, prepare_tokenizer
 from edgekit.train.step import Stepper
 from edgekit.train.targets import Targets, make_targets, text_loss
 from edgekit.train.text_jobs import TextJob, TextResult, read_text_result
@@ -118,11 +118,7 @@ class _Run:
             copy_body(job.start, self.model, family=job.family, config=config)
         self.targets = make_targets(job, data)
         self.predictor = Predictor(self.model, length=config.length)
-        grams = None
-        if job.grams and any(v.path.endswith("tokens_table") for v in self.model.weights):
-            seed = None if job.start is not None else job.seed
-            width = next(v for v in self.model.weights if v.path.endswith("tokens_table")).shape[1]
-            grams = GramTable(tokenizer.tokens(), rows=job.grams, width=width, seed=seed)
+        grams = prepare_table(job, data, self.model, tokenizer)
         network, loss, extra = text_loss(job, data, self.model, self.targets)
         self.stepper = Stepper(
             network,

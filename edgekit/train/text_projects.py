@@ -67,6 +67,7 @@ def text_project_job(
     settings = dataclasses.asdict(config.text_train)
     start = _start(config, settings.pop("start"))
     teachers = tuple(_teacher(config, name) for name in settings.pop("teacher"))
+    corpus = tuple(config.root / name for name in settings.pop("corpus"))
     if epochs is not None:
         settings["epochs"] = epochs
     if seed is not None:
@@ -74,6 +75,7 @@ def text_project_job(
     tokenizer = config.root / config.text_data.tokenizer if config.text_data.tokenizer else None
     files = {"train": source.train, "validation": source.validation, "test": source.test}
     files |= {"tokenizer": tokenizer, "start": None if start is None else start / "model.npz"}
+    files |= {f"corpus{i}": path for i, path in enumerate(corpus)}
     for i, teacher in enumerate(teachers):
         files[f"teacher{i}"] = teacher if teacher.suffix == ".npz" else teacher / "model.npz"
     name = config.project.name
@@ -86,6 +88,7 @@ def text_project_job(
         tokenizer=tokenizer,
         start=start,
         teachers=teachers,
+        corpus=corpus,
         digests=digest_files(files),
         **settings,
     )
