@@ -63,6 +63,9 @@ def check(kind: str) -> list[str]:
         # Portable sources once, with the first board that has them; ports for every core.
         wanted = [(unit.source, "") for unit in [*library_units(board), *program_units(board)]]
         wanted += [(unit.source, board.core) for unit in port_units(board)]
+        if kind == "host":
+            # Only the library of this machine has them.
+            wanted += [(path, "") for path in sorted((share.firmware() / "host").glob("*.c"))]
         wanted = [key for key in wanted if key[0].suffix == ".c" and key not in done]
         done |= set(wanted)
         sources = [path for path, _ in wanted]

@@ -15,7 +15,7 @@ from pathlib import Path
 from edgekit import share
 from edgekit.errors import ToolError
 
-FOLDERS = ("kernels", "runtime", "features")
+FOLDERS = ("kernels", "runtime", "features", "host")
 FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-ffp-contract=off")
 IMAGE_STRUCT_BYTES = 256
 """At least sizeof(ek_image). Twin: firmware/runtime/ek_image.c, EK_IMAGE_STRUCT_LIMIT."""
@@ -106,6 +106,9 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
         ("ek_features_apply", (pointer, pointer, pointer)),
         ("ek_golden_check", (pointer, pointer, size)),
         ("ek_state_reset", (pointer, pointer, size)),
+        ("ek_program_open", (pointer, pointer, size, pointer)),
+        ("ek_program_run", (pointer, pointer, pointer, size)),
+        ("ek_program_features", (pointer, pointer, pointer, size)),
     ):
         function = getattr(library, name)
         function.argtypes = arguments
@@ -114,6 +117,8 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
         function = getattr(library, f"ek_image_{name}")
         function.argtypes = (pointer,)
         function.restype = size
+    library.ek_program_bytes.argtypes = (pointer,)
+    library.ek_program_bytes.restype = size
     library.ek_status_text.argtypes = (ctypes.c_int,)
     library.ek_status_text.restype = ctypes.c_char_p
     return library

@@ -19,18 +19,17 @@ Int32Array = NDArray[np.int32]
 UInt8Array = NDArray[np.uint8]
 
 
+ALIGN = 64
+"""Of all memory here. Twin: firmware/kernels/ek_prepared.h, EK_PREPARED_ALIGN."""
+COPIED_BYTES = 1 << 16
+"""Inputs up to here are copied: that takes less time than asking where they lie."""
+
+
 def _aligned(size: int) -> UInt8Array:
-    """Return bytes that start at a multiple of 16."""
-    block = np.zeros(size + 16, np.uint8)
-    start = -block.ctypes.data % 16
+    """Return bytes that start at a multiple of ALIGN."""
+    block = np.zeros(size + ALIGN, np.uint8)
+    start = -block.ctypes.data % ALIGN
     return block[start : start + size]
-
-
-def _address(array: NDArray[Any]) -> int:
-    """Return where an array lies; the quick way takes none that is read-only or empty."""
-    if array.flags.writeable and array.size != 0:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
-    return int(array.ctypes.data)
 
 
 class Runner:
@@ -70,6 +69,13 @@ class Runner:
         self._input_bytes = math.prod(self.input_shape) * self.input_dtype.itemsize
         self._arena = _aligned(self.arena_bytes)
         self._state = (self._struct.ctypes.data, self._arena.ctypes.data, self._arena.size)
+        self._program = _aligned(self._library.ek_program_bytes(self._state[0]))
+        self._at = self._program.ctypes.data
+        self._check(self._library.ek_program_open(*self._state, self._at))
+        leads_with_one = self.output_shape[:1] == (1,)
+        self._row_shape = self.output_shape[1:] if leads_with_one else self.output_shape
+        self._one = np.empty((1, *self._row_shape), self.output_dtype)
+        self._one_at = self._one.ctypes.data
         self.reset()
 
     def _open(self, image: bytes) -> None:
@@ -113,10 +119,13 @@ class Runner:
         Returns:
             [N, ...] of `output_dtype` with the shape of the model's output without its leading 1.
         """
-        rows = self._rows(x, self.input_dtype)
-        shape = self.output_shape[1:] if self.output_shape[:1] == (1,) else self.output_shape
-        out = np.empty((len(rows), *shape), self.output_dtype)
-        self._call(self._library.ek_run, rows, out)
+        self._prove(x, self.input_dtype)
+        if len(x) == 1:
+            # What a loop over single inputs spends here is a good part of a small model's time.
+            self._check(self._library.ek_program_run(self._at, x.tobytes(), self._one_at, 1))
+            return self._one.copy()
+        out = np.empty((len(x), *self._row_shape), self.output_dtype)
+        self._call(self._library.ek_program_run, x, out)
         return out
 
     def run_raw(self, raw: UInt8Array) -> Int8Array:
@@ -125,7 +134,8 @@ class Runner:
         Args:
             raw: uint8 [N, ...], each row with `raw_bytes` elements.
         """
-        rows = self._rows(raw, np.dtype(np.uint8))
+        self._prove(raw, np.dtype(np.uint8))
+        rows = np.ascontiguousarray(raw.reshape(len(raw), self._input_bytes))
         x = np.empty(rows.shape, np.int8)
         for number, row in enumerate(rows):
             self._check(
@@ -143,9 +153,9 @@ class Runner:
         """
         if self.image.head is None:
             raise RefusedError(f"model '{self.image.meta.name}' has no trainable head")
-        rows = self._rows(x, self.input_dtype)
-        out = np.empty((len(rows), self.image.head.features), np.int8)
-        self._call(self._library.ek_run_features, rows, out)
+        self._prove(x, self.input_dtype)
+        out = np.empty((len(x), self.image.head.features), np.int8)
+        self._call(self._library.ek_program_features, x, out)
         return out
 
     def golden_check(self) -> None:
@@ -156,22 +166,17 @@ class Runner:
         """
         self._check(self._library.ek_golden_check(*self._state))
 
-    def _rows(self, x: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
-        size = self._input_bytes // kind.itemsize
+    def _prove(self, x: NDArray[Any], kind: np.dtype[Any]) -> None:
         if x.dtype != kind:
             raise TypeError(f"input is {x.dtype}, expected {kind}")
-        if x.ndim == 0 or x.size != len(x) * size:
+        if x.ndim == 0 or x.size * kind.itemsize != len(x) * self._input_bytes:
+            size = self._input_bytes // kind.itemsize
             raise ValueError(f"input has shape {x.shape}, expected [N, {size}]")
-        return np.ascontiguousarray(x.reshape(len(x), size))
 
-    def _call(
-        self, function: ctypes._NamedFuncPointer, rows: NDArray[Any], out: NDArray[Any]
-    ) -> None:
-        """Call once per row; plain addresses, for a small model runs in a few microseconds."""
-        x, y = _address(rows), _address(out)
-        for _ in range(len(rows)):
-            status = function(*self._state, x, y)
-            if status != 0:
-                self._check(status)
-            x += rows.strides[0]
-            y += out.strides[0]
+    def _call(self, function: ctypes._NamedFuncPointer, x: NDArray[Any], out: NDArray[Any]) -> None:
+        """Call once for all inputs."""
+        if x.nbytes <= COPIED_BYTES:
+            self._check(function(self._at, x.tobytes(), out.ctypes.data, len(x)))
+            return
+        rows = np.ascontiguousarray(x)
+        self._check(function(self._at, rows.ctypes.data, out.ctypes.data, len(x)))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ek.h"
+#include "ek_program.h"
 
 static uint64_t state;
 
@@ -81,6 +82,28 @@ static void mutate(uint8_t *bytes, const uint8_t *original, size_t length) {
     }
 }
 
+/* The image laid out anew: memory of exactly the size that it asks for. */
+static void run_program(const ek_image *image, uint8_t *arena, size_t arena_bytes,
+                        const int8_t *input, int8_t *output) {
+    ek_head head;
+    void *memory = NULL;
+    if (posix_memalign(&memory, 64, ek_program_bytes(image)) != 0) {
+        exit(3);
+    }
+    if (ek_program_open(image, arena, arena_bytes, memory) != EK_OK) {
+        exit(4);
+    }
+    ek_state_reset(image, arena, arena_bytes);
+    ek_program_run(memory, input, output, 1);
+    ek_program_run(memory, input, output, 1);
+    if (ek_image_head(image, &head) == EK_OK) {
+        int8_t *features = malloc(head.features);
+        ek_program_features(memory, input, features, 1);
+        free(features);
+    }
+    free(memory);
+}
+
 static int run(const uint8_t *bytes, size_t length) {
     ek_image image;
     if (ek_image_open(&image, bytes, length) != EK_OK) {
@@ -102,6 +125,7 @@ static int run(const uint8_t *bytes, size_t length) {
     ek_run(&image, arena, arena_bytes, input, output);
     ek_run(&image, arena, arena_bytes, input, output);
     ek_golden_check(&image, arena, arena_bytes);
+    run_program(&image, arena, arena_bytes, input, output);
     if (ek_image_head(&image, &head) == EK_OK) {
         int8_t *features = malloc(head.features);
         ek_run_features(&image, arena, arena_bytes, input, features);

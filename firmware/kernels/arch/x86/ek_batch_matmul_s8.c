@@ -45,21 +45,24 @@ static int product_of(const ek_call *call, product *p) {
 
 static void one_product(const product *p, const int8_t *a, const int8_t *b, int8_t *y) {
     _Alignas(32) int16_t panel[EK_DOT_COLUMNS * EK_DOT_TERMS];
-    int16_t x[EK_DOT_VALUES];
+    int16_t x[EK_DOT_VALUES + 1];
+    uint32_t places[EK_DOT_ROWS];
     const size_t most = ek_dot_rows(p->terms);
     for (size_t row = 0; row < p->rows; row += most) {
         const size_t count = p->rows - row < most ? p->rows - row : most;
         ek_dot_matrix rows = p->a;
         rows.data = a + p->a.line * row;
         ek_dot_extend(&rows, p->terms, count, x);
+        ek_dot_places(p->terms, count, places);
         for (size_t n = 0; n < p->columns; n += EK_DOT_COLUMNS) {
-            const size_t columns =
-                p->columns - n < EK_DOT_COLUMNS ? p->columns - n : EK_DOT_COLUMNS;
+            const size_t first = ek_dot_first(p->columns, n);
+            const size_t left = p->columns - first;
+            const size_t columns = left < EK_DOT_COLUMNS ? left : EK_DOT_COLUMNS;
             ek_dot_matrix from = p->b;
-            from.data = b + p->b.line * n;
+            from.data = b + p->b.line * first;
             ek_dot_pack(&from, p->terms, columns, panel);
-            ek_dot_multiply(x, count, panel, p->terms, columns, p->out, y + row * p->columns + n,
-                            p->columns);
+            const ek_dot_panels one = ek_dot_panel(panel, p->out, p->terms, columns, p->columns);
+            ek_dot_multiply(&one, x, places, count, y + row * p->columns + first);
         }
     }
 }

@@ -103,12 +103,12 @@ one_row(const ek_call *call, const strip *s, const band *b, size_t pairs, int8_t
     const int8_t *x = b->data + s->first;
     y += s->first;
     for (uint32_t ox = call->tensors[3].dims[2]; ox != 0; ox--) {
-        __m256i sums = _mm256_setzero_si256();
+        __m256i sums = ek_load_256(s->out.bias);
         for (size_t i = 0; i < pairs; i++) {
             const __m256i taps = load_pairs(x + b->at[2 * i], x + b->at[2 * i + 1]);
             sums = _mm256_add_epi32(sums, _mm256_madd_epi16(taps, s->w[i]));
         }
-        ek_store_eight(y, ek_finish_eight(&s->out, sums), CHANNELS);
+        ek_store(y, ek_finish_eight(&s->out, sums), CHANNELS);
         x += step;
         y += channels;
     }

@@ -52,32 +52,36 @@ static inline int64_t load_terms(const int8_t *p, size_t count, size_t before) {
     return (int64_t)word;
 }
 
-/* 16 terms, of which `count` are, from p on. */
-EK_AVX2 static inline __m128i load_16(const int8_t *p, size_t count, size_t before) {
-    if (count >= 16) {
-        return _mm_loadu_si128((const __m128i *)(const void *)p);
+EK_AVX2 void ek_dot_widen(const int8_t *from, size_t count, int32_t zero, int16_t *x) {
+    const __m256i zeros = _mm256_set1_epi16((int16_t)zero);
+    size_t i = 0;
+    /* The last 16 may be some of those before. */
+    for (; i < count && count >= 16; i += 16) {
+        const size_t at = i + 16 <= count ? i : count - 16;
+        const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(from + at));
+        store_256(x + at, _mm256_sub_epi16(_mm256_cvtepi8_epi16(bytes), zeros));
     }
-    const size_t low = count < 8 ? count : 8;
-    return _mm_set_epi64x(load_terms(p + low, count - low, before + low),
-                          load_terms(p, low, before));
+    for (; i < count; i++) {
+        x[i] = (int16_t)(from[i] - zero);
+    }
 }
 
-EK_AVX2 void ek_dot_extend(const ek_dot_matrix *from, size_t terms, size_t rows, int16_t *x) {
+void ek_dot_extend(const ek_dot_matrix *from, size_t terms, size_t rows, int16_t *x) {
     const int8_t *p = from->data;
-    const __m256i zero = _mm256_set1_epi16((int16_t)from->zero);
+    if (from->step == 1 && from->line == terms) {
+        ek_dot_widen(p, rows * terms, from->zero, x);
+        return;
+    }
     for (; rows != 0; rows--) {
-        for (size_t k = 0; from->step == 1 && k < terms; k += 16) {
-            const __m128i bytes = load_16(p + k, terms - k, k);
-            store_256(x + k, _mm256_sub_epi16(_mm256_cvtepi8_epi16(bytes), zero));
-        }
-        for (size_t k = 0; from->step != 1 && k < terms; k++) {
-            x[k] = (int16_t)(p[k * from->step] - from->zero);
-        }
-        if (terms % 2 != 0) {
-            x[terms] = 0;
+        if (from->step == 1) {
+            ek_dot_widen(p, terms, from->zero, x);
+        } else {
+            for (size_t k = 0; k < terms; k++) {
+                x[k] = (int16_t)(p[k * from->step] - from->zero);
+            }
         }
         p += from->line;
-        x += ek_dot_padded(terms);
+        x += terms;
     }
 }
 
@@ -109,18 +113,27 @@ EK_AVX2 static void pack_columns(const ek_dot_matrix *from, size_t terms, size_t
     }
 }
 
+/* One term of `columns` columns; zeros behind them. */
+EK_AVX2 static inline __m128i load_columns(const int8_t *p, size_t columns) {
+    int8_t bytes[EK_DOT_COLUMNS] = {0};
+    if (columns == EK_DOT_COLUMNS) {
+        return _mm_loadu_si128((const __m128i *)(const void *)p);
+    }
+    if (columns == 8) {
+        return _mm_loadl_epi64((const __m128i *)(const void *)p);
+    }
+    memcpy(bytes, p, columns);
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+
 /* Terms whose columns are neighbours: two rows of terms are interleaved. */
 EK_AVX2 static void pack_terms(const ek_dot_matrix *from, size_t terms, size_t columns,
                                int16_t *panel) {
     const __m256i zero = _mm256_set1_epi16((int16_t)from->zero);
-    int8_t lines[2][EK_DOT_COLUMNS] = {{0}};
     for (size_t k = 0; k < terms; k += 2) {
-        memcpy(lines[0], from->data + from->step * k, columns);
-        if (k + 1 < terms) {
-            memcpy(lines[1], from->data + from->step * (k + 1), columns);
-        }
-        const __m128i a = _mm_loadu_si128((const __m128i *)(const void *)lines[0]);
-        const __m128i b = _mm_loadu_si128((const __m128i *)(const void *)lines[1]);
+        const int8_t *p = from->data + from->step * k;
+        const __m128i a = load_columns(p, columns);
+        const __m128i b = k + 1 < terms ? load_columns(p + from->step, columns) : a;
         const __m256i low = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b));
         const __m256i high = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b));
         store_256(panel, _mm256_sub_epi16(low, zero));
@@ -132,10 +145,14 @@ EK_AVX2 static void pack_terms(const ek_dot_matrix *from, size_t terms, size_t c
 void ek_dot_pack(const ek_dot_matrix *from, size_t terms, size_t columns, int16_t *panel) {
     if (from->line == 1) {
         pack_terms(from, terms, columns, panel);
-        return;
+    } else {
+        for (size_t first = 0; first < columns; first += 8) {
+            pack_columns(from, terms, columns, first, panel);
+        }
     }
-    for (size_t first = 0; first < columns; first += 8) {
-        pack_columns(from, terms, columns, first, panel);
+    /* What stands behind odd terms of x does not count. */
+    for (size_t i = 0; terms % 2 != 0 && i < EK_DOT_COLUMNS; i++) {
+        panel[EK_DOT_COLUMNS * (terms - 1) + 2 * i + 1] = 0;
     }
 }
 
@@ -146,56 +163,89 @@ EK_AVX2 static inline __m256i pair_of(const int16_t *x) {
     return _mm256_set1_epi32(pair);
 }
 
-/* Four rows times 8 or 16 columns. */
-EK_AVX2 static inline __attribute__((always_inline)) void tile(const int16_t *const *rows,
-                                                               const int16_t *panel, size_t terms,
-                                                               size_t eights, __m256i (*sums)[2]) {
-    for (size_t i = 0; i < ROWS; i++) {
-        sums[i][0] = _mm256_setzero_si256();
-        sums[i][1] = _mm256_setzero_si256();
+/* `rows` rows times 8 or 16 columns. */
+EK_AVX2 static inline __attribute__((always_inline)) void
+tile(const ek_dot_panels *p, const int16_t *panel, const ek_dot_output *out,
+     const int16_t *const *x, size_t rows, size_t eights, __m256i (*sums)[2]) {
+    for (size_t i = 0; i < rows; i++) {
+        sums[i][0] = ek_load_256(out[0].bias);
+        sums[i][1] = ek_load_256(out[eights - 1].bias);
     }
-    for (size_t k = 0; k < terms; k += 2) {
-        const __m256i w0 = ek_load_256(panel);
-        const __m256i w1 = eights == 2 ? ek_load_256(panel + 16) : w0;
-        for (size_t i = 0; i < ROWS; i++) {
-            const __m256i x = pair_of(rows[i] + k);
-            sums[i][0] = _mm256_add_epi32(sums[i][0], _mm256_madd_epi16(x, w0));
-            if (eights == 2) {
-                sums[i][1] = _mm256_add_epi32(sums[i][1], _mm256_madd_epi16(x, w1));
+    size_t s = 0;
+    do {
+        size_t k = p->starts[s];
+        const size_t end = k + 2 * p->pairs;
+        do {
+            const __m256i w0 = ek_load_256(panel);
+            const __m256i w1 = eights == 2 ? ek_load_256(panel + 16) : w0;
+            for (size_t i = 0; i < rows; i++) {
+                const __m256i v = pair_of(x[i] + k);
+                sums[i][0] = _mm256_add_epi32(sums[i][0], _mm256_madd_epi16(v, w0));
+                if (eights == 2) {
+                    sums[i][1] = _mm256_add_epi32(sums[i][1], _mm256_madd_epi16(v, w1));
+                }
             }
+            panel += 2 * EK_DOT_COLUMNS;
+            k += 2;
+        } while (k != end);
+        s++;
+    } while (s != p->segments);
+}
+
+/* Without an index that varies, all sums stay in registers. */
+EK_AVX2 static inline __attribute__((always_inline)) void
+some_rows(const ek_dot_panels *p, const int16_t *panel, const ek_dot_output *out,
+          const int16_t *const *x, size_t rows, size_t eights, size_t columns, int8_t *y) {
+    __m256i sums[ROWS][2];
+    tile(p, panel, out, x, rows, eights, sums);
+    for (size_t e = 0; e < eights; e++) {
+        const ek_scale scale = ek_scale_of(&out[e]);
+        for (size_t i = 0; i < rows; i++) {
+            sums[i][e] = ek_scale_eight(scale, sums[i][e]);
         }
-        panel += 2 * EK_DOT_COLUMNS;
+    }
+    const ek_limits limits = ek_limits_of(out);
+    for (size_t i = 0; i < rows; i++) {
+        ek_store(y, ek_limit(limits, sums[i][0], sums[i][eights - 1]), columns);
+        y += p->y_step;
     }
 }
 
-EK_AVX2 void ek_dot_multiply(const int16_t *x, size_t rows, const int16_t *panel, size_t terms,
-                             size_t columns, const ek_dot_output *out, int8_t *y, size_t y_step) {
-    const size_t padded = ek_dot_padded(terms);
-    for (size_t row = 0; row < rows; row += ROWS) {
-        const size_t count = rows - row < ROWS ? rows - row : ROWS;
-        const int16_t *at[ROWS];
-        __m256i sums[ROWS][2];
+/* All rows times a panel. */
+EK_AVX2 static inline __attribute__((always_inline)) void
+all_rows(const ek_dot_panels *p, const int16_t *panel, const ek_dot_output *out, const int16_t *x,
+         const uint32_t *rows, size_t count, size_t eights, size_t columns, int8_t *y) {
+    const int16_t *at[ROWS];
+    for (; count >= ROWS; count -= ROWS) {
         for (size_t i = 0; i < ROWS; i++) {
-            at[i] = x + padded * (row + (i < count ? i : 0));
+            at[i] = x + *rows++;
         }
-        if (columns > 8) {
-            tile(at, panel, terms, 2, sums);
+        some_rows(p, panel, out, at, ROWS, eights, columns, y);
+        y += ROWS * p->y_step;
+    }
+    for (; count != 0; count--) {
+        at[0] = x + *rows++;
+        some_rows(p, panel, out, at, 1, eights, columns, y);
+        y += p->y_step;
+    }
+}
+
+EK_AVX2 void ek_dot_multiply(const ek_dot_panels *p, const int16_t *x, const uint32_t *rows,
+                             size_t count, int8_t *y) {
+    const int16_t *panel = p->weights;
+    const ek_dot_output *out = p->out;
+    for (size_t n = 0; n < p->columns; n += EK_DOT_COLUMNS) {
+        const size_t first = ek_dot_first(p->columns, n);
+        const size_t left = p->columns - first;
+        if (left >= EK_DOT_COLUMNS) {
+            all_rows(p, panel, out, x, rows, count, 2, EK_DOT_COLUMNS, y + first);
+        } else if (left > 8) {
+            all_rows(p, panel, out, x, rows, count, 2, left, y + first);
         } else {
-            tile(at, panel, terms, 1, sums);
+            all_rows(p, panel, out, x, rows, count, 1, left, y + first);
         }
-        /* Without an index that varies, all sums stay in registers. */
-        for (size_t i = 0; i < ROWS; i++) {
-            if (i < count) {
-                if (columns > 8) {
-                    const __m128i bytes = ek_finish_sixteen(out, sums[i][0], sums[i][1]);
-                    ek_store_eight(y, bytes, 8);
-                    ek_store_eight(y + 8, _mm_unpackhi_epi64(bytes, bytes), columns - 8);
-                } else {
-                    ek_store_eight(y, ek_finish_eight(out, sums[i][0]), columns);
-                }
-                y += y_step;
-            }
-        }
+        panel += 2 * EK_DOT_COLUMNS * p->pairs * p->segments;
+        out += EK_DOT_COLUMNS / 8;
     }
 }
 
@@ -232,5 +282,6 @@ EK_AVX2 void ek_dot_row(const int16_t *x, const int8_t *w, size_t terms, const e
                         int8_t *y) {
     const __m128i low = four_columns(x, w, terms);
     const __m128i high = four_columns(x, w + 4 * terms, terms);
-    ek_store_eight(y, ek_finish_eight(out, _mm256_set_m128i(high, low)), 8);
+    const __m256i sums = _mm256_add_epi32(_mm256_set_m128i(high, low), ek_load_256(out->bias));
+    ek_store(y, ek_finish_eight(out, sums), 8);
 }

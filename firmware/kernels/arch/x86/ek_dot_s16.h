@@ -11,7 +11,7 @@
 enum {
     EK_DOT_COLUMNS = 16,   /* of a panel */
     EK_DOT_TERMS = 4096,   /* at most */
-    EK_DOT_VALUES = 32768, /* of x at a time */
+    EK_DOT_VALUES = 32768, /* of x at a time; one more may be read */
     EK_DOT_ROWS = 128      /* of x at a time, at most */
 };
 
@@ -74,28 +74,60 @@ typedef struct ek_dot_matrix {
 /* True if this processor has AVX2. The functions below may be called only then. */
 int ek_dot_ready(void);
 
-/* Elements from a row of x to the next. */
-static inline size_t ek_dot_padded(size_t terms) {
-    return (terms + 15) / 16 * 16;
-}
-
 /* Rows of x that are taken at a time. */
 static inline size_t ek_dot_rows(size_t terms) {
-    const size_t rows = EK_DOT_VALUES / ek_dot_padded(terms);
+    const size_t rows = EK_DOT_VALUES / terms;
     return rows > EK_DOT_ROWS ? EK_DOT_ROWS : rows;
 }
 
-/* x: rows of terms int16, each followed by a zero if terms are odd, and filled with anything up to
- * ek_dot_padded(terms). */
+/* x[i] = from[i] - zero. */
+void ek_dot_widen(const int8_t *from, size_t count, int32_t zero, int16_t *x);
+
+/* x: int16 [rows, terms]. */
 void ek_dot_extend(const ek_dot_matrix *from, size_t terms, size_t rows, int16_t *x);
 
 /* panel: int16 [terms / 2, 16, 2], 32-byte aligned: pairs of terms of `columns` columns, 1 to 16.
  * Columns that are missing repeat others. */
 void ek_dot_pack(const ek_dot_matrix *from, size_t terms, size_t columns, int16_t *panel);
 
-/* y [rows, columns], rows y_step apart: x times a panel, finished; out: for 8 columns each. */
-void ek_dot_multiply(const int16_t *x, size_t rows, const int16_t *panel, size_t terms,
-                     size_t columns, const ek_dot_output *out, int8_t *y, size_t y_step);
+/* What a product needs besides x. A row of x is one or more segments of neighbouring terms. */
+typedef struct ek_dot_panels {
+    const int16_t *weights;   /* panels of 16 columns, [segments, pairs, 16, 2], 32-byte aligned */
+    const ek_dot_output *out; /* for 8 columns each, two for every panel */
+    const uint32_t *starts;   /* of the segments, in elements from the first term of a row */
+    size_t segments;
+    size_t pairs; /* of terms, in a segment */
+    size_t columns;
+    size_t y_step; /* bytes from a row of y to the next */
+} ek_dot_panels;
+
+/* The first column of the panel for columns [n, n + 16): the last panel of several is full, or has
+ * the last 8 columns, so that it takes some that were taken before. */
+static inline size_t ek_dot_first(size_t columns, size_t n) {
+    if (columns < EK_DOT_COLUMNS || n + EK_DOT_COLUMNS <= columns) {
+        return n;
+    }
+    return columns - (columns - n > 8 ? EK_DOT_COLUMNS : 8);
+}
+
+/* y [count, columns]: rows of x, which begin at x + rows[i], times all panels, finished. */
+void ek_dot_multiply(const ek_dot_panels *panels, const int16_t *x, const uint32_t *rows,
+                     size_t count, int8_t *y);
+
+/* Where rows lie that ek_dot_extend made. */
+static inline void ek_dot_places(size_t terms, size_t rows, uint32_t *places) {
+    for (size_t i = 0; i < rows; i++) {
+        places[i] = (uint32_t)(i * terms);
+    }
+}
+
+/* One panel that ek_dot_pack made, for such rows. */
+static inline ek_dot_panels ek_dot_panel(const int16_t *panel, const ek_dot_output *out,
+                                         size_t terms, size_t columns, size_t y_step) {
+    static const uint32_t first = 0;
+    const ek_dot_panels one = {panel, out, &first, 1, (terms + 1) / 2, columns, y_step};
+    return one;
+}
 
 /* y [8]: one row of x times 8 columns of weights that lie `terms` apart. */
 void ek_dot_row(const int16_t *x, const int8_t *w, size_t terms, const ek_dot_output *out,

@@ -4,10 +4,9 @@
 #include "../../ek_matmul_s8.c"
 #undef ek_matmul_s8
 
-#include "ek_dot_s16.h"
+#include "ek_matmul_x86.h"
 
-/* Sets what finishes columns [first, first + count), and repeats the last up to a multiple of 8. */
-static void set_output(const ek_matmul *m, uint32_t first, uint32_t count, ek_dot_output *out) {
+void ek_matmul_outputs(const ek_matmul *m, uint32_t first, uint32_t count, ek_dot_output *out) {
     const int per_channel = m->requant_stride == 12;
     for (uint32_t i = 0; i < count; i += 8) {
         ek_dot_output *eight = &out[i / 8];
@@ -29,8 +28,7 @@ static void set_output(const ek_matmul *m, uint32_t first, uint32_t count, ek_do
     }
 }
 
-/* True if every sum is shifted to the right. */
-static int shifts_fit(const ek_matmul *m) {
+int ek_matmul_shifts_fit(const ek_matmul *m) {
     if (m->requant_stride != 12) {
         return m->shift < 0;
     }
@@ -45,27 +43,30 @@ static int shifts_fit(const ek_matmul *m) {
 static void multiply_rows(const ek_matmul *m, const int16_t *x, uint32_t rows, int8_t *y) {
     _Alignas(32) int16_t panel[EK_DOT_COLUMNS * EK_DOT_TERMS];
     ek_dot_output out[EK_DOT_COLUMNS / 8];
+    uint32_t places[EK_DOT_ROWS];
+    ek_dot_places(m->k, rows, places);
     for (uint32_t n = 0; n < m->n; n += EK_DOT_COLUMNS) {
         const uint32_t count = m->n - n < EK_DOT_COLUMNS ? m->n - n : EK_DOT_COLUMNS;
         const ek_dot_matrix w = {m->weights + (size_t)m->k * n, m->k, 1, 0};
-        set_output(m, n, count, out);
+        ek_matmul_outputs(m, n, count, out);
         if (rows == 1 && count % 8 == 0) {
             for (uint32_t i = 0; i < count; i += 8) {
                 ek_dot_row(x, w.data + (size_t)m->k * i, m->k, &out[i / 8], y + n + i);
             }
         } else {
             ek_dot_pack(&w, m->k, count, panel);
-            ek_dot_multiply(x, rows, panel, m->k, count, out, y + n, m->n);
+            const ek_dot_panels one = ek_dot_panel(panel, out, m->k, count, m->n);
+            ek_dot_multiply(&one, x, places, rows, y + n);
         }
     }
 }
 
 void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y) {
-    if (!ek_dot_ready() || m->k > EK_DOT_TERMS || !shifts_fit(m)) {
+    if (!ek_dot_ready() || m->k > EK_DOT_TERMS || !ek_matmul_shifts_fit(m)) {
         ek_matmul_portable_s8(m, rows, y);
         return;
     }
-    int16_t x[EK_DOT_VALUES];
+    int16_t x[EK_DOT_VALUES + 1];
     const uint32_t most = (uint32_t)ek_dot_rows(m->k);
     for (uint32_t row = 0; row < rows; row += most) {
         const uint32_t count = rows - row < most ? rows - row : most;
@@ -76,7 +77,7 @@ void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y) {
             from.data = (const int8_t *)m->scratch;
             for (uint32_t i = 0; i < count; i++) {
                 m->gather(m->call, row + i, (int8_t *)m->scratch);
-                ek_dot_extend(&from, m->k, 1, x + i * ek_dot_padded(m->k));
+                ek_dot_extend(&from, m->k, 1, x + (size_t)i * m->k);
             }
         }
         multiply_rows(m, x, count, y + (size_t)m->n * row);
