@@ -1,0 +1,282 @@
+"""EmbBERT and the lexical model -> full int8 .tflite for one length, from the weights alone.
+
+The input is int32 ids [1, L], 0 behind the last token. Padding is exact: rows of padding are zero
+before every convolution, masked as keys and left out of the pooling, so the answer does not depend
+on how much of it follows. Lambdas are folded into the matrices behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.errors import QuantizationError
+from edgekit.models.embbert import SEP, EmbBertConfig
+from edgekit.quantize.net import SAME, VALID, Floats, Net, Value
+
+Ids = NDArray[np.int32]
+Weights = Mapping[str, Floats]
+EPSILON = 1e-6
+MASK_DEPTH = 9.0
+"""How far below the least largest score of a row a masked score lies: e^-9 rounds to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A file and what its activations are in float.
+
+    Attributes:
+        data: The .tflite.
+        names: Of the activations.
+        indices: Of their tensors.
+        scales: Of their quantization; `zeros` the zero points.
+        reals: Float values for the calibration inputs, the token axis cut to the longest.
+        ids: The calibration inputs.
+    """
+
+    data: bytes
+    names: tuple[str, ...]
+    indices: tuple[int, ...]
+    scales: tuple[float, ...]
+    zeros: tuple[int, ...]
+    reals: tuple[Floats, ...]
+    ids: Ids
+
+
+def quantize_embbert(model: Any, config: EmbBertConfig, ids: Ids) -> Traced:
+    """Make the int8 file of an EmbBERT.
+
+    Args:
+        model: The Keras model of `build_embbert`.
+        config: Its configuration; `length` becomes that of the input.
+        ids: int32 [N, L] sample sentences that show the ranges of activations.
+
+    Raises:
+        QuantizationError: If there is no sentence, or an activation is not finite.
+    """
+    weights = {variable.path: np.asarray(variable) for variable in model.weights}
+    if len(ids) == 0 or not np.any(ids):
+        raise QuantizationError("no sentence to take the ranges of activations from")
+    return _Writer(config, weights, ids).write()
+
+
+class _Writer:
+    """The operators of one EmbBERT, in order."""
+
+    def __init__(self, config: EmbBertConfig, weights: Weights, ids: Ids) -> None:
+        used = int(np.max(np.flatnonzero(np.any(ids != 0, axis=0)))) + 1
+        self.config, self.weights = config, weights
+        self.ids = np.ascontiguousarray(ids[:, : min(used, config.length)], np.int32)
+        self.net = Net("embbert")
+        self.kept = (self.ids != 0).astype(np.float32)[:, :, None]
+
+    def write(self) -> Traced:
+        """Emit all and return the file."""
+        net, length = self.net, self.config.length
+        self.input = net.tensor((1, length), "int32", name="ids")
+        zero = net.ints(0, "pad")
+        self.rows_mask = self._mask((1, length, 1), zero)
+        self.keys_mask = self._mask((1, 1, length), zero)
+        x = self._embed()
+        for i in range(self.config.layers):
+            x = self._block(x, i)
+        if self.config.final_norm:
+            x = self._norm(x, self.weights["tokens/gamma"], "tokens")
+        pooled = self._pool(x)
+        head = self.weights["head/kernel"], self.weights["head/bias"]
+        y = net.dense(pooled, *head, name="head", per_channel=True)
+        traced = net.traced
+        return Traced(
+            net.finish([self.input], [y.index]),
+            tuple(net.names),
+            tuple(value.index for value in traced),
+            tuple(value.scale for value in traced),
+            tuple(value.zero for value in traced),
+            tuple(value.real for value in traced),
+            self.ids,
+        )
+
+    def _mask(self, shape: tuple[int, ...], zero: int) -> int:
+        net = self.net
+        view = net.tensor(shape, "int32", name="ids.view")
+        net.add("RESHAPE", [self.input, net.ints(shape)], view, newShape=list(shape))
+        mask = net.tensor(shape, "bool", name="mask")
+        net.add("NOT_EQUAL", [view, zero], mask)
+        return mask
+
+    def _masked(self, x: Value, name: str) -> Value:
+        away = self.net.stored(np.zeros((1,), np.float32), like=x)
+        return self.net.select(self.rows_mask, x, away, x.real * self.kept, name=name)
+
+    def _embed(self) -> Value:
+        """The row of token and position and a flag for the second text, times one matrix."""
+        net, length, weights = self.net, self.config.length, self.weights
+        table = net.stored(weights["embed/tokens_table"], name="tokens_table")
+        tokens = net.gather(table, self.input, (1, length), table.real[self.ids])
+        positions = weights["embed/positions_table"][:length]
+        stretch = 127 * table.scale / max(float(np.abs(positions).max()), 1e-6)
+        rows = net.stored((positions * stretch)[None], like=table, name="positions_table")
+        flag = np.array([[0.0], [127.0 * table.scale]], np.float32)
+        seen = np.minimum(np.cumsum(self.ids == SEP, axis=1), 1)
+        second = net.gather(
+            net.stored(flag, like=table, name="flag"),
+            self._second(),
+            (1, length),
+            flag[seen],
+        )
+        n, used = self.ids.shape
+        places = np.broadcast_to(rows.real[:, :used], (n, used, rows.shape[-1]))
+        parts = np.concatenate([tokens.real, places, second.real], axis=-1)
+        joined = net.concat([tokens, rows, second], parts, name="embed.rows")
+        segments = weights["embed/segments_table"]
+        matrix = np.concatenate(
+            [
+                weights["embed/token_projection"],
+                weights["embed/position_projection"] / stretch,
+                (segments[2:] - segments[1:2]) / (127 * table.scale),
+            ]
+        )
+        x = net.dense(joined, matrix, segments[1], name="embed.dense", per_channel=True)
+        return self._masked(x, "embed")
+
+    def _second(self) -> int:
+        """0 before the first [SEP] and 1 from it on, int32 [1, L]."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        net, shape = self.net, (1, self.config.length)
+        kinds = schema.TensorType
+        found = net.tensor(shape, "bool", name="sep")
+        net.add("EQUAL", [self.input, net.ints(SEP)], found)
+        count = net.tensor(shape, "int32", name="sep.int")
+        net.add("CAST", [found], count, inDataType=kinds.BOOL, outDataType=kinds.INT32)
+        total = net.tensor(shape, "int32", name="sep.total")
+        net.add("CUMSUM", [count, net.ints(1)], total, exclusive=False, reverse=False)
+        second = net.tensor(shape, "int32", name="second")
+        net.add("MINIMUM", [total, net.ints(1)], second)
+        return second
+
+    def _norm(self, x: Value, gamma: Floats, name: str) -> Value:
+        net = self.net
+        squares = np.square(x.real)
+        mean = squares.mean(axis=-1, keepdims=True)
+        root = 1 / np.sqrt(mean + EPSILON)
+        high = float(squares.max())
+        square = net.binary("MUL", x, x, squares, name=f"{name}.square", bounds=(0, high))
+        high = float(mean.max()) + EPSILON
+        m = net.reduce(
+            "MEAN", square, mean, len(x.shape) - 1, name=f"{name}.mean", bounds=(0, high)
+        )
+        least = net.stored(np.full((1, 1, 1), EPSILON, np.float32))
+        m = net.binary("ADD", m, least, mean + EPSILON, name=f"{name}.epsilon", bounds=(0, high))
+        # Rows of padding have no root; the largest of the others is the range.
+        real = float(root[self.kept > 0].max())
+        r = net.unary("RSQRT", m, root, name=f"{name}.root", bounds=(0, real))
+        unit = x.real * root
+        n = net.binary("MUL", x, r, unit, name=f"{name}.unit")
+        g = net.stored(gamma.reshape(1, 1, -1), name=f"{name}.gamma")
+        return net.binary("MUL", n, g, unit * gamma, name=name)
+
+    def _block(self, x: Value, i: int) -> Value:
+        net, config, name = self.net, self.config, f"block{i}"
+        own = {
+            path.removeprefix(f"{name}/"): value
+            for path, value in self.weights.items()
+            if path.startswith(f"{name}/")
+        }
+        n = self._norm(x, own["gamma"], f"{name}.norm")
+        y = self._convolved(n, own, name)
+        if config.attention:
+            u = self._attended(n, own, name)
+            y = net.binary("ADD", u, y, u.real + y.real, name=f"{name}.difference")
+        if config.residual == "identity":
+            y = net.binary("ADD", x, y, x.real + y.real, name=f"{name}.sum")
+        return self._masked(y, name)
+
+    def _attended(self, n: Value, own: Weights, name: str) -> Value:
+        net, strength = self.net, _strength(own, "output")
+        shrink = np.float32(self.config.hidden**-0.5)
+        q = net.dense(n, own["query"] * shrink, own["query_bias"] * shrink, name=f"{name}.query")
+        real = q.real @ np.swapaxes(n.real, 1, 2)
+        keys = np.swapaxes(self.kept, 1, 2) > 0
+        seen = np.where(keys, real, -np.inf)[self.kept[..., 0] > 0]
+        low = min(float(seen[np.isfinite(seen)].min()), float(seen.max(axis=-1).min()) - MASK_DEPTH)
+        bounds = (min(low, 0.0), max(0.0, float(seen.max())))
+        s = net.matmul(q, n, turned=True, name=f"{name}.score", bounds=bounds)
+        away = net.least(s)
+        masked = np.where(keys, real, -1e9).astype(np.float32)
+        s = net.select(self.keys_mask, s, away, masked, name=f"{name}.masked")
+        weights = np.exp(masked - masked.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        p = net.unary("SOFTMAX", s, weights, name=f"{name}.weights", fixed=(1 / 256, -128))
+        mixed = net.matmul(p, n, turned=False, name=f"{name}.mixed")
+        matrix, bias = own["output"] * strength, own["output_bias"] * strength
+        return net.dense(mixed, matrix, bias, name=f"{name}.output")
+
+    def _convolved(self, n: Value, own: Weights, name: str) -> Value:
+        net, strength = self.net, -_strength(own, "mix")
+        kernel, (length, width) = own["conv"], (self.config.length, self.config.hidden)
+        size, wide = len(kernel), width * self.config.expansion
+        causal = self.config.conv == "causal"
+        left = size - 1 if causal else (size - 1) // 2
+        x = net.reshape(n, (1, 1, length, width), n.real, name=f"{name}.line")
+        if causal:
+            padded = (1, 1, length + size - 1, width)
+            index = net.tensor(padded, "int8", scales=[x.scale], zero=x.zero)
+            net.add("PAD", [x.index, net.ints([[0, 0], [0, 0], [size - 1, 0], [0, 0]])], index)
+            x = Value(index, padded, x.scale, x.zero, x.real)
+        around = np.pad(n.real, ((0, 0), (left, size - 1 - left), (0, 0)))
+        used = n.real.shape[1]
+        real = sum(around[:, j : j + used, :, None] * kernel[j] for j in range(size))
+        real = real.reshape(len(real), used, wide) + own["conv_bias"]
+        padding = VALID if causal else SAME
+        c = net.depthwise(x, kernel, own["conv_bias"], real, padding=padding, name=f"{name}.conv")
+        gate = 1 / (1 + np.exp(-real))
+        g = net.unary("LOGISTIC", c, gate, name=f"{name}.gate", fixed=(1 / 256, -128))
+        s = net.binary("MUL", c, g, real * gate, name=f"{name}.silu")
+        s = net.reshape(s, (1, length, wide), s.real, name=f"{name}.rows")
+        return net.dense(s, own["mix"] * strength, own["mix_bias"] * strength, name=f"{name}.mix")
+
+    def _pool(self, x: Value) -> Value:
+        net, config, width = self.net, self.config, self.config.hidden
+        if config.pooling == "cls":
+            first = Value(net.ints([0]), (1,))
+            row = net.tensor((1, 1, width), "int8", scales=[x.scale], zero=x.zero)
+            net.add("GATHER", [x.index, first.index], row, axis=1)
+            row_value = Value(row, (1, 1, width), x.scale, x.zero)
+            return net.reshape(row_value, (1, width), x.real[:, 0], name="pooled")
+        parts = []
+        if config.pooling in ("mean", "mean_max"):
+            parts.append(self._mean(x))
+        if config.pooling in ("max", "mean_max"):
+            away = net.least(x)
+            least = (-128 - x.zero) * x.scale
+            seen = np.where(self.kept > 0, x.real, least)
+            masked = net.select(self.rows_mask, x, away, seen, name="pooled.seen")
+            parts.append(
+                net.reduce("REDUCE_MAX", masked, seen.max(axis=1), 1, name="pooled.max", like=x)
+            )
+        real = np.concatenate([part.real for part in parts], axis=-1)
+        return parts[0] if len(parts) == 1 else net.concat(parts, real, name="pooled")
+
+    def _mean(self, x: Value) -> Value:
+        """Attention with equal weights: a product with the softmax of the mask."""
+        net, length = self.net, self.config.length
+        like = Value(-1, (), 1 / 8, 0)
+        on = net.stored(np.zeros((1, 1, 1), np.float32), like=like)
+        off = net.stored(np.full((1, 1, length), -16, np.float32), like=like)
+        keys = np.swapaxes(self.kept, 1, 2)
+        level = net.activation((1, 1, length), (keys - 1) * 16, name="pooled.level", like=on)
+        net.add("SELECT_V2", [self.keys_mask, on.index, off.index], level.index)
+        share = keys / keys.sum(axis=-1, keepdims=True)
+        p = net.unary("SOFTMAX", level, share, name="pooled.share", fixed=(1 / 256, -128))
+        mean = net.matmul(p, x, turned=False, name="pooled.mean", like=x)
+        return net.reshape(mean, (1, x.shape[-1]), mean.real[:, 0], name="pooled.row")
+
+
+def _strength(own: Weights, branch: str) -> np.float32:
+    pair = own[f"{branch}_lambda_q"], own[f"{branch}_lambda_k"]
+    return np.float32(np.exp(np.sum(pair[0] * pair[1])))
