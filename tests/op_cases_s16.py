@@ -246,6 +246,74 @@ def leaky_relu(rng: Random) -> Model:
     return _unary(rng, "LEAKY_RELU", step, step * 2 ** rng.uniform(-1, 1), alpha=alpha)
 
 
+def absolute(rng: Random) -> Model:
+    step = scale_s16(rng)
+    return _unary(rng, "ABS", step, step * float(rng.choice([1.0, 2 ** rng.uniform(-1, 1)])))
+
+
+def _positive(rng: Random, op: str, y_step: float) -> Model:
+    """A function of |x| + c, which is above 0."""
+    model = Model()
+    step = scale_s16(rng, -16, -8)
+    x = tensor_s16(model, (1, 512), step)
+    size, sum_ = (tensor_s16(model, (1, 512), 2 * step) for _ in range(2))
+    c = model.add(T((1, 1), [step], [0], dtype="int16", data=np.array([[300]], np.int16)))
+    y = tensor_s16(model, (1, 512), y_step)
+    model.op("ABS", [x], [size])
+    model.op("ADD", [size, c], [sum_], **GENERAL)
+    model.op(op, [sum_], [y])
+    return done_s16(model, x, y)
+
+
+def rsqrt(rng: Random) -> Model:
+    return _positive(rng, "RSQRT", float(rng.uniform(0.5, 2)) / 32767 * 20)
+
+
+def log(rng: Random) -> Model:
+    return _positive(rng, "LOG", float(rng.uniform(0.5, 2)) * 12 / 32767)
+
+
+def _powers(rng: Random, op: str) -> Model:
+    """Scales that are powers of two; one operand is on the output's."""
+    model = Model()
+    shape = shape_s16(rng, int(rng.integers(1, 5)))
+    y_power = int(rng.integers(-14, -7))
+    steps = [2.0**y_power, 2.0 ** (y_power - int(rng.integers(0, 8)))]
+    rng.shuffle(steps)
+    x = tensor_s16(model, shape, steps[0])
+    b = constant_s16(rng, model, shape, steps[1])
+    y = tensor_s16(model, shape, 2.0**y_power)
+    model.op(op, [x, b], [y], fusedActivationFunction=activation(rng), potScaleInt16=True)
+    return done_s16(model, x, y)
+
+
+def add_powers(rng: Random) -> Model:
+    return _powers(rng, "ADD")
+
+
+def sub_powers(rng: Random) -> Model:
+    return _powers(rng, "SUB")
+
+
+def add_flagged(rng: Random) -> Model:
+    """The flag, which files have by default, beside general scales."""
+    return _pair(rng, "ADD", max, potScaleInt16=True)
+
+
+def sum_s16(rng: Random) -> Model:
+    """Sums of at most 64 values, which float32 holds; scales of few bits keep products exact."""
+    model = Model()
+    shape = (int(rng.integers(1, 5)), int(rng.integers(1, 9)), int(rng.integers(1, 9)))
+    axes = sorted(rng.choice(3, int(rng.integers(1, 3)), False).tolist())
+    keep = bool(rng.random() < 0.5)
+    out = tuple(1 if d in axes else n for d, n in enumerate(shape) if keep or d not in axes)
+    step = scale_s16(rng)
+    x = tensor_s16(model, shape, step)
+    y = tensor_s16(model, out, step * float(rng.choice([1.0, 2.0, 4.0, 16.0])))
+    model.op("SUM", [x, constant(model, axes)], [y], keepDims=keep)
+    return done_s16(model, x, y)
+
+
 def quantize(rng: Random) -> Model:
     """From int16 to int8, int32 or int16; from int8 to int16; through two operators."""
     model = Model()
@@ -283,6 +351,13 @@ CASES_S16: dict[str, Callable[[Random], Model]] = {
         relu,
         leaky_relu,
         quantize,
+        absolute,
+        rsqrt,
+        log,
+        add_powers,
+        sub_powers,
+        add_flagged,
+        sum_s16,
         *LAYOUT_S16,
     )
 }

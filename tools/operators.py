@@ -99,6 +99,9 @@ def page() -> str:
     sets = [name for name in KERNEL_SETS if name != "all"]
     lines += [
         "",
+        "LiteRT has no SQUARED_DIFFERENCE of int16, and its PRELU lets a product of 16 bits "
+        "overflow: both are refused.",
+        "",
         "A `copy` vanishes where nobody needs the other shape.",
         "",
         "## Fused",

@@ -28,6 +28,7 @@ from edgekit.ops.base import (
 )
 from edgekit.ops.conv import MAX_TERMS, bias_of, fold_offset, requant_rows, weight_scales
 from edgekit.ops.fixed import Rounding, quantize_multiplier
+from edgekit.ops.ties import exact_multiplier, reach
 
 
 def dense_multiplier(x_scale: float, w_scale: float, y_scale: float) -> tuple[int, int]:
@@ -62,13 +63,22 @@ def lower_fully_connected(builder: Builder, node: Node) -> None:
     y_scale, y_zero = int8_quant(node, y)
     sums = weights.astype(np.int64).sum(axis=1)
     bias = fold_offset(bias_of(builder, node, outputs), sums, x_zero)
+    low, high = activation_range(node, str(node.attrs["activation"]), y_scale, y_zero)
+    levels = (low - y_zero, high - y_zero)
     multiplier, shift = 0, 0
     if len(set(scales)) == 1:
         multiplier, shift = dense_multiplier(x_scale, scales[0], y_scale)
         requant = bias.reshape(outputs, 1)
     else:
         requant = requant_rows(node, bias, x, scales, y)
-    low, high = activation_range(node, str(node.attrs["activation"]), y_scale, y_zero)
+    if builder.rounding is Rounding.SINGLE:
+        least, most = reach(weights, bias)
+        if len(set(scales)) == 1:
+            real = x_scale * scales[0] / y_scale
+            multiplier, shift = exact_multiplier(real, (least, most), levels)
+        for row, scale in enumerate(scales if requant.shape[1] == 3 else ()):
+            sums = (least[row : row + 1], most[row : row + 1])
+            requant[row, 1:] = exact_multiplier(x_scale * scale / y_scale, sums, levels)
     builder.emit(
         "fully_connected",
         node,

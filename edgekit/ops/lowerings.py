@@ -40,8 +40,8 @@ LOWERINGS: dict[str, Source] = {
     "FULLY_CONNECTED": Source(
         dense.lower_fully_connected,
         ("fully_connected",),
-        "int8 weights, constant; its scale has 31 bits as in TFLM, where LiteRT's float64 may "
-        "round one output in some ten million differently",
+        "int8 weights, constant; with `--rounding tflm` its scale has 31 bits, else it rounds as "
+        "LiteRT's float64",
     ),
     "BATCH_MATMUL": Source(dense.lower_batch_matmul, ("batch_matmul", "copy")),
     "ADD": Source(elementwise.lower_add, ("add", "index_binary")),

@@ -85,10 +85,13 @@ def lower_mean(builder: Builder, node: Node) -> None:
     _emit_mean(builder, node, axes, *scales)
 
 
-def sum_multiplier(x_scale: float, y_scale: float, count: int) -> tuple[int, int]:
+def sum_multiplier(
+    x_scale: float, y_scale: float, count: int, *, most: int = 255
+) -> tuple[int, int]:
     """Return multiplier and shift that scale a sum with one rounding, ties away from zero.
 
-    A shift from 0 up makes the kernel round once; one unit more in the multiplier turns ties.
+    `most` is the largest absolute value of an element. A shift from 0 up makes the kernel round
+    once; one unit more in the multiplier turns ties.
 
     Raises:
         QuantizationError: If the output scale is too small for sums of `count` values.
@@ -100,7 +103,7 @@ def sum_multiplier(x_scale: float, y_scale: float, count: int) -> tuple[int, int
     multiplier, shift = quantize_multiplier(ratio)
     if shift < 0:
         multiplier, shift = round(ratio * 2**31), 0
-    if (255 * count) << shift >= 2**31:
+    if (most * count) << shift >= 2**31:
         raise QuantizationError(f"output scale {y_scale} is too small for sums of {count} values")
     return min(multiplier + 1, 2**31 - 1), shift
 

@@ -48,17 +48,52 @@ def _operands(builder: Builder, node: Node) -> tuple[Tensor, Tensor, Tensor, lis
     return a, b, y, inputs
 
 
+def _power_of_two(scale: float) -> int | None:
+    """Return the logarithm of a scale that is nearly a power of two, else None.
+
+    Source: tensorflow/lite/kernels/kernel_util.cc, CheckedLog2.
+    """
+    power = float(np.log(np.float32(scale)) * np.float32(1 / math.log(2)))
+    return round(power) if abs(power - round(power)) < 1e-3 else None
+
+
+Scales = list[tuple[int, int]]
+
+
+def _general(node: Node, a_scale: float, b_scale: float, y_scale: float) -> Scales:
+    """Return multiplier and shift of both operands, 15 bits to the left, and of the result."""
+    twice = 2 * max(a_scale, b_scale)
+    scales = [quantize_multiplier(scale / twice) for scale in (a_scale, b_scale)]
+    scales.append(quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y_scale)))
+    if scales[2][1] > 0:
+        raise QuantizationError(f"{where(node)}: output scale {y_scale} is too small")
+    return scales
+
+
+def _shifts(node: Node, powers: list[int]) -> Scales:
+    """Return the same where one operand has the output's scale, the other 2^-n of it.
+
+    Both are on the output's scale before they are added, as one shift rounds them.
+
+    Source: tensorflow/lite/kernels/add.cc, Prepare; internal/reference/add.h, Add of int16.
+    """
+    shifts = [power - powers[2] for power in powers[:2]]
+    if max(shifts) != 0 or min(shifts) < 1 - LEFT_SHIFT:
+        raise unsupported(node, f"scales of 2^{powers[0]} and 2^{powers[1]} to 2^{powers[2]}")
+    return [(2**30, 1 - LEFT_SHIFT + shift) for shift in shifts] + [(2**30, 1)]
+
+
 def _lower_sum(builder: Builder, node: Node, sign: int) -> None:
     a, b, y, inputs = _operands(builder, node)
-    if node.attrs["pot_scale_int16"]:
-        raise unsupported(node, "scales that are powers of two are not supported")
     a_scale, b_scale, y_scale = (int16_scale(node, tensor) for tensor in (a, b, y))
-    twice = 2 * max(a_scale, b_scale)
-    a_multiplier, a_shift = quantize_multiplier(a_scale / twice)
-    b_multiplier, b_shift = quantize_multiplier(b_scale / twice)
-    y_multiplier, y_shift = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y_scale))
-    if y_shift > 0:
-        raise QuantizationError(f"{where(node)}: output scale {y_scale} is too small")
+    powers = [_power_of_two(scale) for scale in (a_scale, b_scale, y_scale)]
+    if node.attrs["pot_scale_int16"] and None not in powers:
+        if a.shape != b.shape:
+            raise unsupported(node, "broadcasting beside scales that are powers of two")
+        scales = _shifts(node, [power or 0 for power in powers])
+    else:
+        scales = _general(node, a_scale, b_scale, y_scale)
+    (a_multiplier, a_shift), (b_multiplier, b_shift), (y_multiplier, y_shift) = scales
     low, high = int16_range(node, str(node.attrs["activation"]), y_scale)
     builder.emit(
         "add_s16",
@@ -80,12 +115,12 @@ def _lower_sum(builder: Builder, node: Node, sign: int) -> None:
 
 
 def lower_add(builder: Builder, node: Node) -> None:
-    """ADD with general scales."""
+    """ADD."""
     _lower_sum(builder, node, 1)
 
 
 def lower_sub(builder: Builder, node: Node) -> None:
-    """SUB with general scales: ADD with the second operand negated."""
+    """SUB: ADD with the second operand negated."""
     _lower_sum(builder, node, -1)
 
 
@@ -170,6 +205,24 @@ def lower_mean(builder: Builder, node: Node) -> None:
     )
 
 
+def lower_reduce_sum(builder: Builder, node: Node) -> None:
+    """SUM over any dimensions: MEAN without its division."""
+    x, y = operand(builder, node, 0), result(builder, node)
+    axes = reduce.reduced_axes(builder, node)
+    if x.elements > MEAN_TERMS:
+        raise unsupported(node, f"{x.elements} elements, at most {MEAN_TERMS} fit")
+    count = math.prod(x.shape[axis] for axis in axes)
+    scales = (int16_scale(node, x), int16_scale(node, y))
+    multiplier, shift = reduce.sum_multiplier(*scales, count, most=-LOW)
+    builder.emit(
+        "mean_s16",
+        node,
+        inputs=node.inputs[:1],
+        outputs=node.outputs,
+        attrs={"axes": sum(1 << axis for axis in axes), "multiplier": multiplier, "shift": shift},
+    )
+
+
 def _quant(node: Node, tensor: Tensor) -> tuple[float, int]:
     if tensor.dtype is DType.INT8:
         return int8_quant(node, tensor)
@@ -180,15 +233,23 @@ def _quant(node: Node, tensor: Tensor) -> tuple[float, int]:
     return int16_scale(node, tensor), 0
 
 
+def _signed_multiplier(factor: float) -> tuple[int, int]:
+    multiplier, shift = quantize_multiplier(abs(factor))
+    return multiplier if factor >= 0 else -multiplier, shift
+
+
 def _emit_rescale(
     builder: Builder, node: Node, above: float, below: float, limits: tuple[int, int]
 ) -> None:
-    """Multiply what lies above and below the zero point by one factor each."""
+    """Multiply what lies above and below the zero point by one factor each.
+
+    A factor below 0 turns the sign first.
+    """
     x, y = operand(builder, node, 0), result(builder, node)
     if x.elements != y.elements:
         raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(y.shape)}")
-    up_multiplier, up_shift = quantize_multiplier(above)
-    down_multiplier, down_shift = quantize_multiplier(below)
+    up_multiplier, up_shift = _signed_multiplier(above)
+    down_multiplier, down_shift = _signed_multiplier(below)
     builder.emit(
         "rescale_s16",
         node,
@@ -230,6 +291,18 @@ def lower_relu(builder: Builder, node: Node) -> None:
     )
     ratio = float(np.float32(x_scale) / np.float32(y_scale))
     _emit_rescale(builder, node, ratio, ratio, int16_range(node, node.op, y_scale))
+
+
+def lower_abs(builder: Builder, node: Node) -> None:
+    """ABS.
+
+    Source: tensorflow/lite/kernels/elementwise.cc, SetAbsOutputMultiplier: in float32.
+    """
+    x_scale, y_scale = (
+        int16_scale(node, tensor) for tensor in (operand(builder, node, 0), result(builder, node))
+    )
+    ratio = float(np.float32(x_scale) / np.float32(y_scale))
+    _emit_rescale(builder, node, ratio, -ratio, (LOW, HIGH))
 
 
 def lower_leaky_relu(builder: Builder, node: Node) -> None:
@@ -302,4 +375,5 @@ RESCALE_S16 = Kernel(
     ),
     _check_rescale,
     in_place=True,
+    revision=2,
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from edgekit.ops import wide, wide_dense, wide_layout, wide_table
 from edgekit.ops.base import Source
 
+POWERS = "scales that are powers of two: equal shapes, one operand on the output's scale"
+
 WIDE_LOWERINGS: dict[str, Source] = {
     "CONV_2D": Source(
         wide_dense.lower_conv_2d, ("conv_2d_s16",), "int8 weights, int64 bias of at most 48 bits"
@@ -24,8 +26,8 @@ WIDE_LOWERINGS: dict[str, Source] = {
         "int8 weights, constant, int64 bias of at most 48 bits",
     ),
     "BATCH_MATMUL": Source(wide_dense.lower_batch_matmul, ("batch_matmul_s16", "copy")),
-    "ADD": Source(wide.lower_add, ("add_s16",), "general scales"),
-    "SUB": Source(wide.lower_sub, ("add_s16",), "general scales"),
+    "ADD": Source(wide.lower_add, ("add_s16",), POWERS),
+    "SUB": Source(wide.lower_sub, ("add_s16",), POWERS),
     "MUL": Source(wide.lower_mul, ("mul_s16",)),
     "AVERAGE_POOL_2D": Source(
         wide.lower_average_pool_2d, ("average_pool_2d_s16",), "windows up to 32,768 elements"
@@ -34,12 +36,22 @@ WIDE_LOWERINGS: dict[str, Source] = {
         wide.lower_max_pool_2d, ("max_pool_2d_s16",), "windows up to 32,768 elements"
     ),
     "MEAN": Source(wide.lower_mean, ("mean_s16",), "at most 65,535 elements"),
+    "SUM": Source(
+        wide.lower_reduce_sum,
+        ("mean_s16",),
+        "at most 65,535 elements; LiteRT sums in float32 and may differ by one near a tie",
+    ),
     "SOFTMAX": Source(
         wide_table.lower_softmax, ("softmax_s16",), "rows of at most 65,535 elements"
     ),
     "LOGISTIC": Source(wide_table.lower_logistic, ("logistic_s16",)),
     "TANH": Source(wide_table.lower_logistic, ("logistic_s16",)),
-    "EXP": Source(wide_table.lower_exp, ("lut_s16",)),
+    "EXP": Source(wide_table.lower_function, ("lut_s16",)),
+    "LOG": Source(wide_table.lower_function, ("lut_s16",)),
+    "RSQRT": Source(
+        wide_table.lower_function, ("lut_s16",), "a value from 0 down gives the largest"
+    ),
+    "ABS": Source(wide.lower_abs, ("rescale_s16",)),
     "RELU": Source(wide.lower_relu, ("rescale_s16",)),
     "RELU6": Source(wide.lower_relu, ("rescale_s16",)),
     "LEAKY_RELU": Source(wide.lower_leaky_relu, ("rescale_s16",), "slopes from 0 up"),

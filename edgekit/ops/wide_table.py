@@ -164,16 +164,48 @@ def lower_logistic(builder: Builder, node: Node) -> None:
     )
 
 
-def lower_exp(builder: Builder, node: Node) -> None:
-    """EXP, int16 to int16: a table, interpolated."""
+def _root(y_scale: float) -> Callable[[float], float]:
+    """Return 1 / sqrt(x) in float32; the largest output from 0 down.
+
+    Source: tensorflow/lite/kernels/elementwise.cc, GenericPrepare.
+    """
+    most = float(np.float32(HIGH) * np.float32(y_scale))
+
+    def value(x: float) -> float:
+        return most if x <= 0 else float(np.float32(1) / np.sqrt(np.float32(x)))
+
+    return value
+
+
+def _logarithm(y_scale: float) -> Callable[[float], float]:
+    """Return log(x); the least output from 0 down.
+
+    Source: tensorflow/lite/kernels/elementwise.cc, LogLUTPrepare.
+    """
+    least = float(np.float32(LOW) * np.float32(y_scale))
+    return lambda x: least if x <= 0 else math.log(x)
+
+
+FUNCTIONS: dict[str, Callable[[float], Callable[[float], float]]] = {
+    "EXP": lambda y_scale: _exp,
+    "LOG": _logarithm,
+    "RSQRT": _root,
+}
+
+
+def lower_function(builder: Builder, node: Node) -> None:
+    """EXP, LOG, RSQRT, int16 to int16: a table, interpolated."""
     x, y = operand(builder, node, 0), result(builder, node)
+    function = FUNCTIONS[node.op](int16_scale(node, y))
     if x.elements != y.elements:
         raise FormatError(f"{where(node)}: {list(x.shape)} becomes {list(y.shape)}")
-    table = int16_table((int16_scale(node, x), 0), (int16_scale(node, y), 0), _exp, real=np.float32)
+    table = int16_table(
+        (int16_scale(node, x), 0), (int16_scale(node, y), 0), function, real=np.float32
+    )
     builder.emit(
         "lut_s16",
         node,
-        inputs=(node.inputs[0], builder.constant("exp table", table)),
+        inputs=(node.inputs[0], builder.constant(f"{node.op.lower()} table", table)),
         outputs=node.outputs,
     )
 
