@@ -120,12 +120,12 @@ def fitting_models(
     if own:
         return ()
     costs = tables.costs(store)
-    found = [
-        _of_model(needs, offers, (), budget, costs.get((needs.iri, offers.iri), UNMEASURED))
-        for needs in tables.models(store).values()
-        if (task is None or needs.task == task)
-        and fits(needs, offers, budget, costs.get((needs.iri, offers.iri), UNMEASURED))
-    ]
+    found = []
+    for needs in tables.models(store).values():
+        if task is None or needs.task == task:
+            cost = costs.get((needs.iri, offers.iri), UNMEASURED)
+            if fits(needs, offers, budget, cost):
+                found.append(_of_model(needs, offers, (), budget, cost))
     return _ranked(found, "accuracy")
 
 
@@ -212,9 +212,11 @@ def _fitting_groups(
     store: Store, needs: Needs, budget: Budget
 ) -> Iterator[tuple[str, Offers, Cost]]:
     """Yield the configurations, and boards with silent devices, that a model fits."""
-    configurations, known = tables.configurations(store), tables.boards(store)
+    counts, known = tables.groups(store), tables.boards(store)
+    configurations = tables.configurations(store)
     costs = tables.costs(store)
-    for group in tables.groups(store):
+    # The largest first: few groups make a page.
+    for group in sorted(counts, key=lambda name: -counts[name]):
         offers = configurations.get(group) or known.get(group)
         if offers is not None:
             cost = costs.get((needs.iri, offers.iri), UNMEASURED)

@@ -6,7 +6,7 @@ latency nobody measured is not within 20 ms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 # RAM that the agent takes beside arena and learning head: static data and stack, at most.
@@ -158,31 +158,31 @@ def with_margin(needed_bytes: int) -> int:
     return needed_bytes + max(-(-needed_bytes // MARGIN_DIVISOR), MARGIN_LEAST_BYTES)
 
 
-def capacities(needs: Needs, offers: Offers, budget: Budget) -> Iterator[tuple[str, int, int]]:
-    """Yield (code, needed bytes, bytes that are there) for each memory that is known.
+def capacities(needs: Needs, offers: Offers, budget: Budget) -> list[tuple[str, int, int]]:
+    """Return (code, needed bytes, bytes that are there) for each memory that is known.
 
-    Source: Specification of matching, memory rule: arena, head, runtime and a margin against RAM;
-    two copies of an image against flash.
+    Arena, head, runtime and a margin count against RAM; two copies of an image against flash.
     """
+    arena, image = needs.arena_bytes, needs.image_bytes
     if offers.ram_free_bytes is None:
-        ram = with_margin(needs.min_ram_bytes + FIRMWARE_RAM_BYTES)
-        yield "ram", ram, offers.ram_bytes
+        found = [("ram", with_margin(needs.min_ram_bytes + FIRMWARE_RAM_BYTES), offers.ram_bytes)]
     else:
-        yield "ram", with_margin(needs.min_ram_bytes), offers.ram_free_bytes
-    arena = needs.arena_bytes
-    if offers.arena_bytes and arena is not None:
-        yield "arena", arena, offers.arena_bytes
-    if offers.arena_free_bytes is not None and arena is not None:
-        yield "ram_free", arena, offers.arena_free_bytes
+        found = [("ram", with_margin(needs.min_ram_bytes), offers.ram_free_bytes)]
+    if arena is not None:
+        if offers.arena_bytes:
+            found.append(("arena", arena, offers.arena_bytes))
+        if offers.arena_free_bytes is not None:
+            found.append(("ram_free", arena, offers.arena_free_bytes))
     if offers.slot_free_bytes is not None:
-        yield "slot_free", needs.image_bytes, offers.slot_free_bytes
-    flash = needs.image_bytes if needs.min_flash_bytes is None else needs.min_flash_bytes
+        found.append(("slot_free", image, offers.slot_free_bytes))
+    flash = image if needs.min_flash_bytes is None else needs.min_flash_bytes
     if offers.slot_bytes:
-        yield "slot", needs.image_bytes, offers.slot_bytes
+        found.append(("slot", image, offers.slot_bytes))
     else:
-        flash += (budget.slots - 1) * needs.image_bytes
+        flash += (budget.slots - 1) * image
     free = offers.flash_free_bytes
-    yield "flash", flash, offers.flash_bytes if free is None else free
+    found.append(("flash", flash, offers.flash_bytes if free is None else free))
+    return found
 
 
 def _memory(needs: Needs, offers: Offers, budget: Budget, cost: Cost) -> list[Reason]:
@@ -263,7 +263,7 @@ def _costs(needs: Needs, offers: Offers, budget: Budget, cost: Cost) -> list[Rea
 
 Rule = Callable[[Needs, Offers, Budget, Cost], list[Reason]]
 
-# The cheap ones that most often say no come first: `fits` stops at the first reason.
+# Memory comes first: it is cheap and most often says no, and `fits` stops at the first reason.
 RULES: tuple[Rule, ...] = (
     _memory,
     _sensors,
@@ -285,8 +285,11 @@ def reasons(
 
 
 def fits(needs: Needs, offers: Offers, budget: Budget = ANY, cost: Cost = UNMEASURED) -> bool:
-    """Whether nothing speaks against it."""
-    return not any(rule(needs, offers, budget, cost) for rule in RULES)
+    """Whether nothing speaks against it; looks no further than the first reason."""
+    for _, needed, found in capacities(needs, offers, budget):
+        if needed > found:
+            return False
+    return not any(rule(needs, offers, budget, cost) for rule in RULES[1:])
 
 
 def headroom(needs: Needs, offers: Offers, budget: Budget = ANY) -> dict[str, int]:
