@@ -62,6 +62,7 @@ class TextTrainSection:
     grams: int = 20_000
     vectors: bool = True
     corpus: tuple[str, ...] = ()
+    windows: bool = True
     metric: str = "auto"
     patience: int = 0
     threshold: float = 0.5

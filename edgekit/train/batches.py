@@ -111,6 +111,25 @@ def fit(count: int, buckets: Sequence[int]) -> int:
     return next((bucket for bucket in buckets if bucket >= count), buckets[-1])
 
 
+def cut_windows(
+    ids: Int32Array, counts: Int64Array, length: int, rng: np.random.Generator
+) -> Int32Array:
+    """Return `length` tokens of each row, of longer rows [CLS] and a part from anywhere.
+
+    Args:
+        ids: [N, at least length].
+        counts: Tokens of each row.
+        length: Tokens to be kept.
+        rng: Decides where each part begins.
+    """
+    start = rng.integers(0, np.maximum(counts - length, 0) + 1)
+    if not start.any():
+        return ids[:, :length]
+    index = start[:, None] + np.arange(length)
+    index[:, 0] = 0
+    return np.take_along_axis(ids, index, axis=1)
+
+
 def drop_words(ids: Int32Array, share: float, rng: np.random.Generator) -> Int32Array:
     """Replace a share of the tokens by [UNK]; special tokens stay.
 

@@ -43,6 +43,8 @@ class TextJob:
         vectors: Begin the token table with what stands near each other in the training texts and
             the `corpus`; not with a `start`.
         corpus: Files of plain text for it.
+        windows: Read a part from anywhere of a text that is longer than the model, anew in every
+            epoch; the model itself reads the beginning.
         metric: Decides which epoch is best; "auto" for accuracy, macro_f1 or spearman.
         patience: Stop after so many epochs without a better one and keep the best; 0: train all
             epochs and keep the last.
@@ -76,6 +78,7 @@ class TextJob:
     grams: int = 20_000
     vectors: bool = True
     corpus: tuple[Path, ...] = ()
+    windows: bool = True
     metric: str = "auto"
     patience: int = 0
     threshold: float = 0.5

@@ -22,9 +22,11 @@ from edgekit.models import find_family, make_config
 from edgekit.models.saved import pack_arrays, save_model, unpack_arrays
 from edgekit.models.worker import Emit
 from edgekit.train.batches import (
+    PAD,
     Batch,
     Int32Array,
     choose_buckets,
+    cut_windows,
     drop_words,
     plan_epoch,
     token_counts,
@@ -39,6 +41,8 @@ from edgekit.train.targets import Targets, make_targets, text_loss
 from edgekit.train.text_jobs import TextJob, TextResult, read_text_result
 
 Array = NDArray[Any]
+WINDOWED = 4
+"""Of a long text, so many times the model's length is trained on."""
 
 
 def train_text(job: TextJob, emit: Emit) -> TextResult:
@@ -111,6 +115,8 @@ class _Run:
             part: tokenizer.encode_batch(getattr(data, part).texts, config.length)
             for part in ("train", "validation", "test")
         }
+        if job.windows and np.all(self.ids["train"] != PAD, axis=1).any():
+            self.ids["train"] = tokenizer.encode_batch(data.train.texts, WINDOWED * config.length)
         self.counts = token_counts(self.ids["train"])
         self.buckets = choose_buckets(self.counts, limit=config.length)
         self.model = find_family(job.family).build(config, seed=job.seed)
@@ -181,7 +187,8 @@ class _Run:
         job = self.job
         number = self.epoch * self.steps + k
         rng = np.random.default_rng([job.seed, self.epoch, k])
-        ids = self.ids["train"][batch.rows, : batch.length]
+        whole = self.ids["train"][batch.rows]
+        ids = cut_windows(whole, self.counts[batch.rows], batch.length, rng)
         ids = drop_words(ids, job.word_dropout, rng)
         arrays: dict[str, Array] = {"ids": ids, **self.targets.take(batch.rows)}
         if self.stepper.grams is not None:

@@ -14,6 +14,7 @@ from edgekit.train.batches import (
     SEP,
     UNK,
     choose_buckets,
+    cut_windows,
     drop_words,
     fit,
     plan_epoch,
@@ -153,3 +154,17 @@ def test_damaged_result_is_a_format_error(tmp_path):
                         {"accuracy": 0.5}, {"accuracy": 0.5}, 1.0)  # fmt: skip
     (tmp_path / "result.json").write_text(json.dumps(result.to_json()))
     assert read_text_result(tmp_path) == result
+
+
+def test_a_long_row_is_read_from_anywhere_and_a_short_one_from_its_beginning() -> None:
+    ids = np.zeros((2, 12), np.int32)
+    ids[0] = [2, *range(10, 21)]
+    ids[1, :3] = [2, 5, 6]
+    seen = set()
+    for seed in range(40):
+        long, short = cut_windows(ids, np.array([12, 3]), 4, np.random.default_rng(seed))
+        assert long[0] == 2
+        assert np.all(np.diff(long[1:]) == 1)
+        assert short.tolist() == [2, 5, 6, 0]
+        seen.add(int(long[1]))
+    assert seen == set(range(10, 19))
