@@ -80,7 +80,7 @@ def page() -> str:
         "",
         "VAR_HANDLE, READ_VARIABLE, ASSIGN_VARIABLE and CALL_ONCE need no kernel: a variable is "
         "a tensor that keeps its value from one inference to the next. Its first value is a "
-        "constant, and it is read before it is written. A C library does not keep variables yet.",
+        "constant, and it is read before it is written.",
         "",
         "### With activations of 16 bits",
         "",

@@ -17,7 +17,6 @@ from pathlib import Path
 from string import Template
 
 import edgekit
-from edgekit.errors import UnsupportedError
 from edgekit.export import c_text
 from edgekit.export.compile import CompiledModel
 from edgekit.export.library_plan import narrowed, plan_tables
@@ -39,6 +38,24 @@ _ARRAYS = {
     "features": Section.FEATURES,
     "head": Section.HEAD,
     "golden": Section.GOLDEN,
+    "variables": Section.VARIABLES,
+}
+# What texts say of a model that streams, and of another.
+_STATE = {
+    True: {
+        "state": "with a state in the arena",
+        "arena_use": "From a reset on it holds the\n * state: it is the model's "
+        "until the stream ends. Two arenas serve two streams.",
+        "threads": "keep their state in the arena alone, so two threads may run the model at once "
+        "in two arenas, each on a stream of its own: call the reset before the first run of a "
+        "stream",
+    },
+    False: {
+        "state": "no state",
+        "arena_use": "Between two calls it may be used for\n * anything else. "
+        "Two arenas serve two threads.",
+        "threads": "keep no state, so two threads may run the model at once in two arenas",
+    },
 }
 # Constants of `model.c` that `ek_resolve.c` reads.
 _TABLES = tuple(f"ek_plan_{name}" for name in ("tensors", "nodes", "sides", "ids", "params"))
@@ -84,11 +101,6 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     else:
         c_text.check_identifier(prefix)
     image = read_image(model.image)
-    if len(image.graph.inputs) > 1:
-        raise UnsupportedError(
-            f"model '{model.meta.name}' has variables, which a C library does not keep yet; "
-            "use the .ekm"
-        )
     runner = Runner(model.image)
     if image.golden:
         runner.golden_check()
@@ -96,9 +108,12 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     roots = ["ek_run", "ek_status", *(found.stem for found in OPS if found.name in model.ops)]
     roots += ["ek_features"] if image.features.kind != "none" else []
     roots += ["ek_train"] if image.head is not None else []
-    files = library_sources(roots)
-    for name in ("ek_op_table.c", "ek_resolve.c", "ek_variables.c", "ek_plan.h"):
+    streams = len(image.graph.inputs) > 1
+    files = library_sources(roots, without=() if streams else ("ek_variables",))
+    for name in ("ek_op_table.c", "ek_resolve.c", "ek_plan.h"):
         files[f"src/{name}"] = _fill(name, values)
+    if not streams:
+        files["src/ek_variables.c"] = _fill("ek_variables.c", values)
     files["src/ek_ops.def"] = op_set_header(model.ops)
     names = {*exported_names(files), *_TABLES} - {"ek_status_text"}
     values["defines"] = "\n".join(f"#define {name} {prefix}_{name}" for name in sorted(names))
@@ -212,7 +227,14 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         "raw": image.features.kind != "none",
         "head": image.head is not None,
         "labels": bool(meta.labels),
+        "state": len(graph.inputs) > 1,
     }
+    texts |= _STATE[parts["state"]]
+    texts["variable_fields"] = (
+        f"        .variables = variables_bytes, .variable_count = {len(graph.inputs) - 1}u, \\\n"
+        if parts["state"]
+        else ""
+    )
     headers = ["ek.h", "ek_plan.h"]
     headers += ["ek_bytes.h", "ek_container.h", "ek_train.h"] * parts["head"]
     texts["includes"] = "\n".join(f'#include "{name}"' for name in headers)

@@ -17,7 +17,7 @@ from edgekit.errors import ToolError
 FOLDERS = ("include", "runtime", "kernels", "features", "learn", "link")
 PUBLIC = ("ek_status.h", "ek_status.def")
 NAMES = "ek_names.h"
-GENERATED = ("ek_ops.def", "ek_op_table", "ek_resolve", "ek_variables")
+GENERATED = ("ek_ops.def", "ek_op_table", "ek_resolve")
 
 ARCHITECTURES = {
     "mve": "defined(__ARM_FEATURE_MVE)",
@@ -59,20 +59,21 @@ _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _NAME = re.compile(r"\bek_\w+")
 
 
-def library_sources(roots: Iterable[str]) -> dict[str, str]:
+def library_sources(roots: Iterable[str], *, without: Iterable[str] = ()) -> dict[str, str]:
     """Return all that some sources need, by path in the library.
 
     A header brings the source of its name, a source those that define what it calls.
 
     Args:
         roots: Names of sources without ending, as `ek_run`.
+        without: Sources that the caller brings, as those of `GENERATED`.
 
     Raises:
         ToolError: If one is missing.
     """
     homes = _homes()
     waiting = list(roots)
-    seen = set(GENERATED)
+    seen = {*GENERATED, *without}
     files: dict[str, str] = {}
     while waiting:
         name = waiting.pop()

@@ -1,5 +1,6 @@
 /* Runs a generated library on inputs from stdin until they end; outputs go to stdout. LIBRARY_*
- * come from the command line. With LIBRARY_RAW the inputs are raw. */
+ * come from the command line. With LIBRARY_RAW the inputs are raw,
+ * with LIBRARY_RESET the model streams. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,9 +27,19 @@ int main(void) {
         fprintf(stderr, "a misaligned arena was taken\n");
         return 1;
     }
+#ifdef LIBRARY_RESET
+    memset(arena, 0xa5, sizeof arena);
+    status = LIBRARY_RESET(arena);
+    if (status != EK_OK || LIBRARY_RESET(arena + 1) != EK_ERR_ARENA) {
+        fprintf(stderr, "reset: %s\n", LIBRARY_STATUS_TEXT(status));
+        return 1;
+    }
+#endif
     while (fread(raw, sizeof raw, 1, stdin) == 1) {
         PREPARE();
+#ifndef LIBRARY_RESET
         memset(arena, 0xa5, sizeof arena);
+#endif
         status = LIBRARY_RUN(input, output, arena);
         if (status != EK_OK || fwrite(output, sizeof output, 1, stdout) != 1) {
             fprintf(stderr, "run: %s\n", LIBRARY_STATUS_TEXT(status));

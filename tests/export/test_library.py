@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fused_models import keras_attention, keras_layer_norm
+from gru_models import unrolled_gru
 from library_models import FOREIGN, LABELS, documented, plain, shell, tiny
 from op_cases import CASES
 from reference_models import MODELS
+from streaming_models import streaming
 
 from edgekit import share
 from edgekit.cli.model import describe_image
@@ -53,6 +55,7 @@ def by_kernel() -> dict[str, CompiledModel]:
     add(MODELS["small_cnn"]())
     for fused in (keras_layer_norm, keras_attention):
         add(fused(np.random.default_rng(6)).to_bytes(), fuse=True)
+    add(unrolled_gru(np.random.default_rng(6), reset_after=True).to_bytes(), fuse=True)
     return found
 
 
@@ -62,6 +65,8 @@ def program(folder: Path, prefix: str, out: Path, flags: Sequence[str], *, raw: 
     macros.append(f"-DLIBRARY_STATUS_TEXT={prefix}_status_text")
     if raw:
         macros.append(f"-DLIBRARY_RAW={prefix}_input_from_raw")
+    if f"{prefix}_reset(" in (folder / "include" / "model.h").read_text():
+        macros.append(f"-DLIBRARY_RESET={prefix}_reset")
     line = ["cc", "-std=c11", *WARNINGS, *flags, *macros, f"-I{folder / 'include'}"]
     line += [*map(str, sorted((folder / "src").glob("*.[cS]")))]
     line += [str(Path(__file__).with_name("library_main.c")), "-o", str(out)]
@@ -92,6 +97,13 @@ def test_library_gives_the_outputs_of_the_runner(
     make: Callable[[], CompiledModel], tmp_path: Path
 ) -> None:
     assert_equals_runner(make(), tmp_path / "lib", tmp_path)
+
+
+def test_library_of_a_model_that_streams_keeps_its_variables(tmp_path: Path) -> None:
+    model = compile_tflite(streaming(), name="stream")
+    assert_equals_runner(model, tmp_path / "lib", tmp_path)
+    out = shell(documented(tmp_path / "lib", "cc"), tmp_path / "lib", tmp_path / "build")
+    assert out == ""
 
 
 def test_library_of_an_image_file_gives_the_outputs_of_the_runner(

@@ -47,7 +47,7 @@ $plan_params
         .output = ${output}u,                    \
         .input_bytes = ${macro}_INPUT_BYTES,     \
         .output_bytes = ${macro}_OUTPUT_BYTES,   \
-        __VA_ARGS__                              \
+$variable_fields        __VA_ARGS__                              \
     }
 
 static const ek_image image = IMAGE(.golden = NULL);
@@ -60,4 +60,4 @@ ek_status ${prefix}_run(const int8_t *input, int8_t *output, uint8_t *arena) {
 ek_status ${prefix}_check(uint8_t *arena) {
     return ek_golden_check(&golden_image, arena, ${macro}_ARENA_BYTES);
 }
-$raw_definition$head_definition$labels_definition
+$raw_definition$head_definition$labels_definition$state_definition

@@ -1,4 +1,4 @@
-/* Model '$model', version '$version': int8 in, int8 out, no heap, no state.
+/* Model '$model', version '$version': int8 in, int8 out, no heap, $state.
  * Made by edgekit from image $image_id.
  *
 $facts
@@ -20,8 +20,7 @@ extern "C" {
 /* Weights, biases, multipliers and tables: most of the flash that the model takes. */
 #define ${macro}_WEIGHT_BYTES ${weights_bytes}u
 
-/* Working memory for one inference. The caller owns it; between two calls it may be used for
- * anything else. Two arenas serve two threads. */
+/* Working memory for one inference. The caller owns it. $arena_use */
 #define ${macro}_ARENA_BYTES ${arena_bytes}u
 #define ${macro}_ARENA_ALIGN 16
 
@@ -58,7 +57,7 @@ ek_status ${prefix}_check(uint8_t *arena);
 
 /* English text of a status, never NULL. */
 const char *${prefix}_status_text(ek_status status);
-$raw_declaration$head_declaration$labels_declaration
+$raw_declaration$head_declaration$labels_declaration$state_declaration
 #ifdef __cplusplus
 }
 #endif
