@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyoxigraph as ox
 
+from edgekit import share
 from edgekit.errors import FormatError
 
 TURTLE = "text/turtle"
@@ -34,6 +36,10 @@ _SUFFIXES = {
 MAX_BYTES = 4 * 1024 * 1024
 MAX_TRIPLES = 20_000
 MAX_DEPTH = 32
+
+# Contexts of the Web of Things; `ontologies/contexts/td.jsonld` stands for both.
+# Source: Web of Things Thing Description 1.1, section 8 and appendix C.
+TD_CONTEXTS = ("https://www.w3.org/2022/wot/td/v1.1", "https://www.w3.org/2019/wot/td/v1")
 
 # What may hold brackets without nesting anything.
 # Source: Turtle 1.1, 6.5 Grammar, productions 18 and 22-25; RFC 8259 section 7.
@@ -79,7 +85,7 @@ def read_document(
         raise FormatError(f"{source}: byte {exc.start} is not UTF-8") from exc
     if known == ox.RdfFormat.JSON_LD:
         _check_depth(_JSON_OPAQUE.sub("", text), source)
-        _check_contexts(text, source)
+        text = _with_contexts(text, source)
     else:
         _check_depth(_TURTLE_OPAQUE.sub("", text), source)
     names: dict[str, ox.NamedNode] = {}
@@ -115,12 +121,13 @@ def _check_depth(text: str, source: str) -> None:
             raise FormatError(f"{source}: nested deeper than {MAX_DEPTH}")
 
 
-def _check_contexts(text: str, source: str) -> None:
-    """Refuse what a JSON-LD processor would fetch."""
+def _with_contexts(text: str, source: str) -> str:
+    """Write out the contexts that edgekit has; refuse what would have to be fetched."""
     try:
         document = json.loads(text)
     except ValueError as exc:
         raise FormatError(f"{source}: {exc}") from exc
+    document = _resolved(document)
     for context in _contexts(document):
         remote = context if isinstance(context, str) else context.get("@import")
         if remote is not None:
@@ -128,6 +135,32 @@ def _check_contexts(text: str, source: str) -> None:
                 f"{source}: '@context' names {remote!r:.200}, expected the terms themselves:"
                 " nothing is fetched"
             )
+    return json.dumps(document)
+
+
+def _resolved(node: Any) -> Any:
+    """Return the document with the contexts of Thing Descriptions written out."""
+    if isinstance(node, list):
+        return [_resolved(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: _resolved(value) for key, value in node.items() if key != "@context"}
+    if "@context" in node:
+        given = node["@context"]
+        several = given if isinstance(given, list) else [given]
+        known = [
+            _td_context() if isinstance(one, str) and one in TD_CONTEXTS else one for one in several
+        ]
+        # A context comes before what it explains.
+        found = {"@context": known} | found
+    return found
+
+
+@cache
+def _td_context() -> dict[str, Any]:
+    text = (share.ontologies() / "contexts" / "td.jsonld").read_text("utf-8")
+    context: dict[str, Any] = json.loads(text)["@context"]
+    return context
 
 
 def _contexts(node: Any) -> Iterator[str | dict[str, Any]]:

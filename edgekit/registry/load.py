@@ -9,6 +9,7 @@ import pyoxigraph as ox
 from edgekit.errors import FormatError, RefusedError
 from edgekit.journal.journal import Journal
 from edgekit.registry.documents import read_document
+from edgekit.registry.foreign import with_flat_terms
 from edgekit.registry.shacl import Report, check
 from edgekit.registry.store import Store
 from edgekit.registry.sync import catch_up
@@ -46,6 +47,7 @@ def load_document(
     if not quads:
         raise RefusedError(f"{source}: found no triples, expected at least one")
     catch_up(store, journal)
+    quads = list(with_flat_terms(quads, graph))
     things = {quad.subject for quad in quads if isinstance(quad.subject, ox.NamedNode)}
     known = [quad for thing in things for quad in store.describe(thing) if quad.graph_name != graph]
     report = check(quads, known=known)

@@ -29,6 +29,7 @@ from edgekit.registry.describe import (
 )
 from edgekit.registry.documents import read_document
 from edgekit.registry.facts import Changes, Facts, Value, number, quads, version_number
+from edgekit.registry.foreign import with_flat_terms
 from edgekit.registry.terms import (
     DOCUMENTS,
     GRAPH,
@@ -358,7 +359,8 @@ def _document(event: Event, blob: bytes | None) -> Changes:
     where = ox.NamedNode(event.body["graph"])
     if where.value.startswith(GRAPH) and not where.value.startswith(DOCUMENTS):
         raise ValueError(f"document for graph {where}, expected one under <{DOCUMENTS}>")
-    return {where: tuple(read_document(blob, event.body["media_type"], graph=where))}
+    quads = tuple(read_document(blob, event.body["media_type"], graph=where))
+    return {where: with_flat_terms(quads, where)}
 
 
 Rule = Callable[[Event, bytes | None], Changes]

@@ -72,7 +72,7 @@ def test_same_bytes_give_same_quads_without_blank_nodes() -> None:
 @pytest.mark.parametrize(
     ("context", "shown"),
     [
-        ("https://www.w3.org/2022/wot/td/v1.1", "https://www.w3.org/2022/wot/td/v1.1"),
+        ("https://www.w3.org/2022/wot/td/v2", "https://www.w3.org/2022/wot/td/v2"),
         ([{"a": "https://x.org/a"}, "file:///etc/passwd"], "file:///etc/passwd"),
         ({"@import": "http://127.0.0.1:1/"}, "http://127.0.0.1:1/"),
         ({"a": {"@id": "https://x.org/a", "@context": "https://x.org/c"}}, "https://x.org/c"),
