@@ -88,6 +88,8 @@ class EncoderLayer(Masked):
         for part in (self.query, self.key, self.value, self.project, self.expand, *self.norms):
             part.build(shape)
         self.shrink.build((*shape[:-1], self.expand.units))
+        for drop in self.drops:
+            drop.build(())
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Attend, then the two dense layers."""
@@ -170,6 +172,7 @@ class LexicalTables(Masked):
         normal = self._seeds.normal(0.1)
         shape = (self.pairs, self.reduced)
         self.couples = self.add_weight(shape=shape, initializer=normal, name="pairs_table")
+        self.drop.build(())
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Look up."""

@@ -283,6 +283,9 @@ class Block(Masked):
         self.mix = weight("mix", (wide, d), seeds.fan_in(wide))
         self.mix_bias = weight("mix_bias", (d,))
         self.mix_lambda = [weight(f"mix_lambda_{part}", (d,), seeds.normal(0.1)) for part in "qk"]
+        # Now, not at the first call while training: a model that is loaded has the same variables.
+        for drop in (self.weigh, self.drop) if config.attention else (self.drop,):
+            drop.build(())
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Run both branches."""

@@ -83,6 +83,18 @@ def test_padding_does_not_change_the_answer(family, more):
 
 
 @pytest.mark.train
+@pytest.mark.parametrize("more", [{}, {"attention": False}, {"layers": 0}], ids=str)
+@pytest.mark.parametrize("family", TEXT)
+def test_training_adds_no_variable(family, more):
+    if family != "embbert" and more:
+        more = {}
+    model = find_family(family).build(make_config(family, sizes_of(family, **more)), seed=1)
+    before = [v.path for v in model.weights]
+    model(sentence(np.random.default_rng(0), 9, 24), training=True)
+    assert [v.path for v in model.weights] == before
+
+
+@pytest.mark.train
 @pytest.mark.parametrize("kind", ["causal", "symmetric"])
 @pytest.mark.parametrize("length", [5, 32, 33, 70])
 def test_convolution_is_its_definition(kind, length):
