@@ -334,7 +334,8 @@ def _section(name: str, attribute: str, table: dict[str, Any], where: str) -> An
     values = {}
     for key, value in table.items():
         if key not in hints:
-            raise ConfigError(f"{where}: unknown key '{key}' in [{name}]{_suggest(key, hints)}")
+            hint = _suggest(key, hints) or _other_task(name, attribute, key)
+            raise ConfigError(f"{where}: unknown key '{key}' in [{name}]{hint}")
         place = f"{where}: '{key}' in [{name}]"
         values[key] = _value(value, hints[key], place)
         low, high = RANGES.get((attribute, key), (None, None))
@@ -344,6 +345,14 @@ def _section(name: str, attribute: str, table: dict[str, Any], where: str) -> An
         if choices is not None and value not in choices:
             raise ConfigError(f"{place} is {value!r}, must be one of: {', '.join(choices)}")
     return kind(**values)
+
+
+def _other_task(name: str, attribute: str, key: str) -> str:
+    """Say so if the key is one of another task's section of that name."""
+    other = name if attribute != name else TEXT_SECTIONS.get(name, name)
+    known = typing.get_type_hints(typing.get_type_hints(Config)[other])
+    task = "text" if other != name else "image"
+    return f"; it belongs to task = '{task}' in [project]" if key in known else ""
 
 
 def _value(value: Any, hint: Any, place: str) -> Any:

@@ -78,8 +78,8 @@ class PretrainSection:
     """`[pretrain]`: learning the language from plain text before the labels.
 
     Attributes:
-        files: Plain text, one sentence or paragraph per line, .gz too; neighbours in a file are
-            neighbours in the text, an empty line ends a document.
+        files: Plain text or patterns of files, one sentence or paragraph per line, .gz too;
+            neighbours in a file are neighbours in the text, an empty line ends a document.
         own_text: Add the texts of the training part.
         steps: Batches in all.
         length: Tokens of a pair of sentences; more is cut.

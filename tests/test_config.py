@@ -64,7 +64,7 @@ def test_values_arrive_with_their_types():
             "[project]\ntask = 'tabular'",
             r"'task' in \[project\] is 'tabular', must be one of: image",
         ),
-        ("[train]\nword_dropout = 0.1", r"unknown key 'word_dropout' in \[train\]"),
+        ("[train]\nword_dropout = 0.1", r"in \[train\]; it belongs to task = 'text' in"),
         ("[pretrain]\nsteps = 1", r"unknown section \[pretrain\]"),
         ("[fleet]\nwaves = [0.5, 0.2, 1.0]", r"must rise from above 0 to 1.0"),
         ("[fleet]\nwaves = []", r"must rise"),

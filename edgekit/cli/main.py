@@ -35,6 +35,8 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("doctor", "doctor", "doctor", "Say what this machine has and lacks."),
+    Command("new", "new", "new", "Write a project that runs at once."),
+    Command("data", "data", "data_app", "Say what is in a file of data."),
     Command("train", "train", "train", "Train the model of a project; resumes where it stopped."),
     Command("evaluate", "evaluate", "evaluate", "Measure the accuracy of an int8 model."),
     Command("quantize", "quantize", "quantize", "Convert the trained model to int8."),

@@ -81,7 +81,7 @@ def _train_text(config: Config, epochs: int | None, seed: int | None, as_json: b
     early = f" of {job.epochs} (best {result.best_epoch})" if job.patience else ""
     print(f"{job.name}: {state}, {done}{early} epochs, {result.parameters:,} parameters")
     for part, scores in (("validation", result.validation), ("test", result.test)):
-        text = ", ".join(f"{name} {_figure(name, value)}" for name, value in scores.items())
+        text = ", ".join(f"{name} {figure(name, value)}" for name, value in scores.items())
         print(f"{part:<10} {text} (float)")
     print(f"run {result.run}")
 
@@ -105,7 +105,8 @@ def _pretrain(config: Config, seed: int | None, epochs: int | None, as_json: boo
     print('next  start = "pretrain" in [train]')
 
 
-def _figure(name: str, value: float) -> str:
+def figure(name: str, value: float) -> str:
+    """Write a metric: shares in per cent, correlations and errors as numbers."""
     return f"{value:.3f}" if name in ("mcc", "spearman", "pearson", "rmse") else f"{value:.1%}"
 
 
@@ -124,7 +125,7 @@ def _show(event: dict[str, Any]) -> None:
             score = event["score"] if "score" in event else event["accuracy"]
             text = (
                 f"epoch {event['epoch']}/{event['epochs']}"
-                f"  loss {event['loss']:.3f}  {name} {_figure(name, score)}"
+                f"  loss {event['loss']:.3f}  {name} {figure(name, score)}"
             )
         case _:
             text = ""

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from html import escape
 
 WIDTH = 960
+LONG_NAME = 4
+"""Characters that fit above a column of a confusion matrix."""
+LEAST_CELL = 26
+"""Pixels of a cell that has room for a number."""
 CLASSES = 6
 """Colours of parts in the style, `.s0` to `.s5`."""
 
@@ -41,8 +45,17 @@ def accuracy_bars(bars: Sequence[tuple[str, float, float | None]]) -> str:
 
 
 def heat_map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
-    """Draw a confusion matrix: right answers in one colour, wrong ones in another."""
-    size, cell, left, top = len(labels), 42, 60, 44
+    """Draw a confusion matrix: right answers in one colour, wrong ones in another.
+
+    Long names stand before the rows alone, with a number that the column has too.
+    """
+    size, top = len(labels), 44
+    cell = max(14, min(42, 720 // size))
+    left, columns, rows = 60, list(labels), list(labels)
+    if has_long_names(labels):
+        columns = [str(i + 1) for i in range(size)]
+        rows = [f"{_shorten(label, 24)} {i + 1}" for i, label in enumerate(labels)]
+        left = 48 + 8 * max(map(len, rows))
     shapes = [
         _text(left + size * cell / 2, 16, "answer", "axis middle"),
         f'<text transform="translate(16 {top + size * cell / 2}) rotate(-90)"'
@@ -50,8 +63,9 @@ def heat_map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     ]
     worst = max((counts[i][j] for i in range(size) for j in range(size) if i != j), default=0)
     for i, row in enumerate(counts):
-        shapes.append(_text(left - 10, top + i * cell + 27, labels[i], "end"))
-        shapes.append(_text(left + i * cell + cell / 2, top - 10, labels[i], "middle"))
+        middle = cell / 2 + 6
+        shapes.append(_text(left - 10, top + i * cell + middle, rows[i], "end"))
+        shapes.append(_text(left + i * cell + cell / 2, top - 10, columns[i], "middle"))
         for j, count in enumerate(row):
             x, y = left + j * cell, top + i * cell
             share = count / max(1, sum(row)) if i == j else count / max(1, worst)
@@ -65,8 +79,50 @@ def heat_map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
                     f' class="{kind}" opacity="{opacity:.2f}">{_title(label)}</rect>'
                 )
                 tone = "cell inside" if i == j else "cell"
-                shapes.append(_text(x + cell / 2, y + 26, str(count), f"middle {tone}"))
+                if cell >= LEAST_CELL:
+                    shapes.append(_text(x + cell / 2, y + middle, str(count), f"middle {tone}"))
     return _svg("Confusion matrix", left + size * cell + 8, top + size * cell + 8, shapes)
+
+
+def has_long_names(labels: Sequence[str]) -> bool:
+    """Tell whether names are too long to stand above the columns of a confusion matrix."""
+    return max(map(len, labels), default=0) > LONG_NAME
+
+
+def learning_curves(losses: Sequence[float], scores: Sequence[float], *, metric: str) -> str:
+    """Draw the training loss and the metric on the validation part after each epoch."""
+    left, height, right = 60, 220, 150
+    width, last = WIDTH - left - right, max(2, len(losses))
+    low = max(0.0, math.floor((min(scores, default=0.0) - 0.05) * 10) / 10)
+    most = max(losses, default=1.0) or 1.0
+
+    def curve(values: Sequence[float], low: float, high: float, kind: str, name: str) -> list[str]:
+        points = [
+            (left + i / (last - 1) * width, 8 + height - _scale(value, low, high, height))
+            for i, value in enumerate(values)
+        ]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        made = [f'<polyline points="{path}" class="curve line-{kind}"/>']
+        for number, ((x, y), value) in enumerate(zip(points, values, strict=True), start=1):
+            label = _title(f"epoch {number}: {name} {value:.4g}")
+            made.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="dot {kind}">{label}</circle>'
+            )
+        x, y = points[-1]
+        return [*made, _text(x + 12, y + 4, f"{name} {values[-1]:.3g}", "small")]
+
+    shapes = []
+    for tick in _ticks(low, 1.0, 5):
+        y = 8 + height - _scale(tick, low, 1.0, height)
+        shapes.append(_line(left, y, left + width, y, "grid"))
+        shapes.append(_text(left - 8, y + 4, f"{tick:.0%}", "axis end"))
+    for number in _ticks(1, last, 8):
+        x = left + (number - 1) / (last - 1) * width
+        shapes.append(_text(x, height + 28, f"{number:g}", "axis middle"))
+    if losses and scores:
+        shapes += curve(losses, 0.0, most, "s1", "loss")
+        shapes += curve(scores, low, 1.0, "s0", metric)
+    return _svg("Learning curves", WIDTH, height + 36, shapes)
 
 
 def memory_bar(name: str, parts: Sequence[tuple[str, int]], limit: int) -> str:

@@ -185,6 +185,25 @@ class Federated:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """A section of a kind of its own: a picture, a table, or both.
+
+    Attributes:
+        picture: SVG of `edgekit.export.charts`, empty for none.
+        head: Names of the table's columns; empty for no table.
+        rows: Cells as text.
+        numbers: So many last columns hold numbers.
+    """
+
+    title: str
+    note: str = ""
+    picture: str = ""
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    numbers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that the page shows, in its order.
 
@@ -194,6 +213,7 @@ class Report:
         summary: The table at the top.
         accuracies: The same model in its forms.
         confusion: Of the int8 model.
+        cards: Sections of other kinds.
         memory: Flash, RAM and arena of one board.
         layers: In order of execution.
         timeline: In order of time.
@@ -206,6 +226,7 @@ class Report:
     summary: tuple[SummaryRow, ...] = ()
     accuracies: tuple[Accuracy, ...] = ()
     confusion: Confusion | None = None
+    cards: tuple[Card, ...] = ()
     memory: Memory | None = None
     layers: tuple[LayerRow, ...] = ()
     timeline: tuple[TimelineEvent, ...] = ()
@@ -278,7 +299,19 @@ def _confusion(report: Report) -> str:
     if matrix is None:
         return ""
     picture = charts.heat_map(matrix.labels, matrix.counts)
-    return _card("Confusion matrix", picture, matrix.note, wide=False)
+    wide = charts.has_long_names(matrix.labels)
+    return _card("Confusion matrix", picture, matrix.note, wide=wide)
+
+
+def _cards(report: Report) -> str:
+    made = []
+    for card in report.cards:
+        body = card.picture
+        if card.head:
+            rows = [tuple(escape(cell) for cell in row) for row in card.rows]
+            body += _table(tuple(map(escape, card.head)), rows, numbers=card.numbers)
+        made.append(_card(card.title, body, card.note))
+    return "\n".join(made)
 
 
 def _memory(report: Report) -> str:
@@ -364,6 +397,7 @@ SECTIONS: tuple[Callable[[Report], str], ...] = (
     _summary,
     _accuracy,
     _confusion,
+    _cards,
     _memory,
     _layers,
     _timeline,

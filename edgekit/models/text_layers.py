@@ -52,9 +52,8 @@ class Dropout(layers.Layer):
     def __init__(self, rate: float, *, seed: int, name: str) -> None:
         super().__init__(name=name)
         self.rate, self.seed = rate, seed
-
-    def build(self, input_shape: Any) -> None:
-        """Make the count of calls."""
+        # Here and not in `build`: inside other layers that would wait for the first call, and a
+        # model that was never called would have other weights than the file of a trained one.
         self.calls = self.add_weight(
             shape=(), initializer="zeros", dtype="int32", trainable=False, name="calls"
         )
@@ -258,7 +257,9 @@ class Block(Masked):
         super().__init__(name=name)
         self.config = config
         self._seeds = seeds
-        self.weigh = Dropout(config.attention_dropout, seed=seeds.next(), name="weigh")
+        weigh_seed = seeds.next()
+        if config.attention:
+            self.weigh = Dropout(config.attention_dropout, seed=weigh_seed, name="weigh")
         self.drop = Dropout(config.dropout, seed=seeds.next(), name="drop")
 
     def build(self, input_shape: Any) -> None:

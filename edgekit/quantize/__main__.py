@@ -10,12 +10,21 @@ from edgekit.models.worker import Emit, Event, serve_worker
 
 def _work(request: Event, emit: Emit) -> None:
     emit({"event": "loading"})
-    from edgekit.quantize.convert import convert_run
-
     for run in request["runs"]:
         emit({"event": "converting", "run": run})
-        convert_run(Path(run), dataset_name=request["dataset"], samples=request["samples"])
+        _convert(Path(run), request)
         emit({"event": "converted", "run": run})
+
+
+def _convert(run: Path, request: Event) -> None:
+    if request.get("kind") == "text":
+        from edgekit.quantize.text_convert import convert_text_run
+
+        convert_text_run(run, samples=request["samples"], length=request["length"])
+        return
+    from edgekit.quantize.convert import convert_run
+
+    convert_run(run, dataset_name=request["dataset"], samples=request["samples"])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from typing import Any
 
 from edgekit.models.worker import Event, run_worker
 from edgekit.train.jobs import TrainJob, TrainResult
-from edgekit.train.pretrain_jobs import PretrainJob, PretrainResult
-from edgekit.train.text_jobs import TextJob, TextResult
+from edgekit.train.pretrain_jobs import PretrainJob, PretrainResult, find_pretrained
+from edgekit.train.text_jobs import TextJob, TextResult, find_finished
 
 OnEvent = Callable[[Event], None]
 
@@ -49,7 +49,7 @@ def run_text_jobs(
         ConfigError: If a run folder holds another job's run, or a job does not fit its data.
         FormatError: If a file of data is broken.
     """
-    return _run("text", jobs, TextResult.from_json, on_event)
+    return _run("text", jobs, TextResult.from_json, on_event, find_finished)
 
 
 def run_pretraining(
@@ -67,13 +67,19 @@ def run_pretraining(
         ConfigError: If a run folder holds another job's run, or there is too little text.
         FormatError: If a file of text is broken.
     """
-    return _run("pretrain", jobs, PretrainResult.from_json, on_event)
+    return _run("pretrain", jobs, PretrainResult.from_json, on_event, find_pretrained)
 
 
 def _run(
-    kind: str, jobs: Sequence[Any], read: Callable[..., Any], on_event: OnEvent | None
+    kind: str,
+    jobs: Sequence[Any],
+    read: Callable[..., Any],
+    on_event: OnEvent | None,
+    find: Callable[[Any], Any] = lambda job: None,
 ) -> tuple[Any, ...]:
-    results: dict[str, Any] = {}
+    # What is done, or is another's, is known without starting the framework.
+    results: dict[str, Any] = {job.name: found for job in jobs if (found := find(job)) is not None}
+    waiting = [job for job in jobs if job.name not in results]
 
     def collect(event: Event) -> None:
         if event["event"] == "finished":
@@ -84,6 +90,7 @@ def _run(
     names = [job.name for job in jobs]
     if len(set(names)) != len(names):
         raise ValueError(f"job names are not unique: {names}")
-    request = {"kind": kind, "jobs": [job.to_json() for job in jobs]}
-    run_worker("edgekit.train", request, collect)
+    if waiting:
+        request = {"kind": kind, "jobs": [job.to_json() for job in waiting]}
+        run_worker("edgekit.train", request, collect)
     return tuple(results[name] for name in names)

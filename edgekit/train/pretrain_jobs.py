@@ -11,7 +11,8 @@ from typing import Any
 
 from edgekit.data.text import TextSource
 from edgekit.errors import FormatError
-from edgekit.train.text_jobs import PATHS
+from edgekit.models.saved import unpack_arrays
+from edgekit.train.text_jobs import PATHS, check_owner
 
 PRETRAIN_RECIPE = 1
 """Version of what the loop does with a job; part of the hash."""
@@ -134,6 +135,23 @@ class PretrainResult:
             return PretrainResult(**{**facts, **more, "run": Path(facts["run"])})
         except (KeyError, TypeError, ValueError) as exc:
             raise FormatError(f"{where}: is not the result of pretraining: {exc!r}") from exc
+
+
+def find_pretrained(job: PretrainJob) -> PretrainResult | None:
+    """Return the result of a job that is done already; None if there is work left.
+
+    Raises:
+        ConfigError: If the folder holds the run of another configuration, done or not.
+        FormatError: If it holds something damaged.
+    """
+    checkpoint = job.run / "checkpoint.npz"
+    if checkpoint.is_file():
+        check_owner(job.run, job.hash(), unpack_arrays(checkpoint)[0].get("job_hash"))
+    result = read_pretrain_result(job.run)
+    if result is None or not (job.run / "model.npz").is_file():
+        return None
+    check_owner(job.run, job.hash(), result.job_hash)
+    return dataclasses.replace(result, name=job.name, reused=True)
 
 
 def read_pretrain_result(run: Path) -> PretrainResult | None:

@@ -5,7 +5,6 @@ Only worker processes import this file: it loads the training framework.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from dataclasses import dataclass, field
@@ -21,12 +20,12 @@ from edgekit.data.files import write_atomic
 from edgekit.data.split import shuffled
 from edgekit.data.text import load_text
 from edgekit.data.tokenizer import Tokenizer, train_tokenizer
-from edgekit.errors import ConfigError, FormatError
+from edgekit.errors import FormatError
 from edgekit.models import find_family, make_config
 from edgekit.models.saved import pack_arrays, save_model, unpack_arrays
 from edgekit.models.worker import Emit
 from edgekit.train.batches import Batch, choose_buckets, plan_epoch
-from edgekit.train.pretrain_jobs import PretrainJob, PretrainResult, read_pretrain_result
+from edgekit.train.pretrain_jobs import PretrainJob, PretrainResult, find_pretrained
 from edgekit.train.schedule import rate_at
 from edgekit.train.sentences import (
     HELD_OUT,
@@ -40,6 +39,7 @@ from edgekit.train.sentences import (
     read_documents,
 )
 from edgekit.train.step import Stepper
+from edgekit.train.text_jobs import check_owner
 
 PARTS = 10
 """The mean loss is kept for so many parts of the run."""
@@ -52,10 +52,9 @@ def pretrain(job: PretrainJob, emit: Emit) -> PretrainResult:
         ConfigError: If the folder holds the run of another job, or there is too little text.
         FormatError: If a file of text is broken.
     """
-    finished = read_pretrain_result(job.run)
-    if finished is not None and (job.run / "model.npz").is_file():
-        _check_owner(job, finished.job_hash)
-        return dataclasses.replace(finished, name=job.name, reused=True)
+    finished = find_pretrained(job)
+    if finished is not None:
+        return finished
     keras.utils.clear_session()
     documents = _documents(job)
     tokenizer = _tokenizer(job, documents)
@@ -64,14 +63,6 @@ def pretrain(job: PretrainJob, emit: Emit) -> PretrainResult:
     emit({"event": "started", "job": job.name, "from": run.step, "steps": job.steps})
     run.train(emit)
     return run.finish()
-
-
-def _check_owner(job: PretrainJob, found: object) -> None:
-    if found != job.hash():
-        raise ConfigError(
-            f"{job.run}: holds the run of another configuration (hash {str(found)[:12]}, this job"
-            f" has {job.hash()[:12]}); give another folder or remove it"
-        )
 
 
 def _documents(job: PretrainJob) -> list[list[str]]:
@@ -250,7 +241,7 @@ class _Run:
         if not self._checkpoint.is_file():
             return
         meta, arrays = unpack_arrays(self._checkpoint)
-        _check_owner(self.job, meta.get("job_hash"))
+        check_owner(self.job.run, self.job.hash(), meta.get("job_hash"))
         if not self.stepper.restore(arrays):
             raise FormatError(f"{self._checkpoint}: does not fit its own job; remove it")
         self.step, self.sums = int(meta["step"]), [float(x) for x in meta["sums"]]

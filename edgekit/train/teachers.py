@@ -17,7 +17,7 @@ from edgekit.errors import ConfigError
 from edgekit.models import make_config
 from edgekit.models.saved import load_model, unpack_arrays
 from edgekit.train.predict import Predictor, mean_logits
-from edgekit.train.text_jobs import TextJob, read_text_result
+from edgekit.train.text_jobs import TextJob, read_teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,7 @@ def ask_teachers(job: TextJob, data: TextDataset) -> TeacherAnswers:
 
 
 def _ask(folder: Path, data: TextDataset) -> TeacherAnswers:
-    result = read_text_result(folder)
-    if result is None:
-        raise ConfigError(f"{folder}: is no finished run of a text model; a teacher is one")
-    if (result.labels, result.label_names) != (data.labels, data.label_names):
-        raise ConfigError(
-            f"{folder}: was trained on {len(result.label_names)} labels"
-            f" ({', '.join(result.label_names[:3])} ...), not on those of this project"
-        )
+    result = read_teacher(folder, labels=data.labels, label_names=data.label_names)
     meta, _ = unpack_arrays(result.model)
     length = make_config(str(meta["family"]), meta["sizes"]).length
     model = load_model(result.model)

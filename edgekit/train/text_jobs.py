@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit.data.text import TextSource
 from edgekit.errors import ConfigError, FormatError
+from edgekit.models.saved import unpack_arrays
 from edgekit.train.metrics import main_metric
 
 TEXT_RECIPE = 1
@@ -204,6 +205,49 @@ class TextResult:
             return TextResult(**{**facts, **tuples, "run": Path(facts["run"])})
         except (KeyError, TypeError, ValueError) as exc:
             raise FormatError(f"{where}: is not the result of a text model: {exc!r}") from exc
+
+
+def find_finished(job: TextJob) -> TextResult | None:
+    """Return the result of a job that is done already; None if there is work left.
+
+    Raises:
+        ConfigError: If the folder holds the run of another configuration, done or not.
+        FormatError: If it holds something damaged.
+    """
+    checkpoint = job.run / "checkpoint.npz"
+    if checkpoint.is_file():
+        check_owner(job.run, job.hash(), unpack_arrays(checkpoint)[0].get("job_hash"))
+    result = read_text_result(job.run)
+    if result is None or not result.model.is_file():
+        return None
+    check_owner(job.run, job.hash(), result.job_hash)
+    return dataclasses.replace(result, name=job.name, reused=True)
+
+
+def check_owner(run: Path, wanted: str, found: object) -> None:
+    """Raise ConfigError if a folder holds the run of another configuration."""
+    if found != wanted:
+        raise ConfigError(
+            f"{run}: holds the run of another configuration (hash {str(found)[:12]}, this job"
+            f" has {wanted[:12]}); give another folder or remove it"
+        )
+
+
+def read_teacher(folder: Path, *, labels: str, label_names: tuple[str, ...]) -> TextResult:
+    """Read the result of a run that is to teach.
+
+    Raises:
+        ConfigError: If it is not finished, or was trained on other labels.
+    """
+    result = read_text_result(folder)
+    if result is None:
+        raise ConfigError(f"{folder}: is no finished run of a text model; a teacher is one")
+    if (result.labels, result.label_names) != (labels, label_names):
+        raise ConfigError(
+            f"{folder}: was trained on {len(result.label_names)} labels"
+            f" ({', '.join(result.label_names[:3])} ...), not on those of this project"
+        )
+    return result
 
 
 def read_text_result(run: Path) -> TextResult | None:

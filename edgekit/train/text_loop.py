@@ -5,7 +5,6 @@ Only worker processes import this file: it loads the training framework.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgekit.data.files import write_atomic
 from edgekit.data.text import TextDataset, TextPart, load_text
-from edgekit.errors import ConfigError, FormatError
+from edgekit.errors import FormatError
 from edgekit.models import find_family, make_config
 from edgekit.models.saved import pack_arrays, save_model, unpack_arrays
 from edgekit.models.worker import Emit
@@ -38,7 +37,7 @@ from edgekit.train.schedule import rate_at
 from edgekit.train.start import copy_body, prepare_table, prepare_tokenizer
 from edgekit.train.step import Stepper
 from edgekit.train.targets import Targets, make_targets, text_loss
-from edgekit.train.text_jobs import TextJob, TextResult, read_text_result
+from edgekit.train.text_jobs import TextJob, TextResult, check_owner, find_finished
 
 Array = NDArray[Any]
 WINDOWED = 4
@@ -52,10 +51,9 @@ def train_text(job: TextJob, emit: Emit) -> TextResult:
         ConfigError: If the folder holds the run of another job, or the job does not fit its data.
         FormatError: If a file of data is broken.
     """
-    finished = read_text_result(job.run)
-    if finished is not None and finished.model.is_file():
-        _check_owner(job, finished.job_hash)
-        return dataclasses.replace(finished, name=job.name, reused=True)
+    finished = find_finished(job)
+    if finished is not None:
+        return finished
     keras.utils.clear_session()
     run = _Run(job, load_text(job.source))
     run.restore()
@@ -74,14 +72,6 @@ def train_text(job: TextJob, emit: Emit) -> TextResult:
             }
         )
     return run.finish()
-
-
-def _check_owner(job: TextJob, found: object) -> None:
-    if found != job.hash():
-        raise ConfigError(
-            f"{job.run}: holds the run of another configuration (hash {str(found)[:12]}, this job"
-            f" has {job.hash()[:12]}); give another folder or remove it"
-        )
 
 
 @dataclass(slots=True)
@@ -222,7 +212,7 @@ class _Run:
         if not self._checkpoint.is_file():
             return
         meta, arrays = unpack_arrays(self._checkpoint)
-        _check_owner(self.job, meta.get("job_hash"))
+        check_owner(self.job.run, self.job.hash(), meta.get("job_hash"))
         if not self.stepper.restore(arrays):
             raise FormatError(f"{self._checkpoint}: does not fit its own job; remove it")
         self.epoch, self.step = int(meta["epoch"]), int(meta["step"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 from pathlib import Path
 from typing import cast
@@ -106,7 +107,7 @@ def pretrain_project_job(config: Config, *, seed: int | None = None) -> Pretrain
     if not section.files and not section.own_text:
         raise ConfigError("[pretrain] names no 'files', and own_text = false: there is no text")
     settings = dataclasses.asdict(section)
-    files = tuple(config.root / name for name in settings.pop("files"))
+    files = tuple(path for name in settings.pop("files") for path in _matching(config.root, name))
     own = source if settings.pop("own_text") else None
     if seed is not None:
         settings["seed"] = seed
@@ -127,6 +128,16 @@ def pretrain_project_job(config: Config, *, seed: int | None = None) -> Pretrain
         **settings,
     )
     return dataclasses.replace(job, run=config.state / "runs" / f"{name}-{job.hash()[:12]}")
+
+
+def _matching(root: Path, name: str) -> list[Path]:
+    """Return the files of a pattern in order, or the one file of that name."""
+    if not any(sign in name for sign in "*?["):
+        return [root / name]
+    found = sorted(Path(path) for path in glob.glob(str(root / name)))
+    if not found:
+        raise ConfigError(f"'files' in [pretrain]: nothing matches {root / name}")
+    return found
 
 
 def digest_files(files: dict[str, Path | None]) -> dict[str, str]:
