@@ -246,7 +246,7 @@ def leaky_relu(rng: Random) -> Model:
     return _unary(rng, "LEAKY_RELU", step, step * 2 ** rng.uniform(-1, 1), alpha=alpha)
 
 
-def absolute(rng: Random) -> Model:
+def abs_(rng: Random) -> Model:
     step = scale_s16(rng)
     return _unary(rng, "ABS", step, step * float(rng.choice([1.0, 2 ** rng.uniform(-1, 1)])))
 
@@ -287,20 +287,20 @@ def _powers(rng: Random, op: str) -> Model:
     return done_s16(model, x, y)
 
 
-def add_powers(rng: Random) -> Model:
+def add__powers(rng: Random) -> Model:
     return _powers(rng, "ADD")
 
 
-def sub_powers(rng: Random) -> Model:
+def sub__powers(rng: Random) -> Model:
     return _powers(rng, "SUB")
 
 
-def add_flagged(rng: Random) -> Model:
+def add__flagged(rng: Random) -> Model:
     """The flag, which files have by default, beside general scales."""
     return _pair(rng, "ADD", max, potScaleInt16=True)
 
 
-def sum_s16(rng: Random) -> Model:
+def sum_(rng: Random) -> Model:
     """Sums of at most 64 values, which float32 holds; scales of few bits keep products exact."""
     model = Model()
     shape = (int(rng.integers(1, 5)), int(rng.integers(1, 9)), int(rng.integers(1, 9)))
@@ -351,13 +351,13 @@ CASES_S16: dict[str, Callable[[Random], Model]] = {
         relu,
         leaky_relu,
         quantize,
-        absolute,
+        abs_,
         rsqrt,
         log,
-        add_powers,
-        sub_powers,
-        add_flagged,
-        sum_s16,
+        add__powers,
+        sub__powers,
+        add__flagged,
+        sum_,
         *LAYOUT_S16,
     )
 }

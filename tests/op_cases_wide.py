@@ -353,6 +353,29 @@ def gather(rng: Random) -> Model:
     return model
 
 
+def gather__batches(rng: Random) -> Model:
+    """Indices of their own for each batch; x or the indices are the input."""
+    model = Model()
+    shape = tuple(int(v) for v in rng.integers(1, 6, int(rng.integers(2, 5))))
+    axis = int(rng.integers(1, len(shape)))
+    batches = int(rng.integers(1, axis + 1))
+    tokens = (*shape[:batches], *(int(v) for v in rng.integers(1, 5, int(rng.integers(0, 3)))))
+    quant = ([scale(rng)], [zero(rng)])
+    if rng.random() < 0.5:
+        data = rng.integers(-128, 128, shape, dtype=np.int8)
+        x, ids = model.add(T(shape, *quant, data=data)), model.add(T(tokens, dtype="int32"))
+        model.token_limit = shape[axis]
+        model.inputs = [ids]
+    else:
+        given = rng.integers(0, shape[axis], tokens, dtype=np.int32)
+        x, ids = model.add(T(shape, *quant)), model.add(T(tokens, data=given, dtype="int32"))
+        model.inputs = [x]
+    y = model.add(T((*shape[:axis], *tokens[batches:], *shape[axis + 1 :]), *quant))
+    model.op("GATHER", [x, ids], [y], axis=axis, batchDims=batches)
+    model.outputs = [y]
+    return model
+
+
 def _index(rng: Random, op: str) -> Model:
     model, x, shape, _ = shaped(rng, int(rng.integers(1, 5)))
     axis = int(rng.integers(0, len(shape)))
@@ -406,6 +429,7 @@ WIDE_CASES: dict[str, Callable[[Random], Model]] = {
         resize_bilinear,
         transpose_conv,
         gather,
+        gather__batches,
         arg_max,
         arg_min,
     )

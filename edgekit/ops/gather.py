@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+
+import numpy as np
 
 from edgekit.errors import FormatError
 from edgekit.graph import DType, Graph, Node
@@ -21,7 +24,7 @@ from edgekit.ops.base import (
     unsupported,
     where,
 )
-from edgekit.ops.logic import expect_same, is_index, stored
+from edgekit.ops.logic import MODES, expect_same, is_index, stored
 
 
 def lower_gather(builder: Builder, node: Node) -> None:
@@ -32,14 +35,18 @@ def lower_gather(builder: Builder, node: Node) -> None:
     if not -rank <= axis < rank:
         raise FormatError(f"{where(node)}: axis {axis} of {rank} dimensions")
     axis %= rank
-    if attr_int(node, "batch_dims"):
-        raise unsupported(node, "batch dimensions are not supported")
+    batches = attr_int(node, "batch_dims") % max(1, len(ids.shape) + 1)
+    if batches > axis or x.shape[:batches] != ids.shape[:batches]:
+        raise FormatError(f"{where(node)}: {batches} batch dimensions, axis {axis}")
     if ids.dtype is not DType.INT32:
         raise unsupported(node, f"'{ids.name}' is {ids.dtype.value}, only int32 is supported")
     if is_index(x):
         raise unsupported(node, f"'{x.name}' is int32, only int8 is supported")
     expect_same(node, x, y)
-    expect_shape(node, y, (*x.shape[:axis], *ids.shape, *x.shape[axis + 1 :]))
+    expect_shape(node, y, (*x.shape[:axis], *ids.shape[batches:], *x.shape[axis + 1 :]))
+    if batches:
+        _gather_batches(builder, node, batches, axis)
+        return
     table, picked = node.inputs[:2]
     if x.data is not None:
         table = builder.constant(x.name, x.data, x.quant)
@@ -54,6 +61,44 @@ def lower_gather(builder: Builder, node: Node) -> None:
         outputs=node.outputs,
         attrs={"axis": axis, "wrap": 0},
     )
+
+
+def _gather_batches(builder: Builder, node: Node, batches: int, axis: int) -> None:
+    """Gather from x as one long table: indices of each batch count from where its rows begin."""
+    x, ids, y = operand(builder, node, 0), operand(builder, node, 1), result(builder, node)
+    blocks, before = math.prod(x.shape[:batches]), math.prod(x.shape[batches:axis])
+    size, inner = x.shape[axis], math.prod(x.shape[axis + 1 :])
+    count = ids.elements // blocks
+    first = np.arange(blocks * before, dtype=np.int32).reshape(blocks, before, 1) * size
+    flat = (blocks * before * size, inner)
+    if x.data is not None:
+        table = builder.constant(x.name, x.data.reshape(flat), x.quant)
+    else:
+        table = builder.activation(f"{x.name} rows", flat, x.quant, x.dtype)
+        builder.emit("copy", node, inputs=node.inputs[:1], outputs=(table,), suffix=" rows")
+    shape = (blocks, before, count)
+    if ids.data is not None:
+        if not 0 <= ids.data.min() <= ids.data.max() < size:
+            raise FormatError(f"{where(node)}: '{ids.name}' leaves {list(x.shape)}")
+        given = ids.data.reshape(blocks, 1, count) + first
+        picked = builder.constant(f"{ids.name} rows", given.astype(np.int32))
+    else:
+        view = builder.activation(f"{ids.name} view", (blocks, 1, count), None, DType.INT32)
+        builder.emit("copy", node, inputs=node.inputs[1:2], outputs=(view,), suffix=" view")
+        picked = builder.activation(f"{ids.name} rows", shape, None, DType.INT32)
+        offsets = builder.constant("gather rows", first)
+        builder.emit(
+            "index_binary",
+            node,
+            inputs=(view, offsets),
+            outputs=(picked,),
+            attrs={"mode": MODES["ADD"]},
+            suffix=" index",
+        )
+    found = builder.activation(f"{y.name} rows", (*shape, inner), y.quant, y.dtype)
+    attrs = {"axis": 0, "wrap": 0}
+    builder.emit("gather", node, inputs=(table, picked), outputs=(found,), attrs=attrs)
+    builder.emit("copy", node, inputs=(found,), outputs=node.outputs, suffix=" shape")
 
 
 def lower_one_hot(builder: Builder, node: Node) -> None:

@@ -141,8 +141,8 @@ LOWERINGS: dict[str, Source] = {
     ),
     "GATHER": Source(
         gather.lower_gather,
-        ("gather",),
-        "no batch dimensions; an index outside picks the nearest row",
+        ("gather", "index_binary", "copy"),
+        "an index outside picks a row nearby",
     ),
     "ARG_MAX": Source(
         gather.lower_arg_max, ("arg_max",), "int32 indices, also where the file says int64"
