@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import IO, NoReturn, Self
 
 import pyoxigraph as ox
 
@@ -19,6 +20,8 @@ from edgekit.registry.terms import PREFIXES
 
 _READ_ATTEMPTS = 10
 _READ_PAUSE_S = 0.1
+_AGAIN = re.compile(r"^Parser error (at|between) line .*?: ")
+_PIECE_BYTES = 1_000_000
 _POSITION = re.compile(r"^error at (\d+):(\d+): ")
 # RuntimeError is RocksDB's "Corruption" and "IO error".
 _FAILURES = (OSError, RuntimeError)
@@ -38,6 +41,7 @@ class Embedded:
         self.writable = writable
         self._store = store
         self._folder = folder
+        self._lock: IO[str] | None = None
 
     @classmethod
     def memory(cls) -> Self:
@@ -52,18 +56,17 @@ class Embedded:
             StoreInUseError: If another process writes to it, with its number and command.
             StoreError: If it cannot be read.
         """
+        lock = hold(folder)
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
             store = ox.Store(folder)
         except _FAILURES as exc:
-            if "lock" in str(exc).lower():
-                raise StoreInUseError(
-                    f"registry {folder} is in use by another process{_holder(folder)}; it writes"
-                    " alone: end it, or ask it"
-                ) from exc
+            lock.close()
+            if "lock" in str(exc).lower():  # by a program that is not ours
+                raise StoreInUseError(f"registry {folder} is in use by another process") from exc
             raise StoreError(f"registry {folder} cannot be opened: {exc}") from exc
-        _sign(folder)
-        return cls(store, f"registry {folder}", writable=True, folder=folder)
+        found = cls(store, f"registry {folder}", writable=True, folder=folder)
+        found._lock = lock
+        return found
 
     @classmethod
     def read_only(cls, folder: Path) -> Self:
@@ -134,14 +137,28 @@ class Embedded:
         try:
             if not isinstance(source, Path):
                 self._store.bulk_extend(source)
-            elif self._folder is None:  # In memory one transaction is as fast.
-                self._store.load(path=source, format=ox.RdfFormat.N_QUADS)
+            elif self._folder is None:
+                self._load(source)
             else:
                 self._store.bulk_load(path=source, format=ox.RdfFormat.N_QUADS)
         except SyntaxError as exc:
             raise FormatError(f"{source}: {_syntax(exc)}") from exc
         except _FAILURES as exc:
             self._fail(exc)
+
+    def _load(self, path: Path) -> None:
+        """Load an N-Quads file in pieces of whole lines: what one costs is given back early."""
+        lines = 0
+        with path.open("rb") as file:
+            while data := file.read(_PIECE_BYTES):
+                data += file.readline()
+                try:
+                    self._store.load(data, format=ox.RdfFormat.N_QUADS)
+                except SyntaxError as exc:
+                    if exc.lineno is not None:
+                        exc.lineno += lines
+                    raise
+                lines += data.count(b"\n")
 
     def backup(self, folder: Path) -> None:
         try:
@@ -163,9 +180,9 @@ class Embedded:
                 self._store.flush()
         # The lock goes with the last reference: pyoxigraph has no close.
         self._store = ox.Store()
-        if self._folder is not None:
-            _holder_file(self._folder).unlink(missing_ok=True)
-            self._folder = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _fail(self, exc: Exception) -> NoReturn:
         reason = str(exc)
@@ -185,23 +202,49 @@ def _placed(exc: SyntaxError) -> str:
 
 def _syntax(exc: SyntaxError) -> str:
     where = "" if exc.lineno is None else f"line {exc.lineno}, column {exc.offset}: "
-    return f"{where}{exc.msg}"
+    return where + _AGAIN.sub("", exc.msg)
 
 
-def _holder_file(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".holder")
+def lock_path(folder: Path) -> Path:
+    """Return the file that a writer of a folder holds; it stays, empty of meaning, when it ends."""
+    return folder.with_name(f".{folder.name}.lock")
 
 
-def _sign(folder: Path) -> None:
-    """Say in a file beside the folder who holds it; RocksDB's lock itself is silent."""
-    with contextlib.suppress(OSError):
-        _holder_file(folder).write_text(str(os.getpid()), encoding="ascii")
+def hold(folder: Path) -> IO[str]:
+    """Hold a folder for writing until the returned file is closed.
 
+    RocksDB's own lock lies in the folder and is silent; this one says who holds it, and outlives an
+    exchange of the folder.
 
-def _holder(folder: Path) -> str:
-    """Return who holds a folder, if it can be known: its number and what it was started as."""
+    Raises:
+        StoreInUseError: If another process holds it, with its number and command.
+        StoreError: If the lock cannot be written.
+    """
+    path = lock_path(folder)
     try:
-        number = int(_holder_file(folder).read_text(encoding="ascii"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="ascii")
+    except OSError as exc:
+        raise StoreError(f"registry {folder} cannot be opened: {exc.strerror}") from exc
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        file.close()
+        raise StoreInUseError(
+            f"registry {folder} is in use by another process{_holder(path)}; it writes alone:"
+            " end it, or ask it"
+        ) from exc
+    with contextlib.suppress(OSError):  # The lock holds, whether the number can be written or not.
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+    return file
+
+
+def _holder(path: Path) -> str:
+    """Return who holds a lock, if it can be known: its number and what it was started as."""
+    try:
+        number = int(path.read_text(encoding="ascii"))
         line = Path(f"/proc/{number}/cmdline").read_bytes()
     except (OSError, ValueError):
         return ""

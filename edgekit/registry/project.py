@@ -117,7 +117,7 @@ def _reported(event: Event, blob: bytes | None) -> Changes:
     """Describe what a device is, shared with all that are the same, and what it does.
 
     What is as it is on an idle device is not said, nor what is new in each report and asked by
-    nobody, as the uptime: a fleet is a hundred thousand of them.
+    nobody, as uptime and boots: a fleet is a hundred thousand of them.
     """
     body = event.body
     update, learning = body["update"], body["federated"]
@@ -126,7 +126,6 @@ def _reported(event: Event, blob: bytes | None) -> Changes:
     facts: Facts = {
         "ek:configuration": node,
         "ek:lastSeen": moment(event.time_ms),
-        "ek:bootCounter": body["boot"],
         "ek:batteryMillivolts": body.get("battery_mv"),
         "ek:releaseCounter": body["counter"] or None,
         "ek:appliedVersion": body["desired_version"] or None,

@@ -21,10 +21,12 @@ from rdflib.namespace import RDF, SH
 
 from edgekit import share
 from edgekit.errors import RefusedError, ToolError
+from edgekit.registry.conforms import Rules, compile_shapes
 from edgekit.registry.documents import TURTLE, read_document
-from edgekit.registry.terms import DOCUMENTS, EK, TYPE, shorten
+from edgekit.registry.terms import DOCUMENTS, EK, TYPE, shorten, term
 
 _MAX_FOUND = 80
+_TARGET_CLASS = term("sh:targetClass")
 _KEY = ("focusNode", "resultPath", "value", "sourceShape")
 _DECLARED = "a term that edgekit.ttl declares"
 
@@ -88,8 +90,29 @@ def check(
         known: What the registry already says about the same things: the document must fit it too.
     """
     triples = {quad.triple for quad in quads}
-    shape_graph = _shape_graph(shapes or share.ontologies() / "shapes")
-    data = _rdflib(triples | {quad.triple for quad in known})
+    everything = triples | {quad.triple for quad in known}
+    files = _shape_files(shapes or share.ontologies() / "shapes")
+    rules = _read_rules(files)
+    undeclared = sorted(_undeclared(triples))
+    targets = _targets(files)
+    checked = {
+        triple.subject
+        for triple in triples
+        if triple.predicate == TYPE
+        and isinstance(triple.object, ox.NamedNode)
+        and triple.object.value in targets
+    }
+    if rules is not None and rules.accept(everything):
+        return Report(len(triples), len(checked), tuple(undeclared))
+    return Report(
+        len(triples), len(checked), tuple(sorted({*_judge(everything, files), *undeclared}))
+    )
+
+
+def _judge(triples: Iterable[ox.Triple], files: tuple[Path, ...]) -> list[Violation]:
+    """Let pyshacl say what is wrong."""
+    shape_graph = _read_shapes(files)
+    data = _rdflib(triples)
     with _quiet_literals():
         _, results, _ = pyshacl.validate(data, shacl_graph=shape_graph, inference="none")
     if not isinstance(results, rdflib.Graph):
@@ -99,17 +122,7 @@ def check(
         # A value that breaks two rules of one property is one line: it states all of them.
         key = tuple(results.value(result, SH[name]) for name in _KEY)
         found.setdefault(key, []).append(result)
-    violations = [_violation(data, shape_graph, results, *group) for group in found.items()]
-    targets = {str(node) for node in shape_graph.objects(None, SH.targetClass)}
-    checked = {
-        triple.subject
-        for triple in triples
-        if triple.predicate == TYPE
-        and isinstance(triple.object, ox.NamedNode)
-        and triple.object.value in targets
-    }
-    everything = sorted({*violations, *_undeclared(triples)})
-    return Report(len(triples), len(checked), tuple(everything))
+    return [_violation(data, shape_graph, results, *group) for group in found.items()]
 
 
 def _violation(
@@ -162,15 +175,15 @@ def _undeclared(triples: Iterable[ox.Triple]) -> Iterator[Violation]:
                 yield Violation(focus, "", shorten(node.value), _DECLARED + hint, "declared")
 
 
-def _shape_graph(path: Path) -> rdflib.Graph:
+def _shape_files(path: Path) -> tuple[Path, ...]:
     files = sorted(path.glob("*.ttl")) if path.is_dir() else [path]
     if not files:
         raise ToolError(f"{path}: no shapes; expected files *.ttl")
-    return _read_shapes(tuple(files))
+    return tuple(files)
 
 
 @cache
-def _read_shapes(files: tuple[Path, ...]) -> rdflib.Graph:
+def _shape_triples(files: tuple[Path, ...]) -> tuple[ox.Triple, ...]:
     triples: list[ox.Triple] = []
     for number, file in enumerate(files):
         graph = ox.NamedNode(f"{DOCUMENTS}shapes/{number}")
@@ -179,7 +192,26 @@ def _read_shapes(files: tuple[Path, ...]) -> rdflib.Graph:
         except OSError as exc:
             raise ToolError(f"{file}: cannot be read: {exc.strerror}") from exc
         triples.extend(quad.triple for quad in read_document(data, TURTLE, graph=graph))
-    return _rdflib(triples)
+    return tuple(triples)
+
+
+@cache
+def _read_rules(files: tuple[Path, ...]) -> Rules | None:
+    return compile_shapes(_shape_triples(files))
+
+
+@cache
+def _read_shapes(files: tuple[Path, ...]) -> rdflib.Graph:
+    return _rdflib(_shape_triples(files))
+
+
+@cache
+def _targets(files: tuple[Path, ...]) -> frozenset[str]:
+    return frozenset(
+        triple.object.value
+        for triple in _shape_triples(files)
+        if triple.predicate == _TARGET_CLASS and isinstance(triple.object, ox.NamedNode)
+    )
 
 
 def _rdflib(triples: Iterable[ox.Triple]) -> rdflib.Graph:

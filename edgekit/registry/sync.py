@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgekit.errors import StoreError
 from edgekit.journal.journal import Event, Journal
+from edgekit.registry.embedded import hold, lock_path
 from edgekit.registry.facts import Changes
 from edgekit.registry.project import position, project
 from edgekit.registry.store import Store, StoreInUseError
@@ -98,30 +99,23 @@ def make_anew(folder: Path, fill: Callable[[Store], None]) -> int:
     """
     fresh = folder.with_name(folder.name + ".new")
     old = folder.with_name(folder.name + ".old")
-    held: Store | None = None
-    try:
-        for rest in (fresh, old):
-            shutil.rmtree(rest, ignore_errors=True)
-        if (folder / "CURRENT").is_file():
-            try:
-                held = Store.open(folder)
-            except StoreInUseError:
-                raise
-            except StoreError:
-                held = None
-        with Store.open(fresh) as store:
-            fill(store)
-            count = len(store)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except OSError as exc:
-        raise StoreError(f"registry {folder} cannot be made anew: {exc}") from exc
-    finally:
-        if held is not None:
-            held.close()
-        for rest in (fresh, old):
-            shutil.rmtree(rest, ignore_errors=True)
+    # RocksDB goes by the names of its files: a folder that it has open must not be renamed.
+    with hold(folder):
+        try:
+            for rest in (fresh, old):
+                shutil.rmtree(rest, ignore_errors=True)
+            with Store.open(fresh) as store:
+                fill(store)
+                count = len(store)
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
+        except OSError as exc:
+            raise StoreError(f"registry {folder} cannot be made anew: {exc}") from exc
+        finally:
+            for rest in (fresh, old):
+                shutil.rmtree(rest, ignore_errors=True)
+            lock_path(fresh).unlink(missing_ok=True)
     return count
 
 

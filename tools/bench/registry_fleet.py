@@ -20,7 +20,7 @@ from edgekit.registry.facts import Changes
 from edgekit.registry.project import project, telemetry
 
 BOARDS, MODELS, SITES, FIRMWARES = 200, 1_000, 100, 150
-TELEMETRY_SITES = 10
+TELEMETRY_SITES = 5
 """Sites whose devices send telemetry; all of their devices do."""
 
 _START_MS = 1_780_000_000_000
