@@ -10,7 +10,9 @@ Source: RiccardoBravin/tiny-LLM, lib/preprocessing.py. Twin: firmware/features/e
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +56,12 @@ _MODEL = {
 Int32Array = NDArray[np.int32]
 
 
-def _library() -> Any:
+def library() -> Any:
+    """Return the package `tokenizers`.
+
+    Raises:
+        ToolError: If it is not installed.
+    """
     try:
         import tokenizers
     except ImportError as exc:
@@ -88,7 +95,7 @@ class Tokenizer:
             FormatError: If it is none, or one whose ids the C tokenizer would not equal.
         """
         self._state, self.merges = _prove(document)
-        self._engine: Engine = _library().Tokenizer.from_str(json.dumps(self._state))
+        self._engine: Engine = library().Tokenizer.from_str(json.dumps(self._state))
         self.vocab: int = len(self._state["model"]["vocab"])
 
     @classmethod
@@ -167,12 +174,12 @@ def train_tokenizer(
     """
     if not 64 <= vocab <= MAX_VOCAB:
         raise ConfigError(f"vocabulary of {vocab} tokens is outside 64 .. {MAX_VOCAB}")
-    library = _library()
+    lib = library()
     default = max(_ALPHABET, vocab // _ALPHABET_SHARE)
-    engine = library.Tokenizer(library.models.BPE(unk_token=SPECIAL_TOKENS[UNKNOWN]))
-    engine.normalizer = library.normalizers.BertNormalizer(strip_accents=True)
-    engine.pre_tokenizer = library.pre_tokenizers.Whitespace()
-    trainer = library.trainers.BpeTrainer(
+    engine = lib.Tokenizer(lib.models.BPE(unk_token=SPECIAL_TOKENS[UNKNOWN]))
+    engine.normalizer = lib.normalizers.BertNormalizer(strip_accents=True)
+    engine.pre_tokenizer = lib.pre_tokenizers.Whitespace()
+    trainer = lib.trainers.BpeTrainer(
         vocab_size=vocab,
         min_frequency=min_count,
         special_tokens=list(SPECIAL_TOKENS),
@@ -189,14 +196,21 @@ def train_tokenizer(
             f"vocabulary of {vocab} tokens asked for, the texts support {found}:"
             " ask for no more, or give more text"
         )
-    engine.post_processor = library.processors.TemplateProcessing(
+    engine.post_processor = lib.processors.TemplateProcessing(
         single="[CLS] $A", special_tokens=[("[CLS]", CLASS)]
     )
     return Tokenizer(engine.to_str())
 
 
 def _valid(texts: Iterable[str | bytes]) -> Iterator[str]:
-    return (text_of(text) for text in texts)
+    """Leave out combining marks: most are stripped, and those that are not may change places."""
+    for text in map(text_of, texts):
+        yield text if text.isascii() else text.translate(_marks())
+
+
+@cache
+def _marks() -> dict[int, None]:
+    return {code: None for code in range(0x300, 0x110000) if unicodedata.combining(chr(code))}
 
 
 def _prove(document: str) -> tuple[dict[str, Any], tuple[tuple[str, str], ...]]:

@@ -29,6 +29,7 @@ from edgekit.passes.plan import Plan, plan_memory
 from edgekit.passes.schedule import schedule
 from edgekit.passes.simplify import simplify
 from edgekit.runtime import Runner
+from edgekit.runtime.text import GOLDEN_TEXTS, text_rows
 
 ROUNDINGS = {"litert": Rounding.SINGLE, "tflm": Rounding.DOUBLE}
 HEAD_RATE = 0.05
@@ -247,6 +248,9 @@ def _golden(
 ) -> tuple[Golden, ...]:
     runner = Runner(image)
     size = runner.raw_bytes
+    if runner.takes_text:
+        raw = text_rows(GOLDEN_TEXTS) if raw is None else raw
+        size = raw[0].size if len(raw) else 0
     if raw is None:
         generator = np.random.default_rng(GOLDEN_SEED)
         raw = generator.integers(0, 256, (GOLDEN_COUNT, size), dtype=np.uint8)
@@ -256,16 +260,11 @@ def _golden(
     if raw.ndim == 0 or len(raw) == 0 or raw.size != len(raw) * size:
         raise ValueError(f"golden inputs have shape {raw.shape}, expected [N, {size}]")
     rows = np.ascontiguousarray(raw).view(np.uint8).reshape(len(raw), size)
-    outputs = []
-    for row in rows:
-        runner.reset()
-        outputs.append(runner.run_raw(row[None])[0])
     vectors = []
-    for row, output in zip(rows, outputs, strict=True):
-        stored = row.tobytes()
-        if features.kind == "lut_u8":
-            stored = np.frombuffer(features.table, np.uint8)[row].tobytes()
-        vectors.append(Golden(row.tobytes(), stored, output.tobytes()))
+    for row in rows:
+        x = runner.text_ids([row.tobytes()]) if runner.takes_text else runner.prepare(row[None])
+        runner.reset()
+        vectors.append(Golden(row.tobytes(), x.tobytes(), runner.run(x).tobytes()))
     each = len(vectors[0].raw) * (features.kind != "none")
     each += len(vectors[0].input) + len(vectors[0].output)
     room = max(8000, len(image) // 20)

@@ -20,9 +20,10 @@ from edgekit.export.elf import ElfSizes, read_elf
 from edgekit.export.toolchain import TOOLCHAINS, WARNINGS, Unit, compile_and_link
 from edgekit.runtime.host import arch_folders as host_arch_folders
 
-# Folders of firmware/ that every board gets, in link order.
+# Folders of firmware/ that every board gets, in link order, then one of two.
 COMMON = ("kernels", "runtime", "features", "learn", "link", "boot", "crypto")
 PROGRAM = ("agent",)
+TOKENIZER = {True: "features/text", False: "features/no_text"}
 
 # The trained head must agree bit for bit on every core, so no multiply-add is fused.
 FOLDER_FLAGS = {"learn": ("-ffp-contract=off",)}
@@ -108,10 +109,13 @@ def arch_folders(board: Board) -> list[Path]:
     return [arch / name for name in names]
 
 
-def library_units(board: Board) -> list[Unit]:
+def library_units(board: Board, *, text: bool = True) -> list[Unit]:
     """Return the sources that stand between program and port.
 
     A file of an arch folder replaces the portable one of the same stem.
+
+    Args:
+        text: With the tokenizer.
     """
     firmware = share.firmware()
     fast: dict[str, Path] = {}
@@ -120,7 +124,7 @@ def library_units(board: Board) -> list[Unit]:
             fast.setdefault(path.stem, path)
     portable = [
         Unit(path, FOLDER_FLAGS.get(folder, ()))
-        for folder in (COMMON if board.agent else BENCH_COMMON)
+        for folder in (*(COMMON if board.agent else BENCH_COMMON), TOKENIZER[text])
         for path in sorted((firmware / folder).glob("*.c"))
         if path.stem not in fast
     ]
@@ -166,7 +170,7 @@ def build_program(
         CapacityError: If the program is larger than the limits of the board.
         ToolError: If a compiler or source is missing, or compiling fails.
     """
-    from edgekit.ops import kernel_set_hash
+    from edgekit.ops import kernel_set_hash, takes_ids
 
     if not ops:
         raise ConfigError("a firmware needs at least one kernel")
@@ -179,7 +183,7 @@ def build_program(
     generated = out / "generated"
     script = write_generated(board, ops, generated)
 
-    libraries = library_units(board)
+    libraries = library_units(board, text=takes_ids(ops))
     if board.agent:
         libraries.append(Unit(monocypher / "monocypher.c", ("-DBLAKE2_NO_UNROLLING",)))
     checked = [

@@ -49,6 +49,7 @@ class Kind(IntEnum):
 
 
 FEATURES_LUT_U8 = 1
+FEATURES_BPE = 2
 TYPE_S8 = 1
 TYPE_S32 = 2
 TYPE_S16 = 3

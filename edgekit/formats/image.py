@@ -95,11 +95,12 @@ class Features:
     """Preprocessing.
 
     Attributes:
-        kind: "none": the raw bytes are the input. "lut_u8": input byte = table[raw byte].
-        table: 256 int8 values for "lut_u8", else empty.
+        kind: "none": the raw bytes are the input. "lut_u8": input byte = table[raw byte]. "bpe":
+            raw is text, the input its ids.
+        table: 256 int8 values for "lut_u8", that of a tokenizer for "bpe", else empty.
     """
 
-    kind: Literal["none", "lut_u8"] = "none"
+    kind: Literal["none", "lut_u8", "bpe"] = "none"
     table: bytes = b""
 
 
@@ -142,6 +143,10 @@ def write_image(
         if len(features.table) != 256:
             raise ValueError(f"table has {len(features.table)} values, expected 256")
         header = struct.pack("<IIII", c.FEATURES_LUT_U8, 0, 0, 0)
+        sections.append((Section.FEATURES, header + features.table))
+    if features.kind == "bpe":
+        length = graph.tensor(graph.inputs[0]).elements
+        header = struct.pack("<IIII", c.FEATURES_BPE, length, 0, 0)
         sections.append((Section.FEATURES, header + features.table))
     if head is not None:
         sections.append((Section.HEAD, _head(head)))

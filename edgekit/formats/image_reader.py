@@ -19,7 +19,7 @@ from edgekit.errors import FormatError, GraphError
 from edgekit.formats import container as c
 from edgekit.formats.container import Kind, Section
 from edgekit.formats.image import DTYPES, Features, Golden, Head, Image, ImageMeta, image_id
-from edgekit.graph import MAX_RANK, Graph, Node, Quant, Tensor
+from edgekit.graph import MAX_RANK, DType, Graph, Node, Quant, Tensor
 from edgekit.ops import kernel_by_number
 from edgekit.passes.lower import verify_kernels
 from edgekit.passes.plan import Plan
@@ -64,7 +64,7 @@ def read_image(data: bytes) -> Image:
         verify_kernels(graph)
     except GraphError as exc:
         raise FormatError(f"model image: {exc}") from exc
-    features = _read_features(sections.get(Section.FEATURES))
+    features = _read_features(sections.get(Section.FEATURES), graph)
     return Image(
         id=image_id(data),
         meta=meta,
@@ -221,11 +221,19 @@ def _read_variables(data: bytes | None, tensors: list[Tensor]) -> tuple[list[int
     return held, coming
 
 
-def _read_features(data: bytes | None) -> Features:
+def _read_features(data: bytes | None, graph: Graph) -> Features:
     if data is None:
         return Features()
     reader = _Reader(data, "model image: features")
-    (kind,) = reader.unpack("<I", 0)
+    kind, length = reader.unpack("<II", 0)
+    if kind == c.FEATURES_BPE:
+        source = graph.tensor(graph.inputs[0])
+        if source.dtype != DType.INT32 or source.elements != length:
+            raise FormatError(
+                f"model image: tokenizer for {length} ids, the input is {source.dtype.value}"
+                f" {list(source.shape)}"
+            )
+        return Features("bpe", data[c.FEATURES_HEADER_BYTES :])
     if kind != c.FEATURES_LUT_U8:
         raise FormatError(f"model image: features of kind {kind}")
     return Features("lut_u8", reader.take(c.FEATURES_HEADER_BYTES, 256))
@@ -254,8 +262,9 @@ def _read_golden(data: bytes | None, graph: Graph, features: Features) -> tuple[
     count, raw_bytes, input_bytes, output_bytes = reader.unpack("<IIII", 0)
     expected = graph.tensor(graph.inputs[0]).nbytes
     with_raw = features.kind != "none"
+    raw_expected = raw_bytes if features.kind == "bpe" else expected * with_raw
     if (raw_bytes, input_bytes, output_bytes) != (
-        expected * with_raw,
+        raw_expected,
         expected,
         graph.tensor(graph.outputs[0]).nbytes,
     ) or not 1 <= count <= 4:

@@ -254,6 +254,11 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(op.name for op in OPS if op.name in wanted)
 
 
+def takes_ids(names: Iterable[str]) -> bool:
+    """Return whether a firmware with these kernels has a tokenizer: text becomes ids."""
+    return "gather" in names
+
+
 def kernel_set_hash(names: Iterable[str]) -> bytes:
     """Return the BLAKE2b-64 of a set: of the lines "name revision", in the order of `OPS`."""
     lines = "".join(f"{name} {_BY_NAME[name].revision}\n" for name in ordered(names))

@@ -15,8 +15,10 @@ from pathlib import Path
 from edgekit import share
 from edgekit.errors import ToolError
 
-FOLDERS = ("kernels", "runtime", "features", "host")
+FOLDERS = ("kernels", "runtime", "features", "features/text", "host")
 FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-ffp-contract=off")
+SOURCES = ("learn/ek_exp.c", "learn/ek_answer.c")
+"""What the host takes of other folders."""
 IMAGE_STRUCT_BYTES = 256
 """At least sizeof(ek_image). Twin: firmware/runtime/ek_image.c, EK_IMAGE_STRUCT_LIMIT."""
 
@@ -33,7 +35,8 @@ def host_sources(firmware: Path, arch: tuple[str, ...]) -> list[Path]:
     """Return the sources; a file of an arch folder replaces the portable one of the same name."""
     fast = {path.name: path for folder in arch for path in (firmware / folder).glob("*.c")}
     portable = {path.name: path for folder in FOLDERS for path in (firmware / folder).glob("*.c")}
-    return [path for _, path in sorted((portable | fast).items())]
+    chosen = [path for _, path in sorted((portable | fast).items())]
+    return [*chosen, *(firmware / name for name in SOURCES)]
 
 
 def _includes(firmware: Path) -> list[str]:
@@ -45,6 +48,8 @@ def _source_hash(firmware: Path, compiler: str) -> str:
     for folder in ("include", *FOLDERS, *arch_folders()):
         for path in sorted((firmware / folder).glob("*.*")):
             digest.update(f"{folder}/{path.name}\0".encode() + path.read_bytes() + b"\0")
+    for name in SOURCES:
+        digest.update(name.encode() + (firmware / name).read_bytes())
     return digest.hexdigest()
 
 
@@ -109,6 +114,9 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
         ("ek_program_open", (pointer, pointer, size, pointer)),
         ("ek_program_run", (pointer, pointer, pointer, size)),
         ("ek_program_features", (pointer, pointer, pointer, size)),
+        ("ek_text_apply", (pointer, pointer, size, pointer, pointer)),
+        ("ek_tokens_prove", (pointer, ctypes.c_uint32)),
+        ("ek_answer", (pointer, pointer, pointer, pointer)),
     ):
         function = getattr(library, name)
         function.argtypes = arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgekit.errors import FormatError, RefusedError
 from edgekit.formats.image_reader import read_image
 from edgekit.runtime.host import IMAGE_STRUCT_BYTES, host_library
 from edgekit.runtime.repack import for_host
+from edgekit.runtime.text import Answer, text_bytes
 
 Int8Array = NDArray[np.int8]
 Int32Array = NDArray[np.int32]
@@ -41,7 +43,8 @@ class Runner:
         output_shape: Of one output.
         input_dtype: int8, or int32 for token ids.
         output_dtype: int8, or int32 for indices.
-        raw_bytes: Of one raw input.
+        raw_bytes: Of one raw input; of an image that takes text, of a golden one.
+        takes_text: True if the image has a tokenizer.
     """
 
     def __init__(self, image: bytes, *, as_packed: bool = False) -> None:
@@ -66,6 +69,7 @@ class Runner:
         self.output_shape = graph.tensor(graph.outputs[0]).shape
         self.input_dtype = np.dtype(graph.tensor(graph.inputs[0]).dtype.value)
         self.output_dtype = np.dtype(graph.tensor(graph.outputs[0]).dtype.value)
+        self.takes_text = self.image.features.kind == "bpe"
         self._input_bytes = math.prod(self.input_shape) * self.input_dtype.itemsize
         self._arena = _aligned(self.arena_bytes)
         self._state = (self._struct.ctypes.data, self._arena.ctypes.data, self._arena.size)
@@ -134,16 +138,73 @@ class Runner:
         Args:
             raw: uint8 [N, ...], each row with `raw_bytes` elements.
         """
-        self._prove(raw, np.dtype(np.uint8))
-        rows = np.ascontiguousarray(raw.reshape(len(raw), self._input_bytes))
-        x = np.empty(rows.shape, np.int8)
+        return self.run(self.prepare(raw))
+
+    def prepare(self, raw: UInt8Array) -> Int8Array | Int32Array:
+        """Return the inputs of N raw ones: [N, ...] of `input_dtype`."""
+        self._prove(raw, np.dtype(np.uint8), self.raw_bytes)
+        rows = np.ascontiguousarray(raw.reshape(len(raw), self.raw_bytes))
+        x = np.empty((len(rows), self._input_bytes), np.int8)
         for number, row in enumerate(rows):
             self._check(
                 self._library.ek_features_apply(
                     self._struct.ctypes.data, row.ctypes.data, x[number].ctypes.data
                 )
             )
-        return self.run(x.view(self.input_dtype))
+        return x.view(self.input_dtype)
+
+    def text_ids(self, texts: Sequence[str | bytes]) -> Int32Array:
+        """Return the ids of N texts: int32 [N, L], as the board finds them.
+
+        Raises:
+            RefusedError: If the image takes no text.
+        """
+        if not self.takes_text:
+            raise RefusedError(f"model '{self.image.meta.name}' takes no text")
+        out = np.empty((len(texts), self._input_bytes // 4), np.int32)
+        count = ctypes.c_uint32()
+        for row, text in zip(out, texts, strict=True):
+            data = text_bytes(text)
+            self._check(
+                self._library.ek_text_apply(
+                    self._struct.ctypes.data, data, len(data), row.ctypes.data, ctypes.byref(count)
+                )
+            )
+        return out
+
+    def run_text(self, text: str | bytes) -> Answer:
+        """Classify one text.
+
+        Raises:
+            RefusedError: If the image takes no text, or its outputs are no int8.
+        """
+        return self.answer(self.run(self.text_ids([text]))[0])
+
+    def answer(self, output: Int8Array) -> Answer:
+        """Return what one output says; the board computes the same bits.
+
+        Raises:
+            RefusedError: If the outputs are no int8.
+        """
+        label, score = ctypes.c_uint32(), ctypes.c_float()
+        row = np.ascontiguousarray(output)
+        if row.dtype != np.int8:
+            raise RefusedError(f"model '{self.image.meta.name}' gives {row.dtype}, no scores")
+        self._check(
+            self._library.ek_answer(
+                self._struct.ctypes.data,
+                row.ctypes.data,
+                ctypes.byref(label),
+                ctypes.byref(score),
+            )
+        )
+        graph = self.image.graph
+        quant = graph.tensor(graph.outputs[0]).quant
+        scale, zero = (quant.scale, quant.zero_point) if quant else (1.0, 0)
+        logits = (row.reshape(-1).astype(np.float32) - zero) * np.float32(scale)
+        names = self.image.meta.labels
+        name = names[label.value] if label.value < len(names) else str(label.value)
+        return Answer(label.value, name, score.value, logits)
 
     def features(self, x: Int8Array) -> Int8Array:
         """Return what the head reads, for each of N inputs: int8 [N, h].
@@ -166,11 +227,13 @@ class Runner:
         """
         self._check(self._library.ek_golden_check(*self._state))
 
-    def _prove(self, x: NDArray[Any], kind: np.dtype[Any]) -> None:
+    def _prove(
+        self, x: NDArray[Any], kind: np.dtype[Any], row_bytes: int | None = None
+    ) -> None:
+        size = (self._input_bytes if row_bytes is None else row_bytes) // kind.itemsize
         if x.dtype != kind:
             raise TypeError(f"input is {x.dtype}, expected {kind}")
-        if x.ndim == 0 or x.size * kind.itemsize != len(x) * self._input_bytes:
-            size = self._input_bytes // kind.itemsize
+        if x.ndim == 0 or x.size != len(x) * size:
             raise ValueError(f"input has shape {x.shape}, expected [N, {size}]")
 
     def _call(self, function: ctypes._NamedFuncPointer, x: NDArray[Any], out: NDArray[Any]) -> None:

@@ -30,6 +30,7 @@ typedef struct ek_image {
     uint32_t tensor_count;
     uint32_t input;
     uint32_t output;
+    uint32_t raw_bytes;
     uint32_t input_bytes;
     uint32_t output_bytes;
     uint32_t head_node;
@@ -48,7 +49,8 @@ size_t ek_image_bytes(const ek_image *image);        /* of the image itself */
 size_t ek_image_arena_bytes(const ek_image *image);  /* working memory, exact, scratch included */
 size_t ek_image_input_bytes(const ek_image *image);  /* int8, or int16 or int32 as bytes */
 size_t ek_image_output_bytes(const ek_image *image); /* int8, or int16 or int32 as bytes */
-size_t ek_image_raw_bytes(const ek_image *image);    /* what ek_features_apply reads */
+size_t ek_image_raw_bytes(const ek_image *image);    /* what ek_features_apply reads; of text, a
+                                                        golden vector's */
 size_t ek_image_node_count(const ek_image *image);
 size_t ek_image_variable_count(const ek_image *image); /* 0: inferences are independent */
 
@@ -80,8 +82,18 @@ typedef void (*ek_layer_hook)(void *context, uint32_t node);
 ek_status ek_run_hooked(const ek_image *image, uint8_t *arena, size_t arena_bytes,
                         const int8_t *input, int8_t *output, ek_layer_hook hook, void *context);
 
-/* Turns raw bytes (ek_image_raw_bytes) into the model's input (ek_image_input_bytes). */
+/* Turns raw bytes (ek_image_raw_bytes) into the model's input (ek_image_input_bytes). Text of an
+ * image that takes text may be filled up with zero bytes: they say nothing. */
 ek_status ek_features_apply(const ek_image *image, const uint8_t *raw, int8_t *input);
+
+/* 1 if the image has a tokenizer: its raw input is text of any length. */
+int ek_image_takes_text(const ek_image *image);
+
+/* Turns UTF-8 into the ids that the model reads, int32 [1, L]: [CLS], tokens, zeros. count: ids
+ * that are no filling. What does not fit in L is not read; what is no UTF-8 counts as U+FFFD.
+ * Statuses: EK_ERR_STATE if the image takes no text. */
+ek_status ek_text_apply(const ek_image *image, const uint8_t *text, size_t bytes, int8_t *input,
+                        uint32_t *count);
 
 /* Runs every golden vector of the image: raw -> input and input -> output must be equal in each
  * byte. Variables are reset before each and at the end. arena: as for ek_run. Statuses:

@@ -33,7 +33,7 @@ typedef enum ek_section {
 
 enum { EK_KIND_ARENA = 0, EK_KIND_WEIGHTS = 1 };
 
-enum { EK_FEATURES_NONE = 0, EK_FEATURES_LUT_U8 = 1 };
+enum { EK_FEATURES_NONE = 0, EK_FEATURES_LUT_U8 = 1, EK_FEATURES_BPE = 2 };
 
 /* One dimension, one tensor, the arena: nothing is larger. */
 #define EK_MAX_BYTES 0x40000000u

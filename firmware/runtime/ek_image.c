@@ -297,7 +297,7 @@ size_t ek_image_output_bytes(const ek_image *image) {
 }
 
 size_t ek_image_raw_bytes(const ek_image *image) {
-    return image->input_bytes;
+    return image->raw_bytes;
 }
 
 size_t ek_image_node_count(const ek_image *image) {

@@ -77,16 +77,15 @@ ek_status ek_golden_check(const ek_image *image, uint8_t *arena, size_t arena_by
     }
     const uint8_t *p = image->golden + EK_GOLDEN_HEADER_BYTES;
     for (uint32_t i = 0; i < image->golden_count; i++) {
-        if (image->features != NULL) {
-            const uint8_t *raw = p;
-            p += image->input_bytes;
-            for (uint32_t n = 0; n < image->input_bytes; n++) {
-                if (image->features[EK_FEATURES_HEADER_BYTES + (size_t)raw[n]] != p[n]) {
-                    return EK_ERR_GOLDEN;
-                }
+        ek_status status = ek_state_reset(image, arena, arena_bytes);
+        if (status == EK_OK && image->features != NULL) {
+            int8_t *input = ek_image_input(image, arena);
+            status = ek_features_apply(image, p, input);
+            p += image->raw_bytes;
+            if (status == EK_OK && memcmp(input, p, image->input_bytes) != 0) {
+                status = EK_ERR_GOLDEN;
             }
         }
-        ek_status status = ek_state_reset(image, arena, arena_bytes);
         if (status == EK_OK) {
             status = run_nodes(image, arena, arena_bytes, (const int8_t *)p, image->node_count,
                                NULL, NULL);

@@ -3,25 +3,34 @@
 #include "ek_bytes.h"
 #include "ek_container.h"
 #include "ek_resolve.h"
+#include "ek_text.h"
 
 ek_status ek_prove_features(ek_image *image, ek_span features) {
     image->features = NULL;
+    image->raw_bytes = image->input_bytes;
     if (features.data == NULL) {
         return EK_OK;
     }
-    if (features.bytes < EK_FEATURES_HEADER_BYTES + 256) {
+    if (features.bytes < EK_FEATURES_HEADER_BYTES) {
         return EK_ERR_TRUNCATED;
-    }
-    if (ek_get_u32(features.data) != EK_FEATURES_LUT_U8) {
-        return EK_ERR_RANGE;
     }
     ek_tensor tensor;
     ek_tensor_resolve(image, image->input, NULL, &tensor);
-    if (tensor.type != EK_S8) {
-        return EK_ERR_SHAPE;
-    }
     image->features = features.data;
-    return EK_OK;
+    switch (ek_get_u32(features.data)) {
+    case EK_FEATURES_LUT_U8:
+        return tensor.type != EK_S8                               ? EK_ERR_SHAPE
+               : features.bytes < EK_FEATURES_HEADER_BYTES + 256u ? EK_ERR_TRUNCATED
+                                                                  : EK_OK;
+    case EK_FEATURES_BPE:
+        image->raw_bytes = 0; /* as many as a golden vector has */
+        return tensor.type != EK_S32 || tensor.count != ek_get_u32(features.data + 4)
+                   ? EK_ERR_SHAPE
+                   : ek_tokens_prove(features.data + EK_FEATURES_HEADER_BYTES,
+                                     features.bytes - EK_FEATURES_HEADER_BYTES);
+    default:
+        return EK_ERR_RANGE;
+    }
 }
 
 /* True if count float32 are finite. */
@@ -84,8 +93,11 @@ ek_status ek_prove_golden(ek_image *image, ek_span golden) {
         return EK_ERR_TRUNCATED;
     }
     image->golden_count = ek_get_u32(golden.data);
+    if (ek_image_takes_text(image)) {
+        image->raw_bytes = ek_get_u32(golden.data + 4);
+    }
     uint64_t each = (uint64_t)image->input_bytes + image->output_bytes;
-    each += image->features == NULL ? 0 : image->input_bytes;
+    each += image->features == NULL ? 0 : image->raw_bytes;
     if (image->golden_count == 0 || image->golden_count > 4) {
         return EK_ERR_RANGE;
     }

@@ -47,7 +47,7 @@ static size_t place(const uint8_t *bytes, size_t length) {
         const uint8_t *entry = bytes + 32 + 16 * (size_t)draw(sections);
         uint32_t kind = get(entry);
         uint32_t size = get(entry + 8);
-        if (size != 0 && (kind == 3 || kind == 5 || draw(6) == 0)) {
+        if (size != 0 && (kind == 2 || kind == 3 || kind == 5 || draw(6) == 0)) {
             return get(entry + 4) + draw(size);
         }
     }
@@ -121,6 +121,15 @@ static int run(const uint8_t *bytes, size_t length) {
     memset(arena, 0x5a, arena_bytes);
     memset(raw, 0x80, ek_image_raw_bytes(&image));
     ek_features_apply(&image, raw, input);
+    if (ek_image_takes_text(&image)) {
+        uint8_t *text = malloc(600);
+        uint32_t count;
+        for (int i = 0; i < 600; i++) {
+            text[i] = (uint8_t)(draw(4) == 0 ? draw(256) : "aehilnort [SEP]\xed\x95\x9c"[draw(18)]);
+        }
+        ek_text_apply(&image, text, draw(2) * 300 + draw(300), input, &count);
+        free(text);
+    }
     ek_state_reset(&image, arena, arena_bytes);
     ek_run(&image, arena, arena_bytes, input, output);
     ek_run(&image, arena, arena_bytes, input, output);

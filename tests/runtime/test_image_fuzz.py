@@ -90,21 +90,36 @@ def packed_for(family: str, seed: int) -> bytes:
     return written(pack(joined(rng, x, cases), family), family)
 
 
+def accepted_of(images: list[Path], count: int, arch: tuple[str, ...], folder: Path) -> int:
+    """Mutate each image count times and return how many the loader took."""
+    firmware = share.firmware()
+    includes = [f"-I{firmware / name}" for name in ("include", *FOLDERS, *arch)]
+    program = folder / "fuzz_image"
+    command = ["cc", *FLAGS, *includes, "-o", str(program)]
+    command.append(str(Path(__file__).with_name("fuzz_image.c")))
+    subprocess.run([*command, *map(str, host_sources(firmware, arch))], check=True)
+    done = subprocess.run([program, str(count), "1", *images], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:4000]
+    return int(done.stdout)
+
+
 @pytest.mark.cc
 @pytest.mark.parametrize("arch", [(), arch_folders()], ids=["portable", "processor"])
 def test_mutated_images_never_leave_their_bounds(
     arch: tuple[str, ...], images: list[Path], tmp_path: Path
 ) -> None:
     """Full: more than 300,000 images."""
-    firmware = share.firmware()
-    includes = [f"-I{firmware / name}" for name in ("include", *FOLDERS, *arch)]
-    program = tmp_path / "fuzz_image"
-    command = ["cc", *FLAGS, *includes, "-o", str(program)]
-    command.append(str(Path(__file__).with_name("fuzz_image.c")))
-    subprocess.run([*command, *map(str, host_sources(firmware, arch))], check=True)
-    done = subprocess.run(
-        [program, str(MUTATIONS_PER_IMAGE), "1", *images], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[:4000]
-    accepted = int(done.stdout)
+    accepted = accepted_of(images, MUTATIONS_PER_IMAGE, arch, tmp_path)
     assert MUTATIONS_PER_IMAGE < accepted < MUTATIONS_PER_IMAGE * len(images)
+
+
+@pytest.mark.cc
+@pytest.mark.train
+def test_mutated_tokenizers_never_leave_their_bounds(tmp_path: Path) -> None:
+    """Half of what is changed lies in the tokenizer's table."""
+    from text_models import text_model
+
+    path = tmp_path / "text.ekm"
+    path.write_bytes(text_model().image)
+    count = 10 * MUTATIONS_PER_IMAGE
+    assert count // 50 < accepted_of([path], count, (), tmp_path) < count
