@@ -109,7 +109,11 @@ def library_files(model: CompiledModel, *, prefix: str | None = None) -> dict[st
     roots += ["ek_features"] if image.features.kind != "none" else []
     roots += ["ek_train"] if image.head is not None else []
     streams = len(image.graph.inputs) > 1
-    files = library_sources(roots, without=() if streams else ("ek_variables",))
+    files = library_sources(
+        roots,
+        without=() if streams else ("ek_variables",),
+        text=image.features.kind == "bpe",
+    )
     for name in ("ek_op_table.c", "ek_resolve.c", "ek_plan.h"):
         files[f"src/{name}"] = _fill(name, values)
     if not streams:
@@ -220,11 +224,14 @@ def _values(model: CompiledModel, image: Image, prefix: str) -> dict[str, str]:
         if section in sections
     )
     texts |= plan_tables(_section(model.image, Section.OPS), _section(model.image, Section.PLAN))
-    features = ".features = features_bytes, " if image.features.kind != "none" else ""
+    raw_bytes = len(image.golden[0].raw) if image.golden else 0
+    features = f".features = features_bytes, .raw_bytes = {raw_bytes}u, "
+    features = features if image.features.kind != "none" else ""
     golden = f".golden = golden_bytes, .golden_count = {len(image.golden)}u"
     texts["golden_fields"] = features + golden if image.golden else ".golden = NULL"
     parts = {
-        "raw": image.features.kind != "none",
+        "raw": image.features.kind == "lut_u8",
+        "text": image.features.kind == "bpe",
         "head": image.head is not None,
         "labels": bool(meta.labels),
         "state": len(graph.inputs) > 1,

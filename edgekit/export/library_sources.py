@@ -15,6 +15,7 @@ from edgekit.errors import ToolError
 
 # Where the sources of the library come from; one name stands in one folder only.
 FOLDERS = ("include", "runtime", "kernels", "features", "learn", "link")
+TOKENIZER = {True: "features/text", False: "features/no_text"}
 PUBLIC = ("ek_status.h", "ek_status.def")
 NAMES = "ek_names.h"
 GENERATED = ("ek_ops.def", "ek_op_table", "ek_resolve")
@@ -59,7 +60,9 @@ _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _NAME = re.compile(r"\bek_\w+")
 
 
-def library_sources(roots: Iterable[str], *, without: Iterable[str] = ()) -> dict[str, str]:
+def library_sources(
+    roots: Iterable[str], *, without: Iterable[str] = (), text: bool = False
+) -> dict[str, str]:
     """Return all that some sources need, by path in the library.
 
     A header brings the source of its name, a source those that define what it calls.
@@ -67,11 +70,13 @@ def library_sources(roots: Iterable[str], *, without: Iterable[str] = ()) -> dic
     Args:
         roots: Names of sources without ending, as `ek_run`.
         without: Sources that the caller brings, as those of `GENERATED`.
+        text: With the tokenizer.
 
     Raises:
         ToolError: If one is missing.
     """
-    homes = _homes()
+    folders = _folders(text)
+    homes = _homes(folders)
     waiting = list(roots)
     seen = {*GENERATED, *without}
     files: dict[str, str] = {}
@@ -81,19 +86,19 @@ def library_sources(roots: Iterable[str], *, without: Iterable[str] = ()) -> dic
             continue
         seen.add(name)
         stem, dot, _ = name.partition(".")
-        forms = _source_forms(stem) if not dot else _header(name)
+        forms = _source_forms(stem, folders) if not dot else _header(name, folders)
         if not forms:
             raise ToolError(f"'{name}' is missing in edgekit's firmware; install edgekit again")
         for architecture, path in forms.items():
-            text = _INCLUDE.sub(r'\1"\2"', _PASTED.sub(_paste, path.read_text(encoding="utf-8")))
-            waiting += [found[1] for found in _INCLUDE.findall(text)]
+            code = _INCLUDE.sub(r'\1"\2"', _PASTED.sub(_paste, path.read_text(encoding="utf-8")))
+            waiting += [found[1] for found in _INCLUDE.findall(code)]
             if dot:
-                files[f"{'include' if name in PUBLIC else 'src'}/{name}"] = text
-                waiting += [stem] if _source_forms(stem) else []
+                files[f"{'include' if name in PUBLIC else 'src'}/{name}"] = code
+                waiting += [stem] if _source_forms(stem, folders) else []
                 continue
             place = f"{stem}_on_{architecture}" if architecture else stem
-            files[f"src/{place}{path.suffix}"] = _guarded(text, path, architecture, list(forms))
-            called = _NAME.findall(_COMMENT.sub("", text))
+            files[f"src/{place}{path.suffix}"] = _guarded(code, path, architecture, list(forms))
+            called = _NAME.findall(_COMMENT.sub("", code))
             waiting += [homes[word] for word in called if word in homes]
     return files
 
@@ -112,7 +117,7 @@ def exported_names(sources: Mapping[str, str]) -> list[str]:
 def _paste(match: re.Match[str]) -> str:
     """Return a portable source with a function renamed, as the preprocessor would."""
     old, new, stem = match.groups()
-    text = _source_forms(stem)[""].read_text(encoding="utf-8")
+    text = _source_forms(stem, _folders(False))[""].read_text(encoding="utf-8")
     return re.sub(rf"\b{old}\b", new, text)
 
 
@@ -134,15 +139,15 @@ def _guarded(text: str, path: Path, architecture: str, forms: Sequence[str]) -> 
     return f"{head}#if {' && '.join(conditions)}\n\n{text}\n#endif\n{note}"
 
 
-def _header(name: str) -> dict[str, Path]:
-    found = [path for folder in _folders() if (path := folder / name).is_file()]
+def _header(name: str, folders: Sequence[Path]) -> dict[str, Path]:
+    found = [path for folder in folders if (path := folder / name).is_file()]
     return {"": found[0]} if found else {}
 
 
-def _source_forms(stem: str) -> dict[str, Path]:
+def _source_forms(stem: str, folders: Sequence[Path]) -> dict[str, Path]:
     """Return the forms of a source by architecture; "" is the portable one."""
     forms = {}
-    for folder in _folders():
+    for folder in folders:
         for path in (folder / f"{stem}.S", folder / f"{stem}.c"):
             if path.is_file():
                 forms[folder.name if folder.parent.name == "arch" else ""] = path
@@ -150,17 +155,18 @@ def _source_forms(stem: str) -> dict[str, Path]:
     return forms
 
 
-def _folders() -> list[Path]:
+def _folders(text: bool) -> list[Path]:
     firmware = share.firmware()
     arch = firmware / "kernels" / "arch"
-    return [*(firmware / name for name in FOLDERS), *(arch / name for name in ARCHITECTURES)]
+    names = (*FOLDERS, TOKENIZER[text])
+    return [*(firmware / name for name in names), *(arch / name for name in ARCHITECTURES)]
 
 
-def _homes() -> dict[str, str]:
+def _homes(folders: Sequence[Path]) -> dict[str, str]:
     """Return which source defines a function, for all that a library may be made of."""
     return {
         function: path.stem
-        for folder in _folders()
+        for folder in folders
         for path in sorted(folder.glob("*.c"))
         for function in _FUNCTION.findall(path.read_text(encoding="utf-8"))
     }

@@ -14,7 +14,8 @@ import struct
 import tempfile
 import time
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,13 @@ import numpy.typing as npt
 
 from edgekit import share
 from edgekit.boards import Board
-from edgekit.errors import CapacityError, ConfigError, DeviceError
+from edgekit.errors import CapacityError, ConfigError, DeviceError, RefusedError
 from edgekit.flash.flash_image import PROVISION_BYTES, FlashImage
 from edgekit.flash.process import ChildProcess
 from edgekit.flash.qemu import Emulator
 from edgekit.flash.virtual import VirtualDevice
+from edgekit.graph import Graph
+from edgekit.runtime.text import text_bytes
 
 if TYPE_CHECKING:
     from edgekit.export.mcu import Firmware
@@ -67,6 +70,8 @@ class BoardRun:
         arena_bytes: Arena that was really touched.
         stack_bytes: Stack that was really used, 0 if the board does not say.
         seconds: Wall-clock time on this machine, boot included.
+        ids: Of texts, what the board's tokenizer made of them: int32 [N, L].
+        text_instructions: Of making them, per text [N]; empty if not counted.
     """
 
     outputs: npt.NDArray[Any]
@@ -77,6 +82,26 @@ class BoardRun:
     arena_bytes: int
     stack_bytes: int
     seconds: float
+    ids: npt.NDArray[np.int32]
+    text_instructions: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a board is to do: rows of inputs, or of texts behind their lengths."""
+
+    image: bytes
+    rows: npt.NDArray[Any]
+    outputs: npt.NDArray[Any]
+    ids: npt.NDArray[np.int32]
+
+    @property
+    def takes_text(self) -> bool:
+        return self.ids.size > 0
+
+    @property
+    def output_bytes(self) -> int:
+        return int(self.outputs[0].nbytes) + (self.ids[0].nbytes if self.takes_text else 0)
 
 
 def run_on_board(
@@ -110,14 +135,61 @@ def run_on_board(
     if inputs.dtype != kind or inputs.shape[0] == 0:
         raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, expected {kind} [N >= 1, ...]")
     program = firmware if firmware is not None else cached_firmware(board)
+    job = _Job(image, inputs, _outputs(graph, len(inputs)), np.empty((0, 0), np.int32))
+    return _run_in(work, board, program, job, timeout_s)
+
+
+def run_texts_on_board(
+    board: Board,
+    image: bytes,
+    texts: Sequence[str | bytes],
+    *,
+    firmware: Firmware | None = None,
+    work: Path | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> BoardRun:
+    """Run an image that takes text on a board: its tokenizer, then the model, once per text.
+
+    Arguments and errors are those of `run_on_board`.
+
+    Raises:
+        RefusedError: If the image takes no text.
+    """
+    from edgekit.formats.image_reader import read_image
+
+    if board.support == "data":
+        raise ConfigError(f"board '{board.name}' has support = \"{board.support}\": it cannot run")
+    read = read_image(image)
+    if read.features.kind != "bpe":
+        raise RefusedError(f"model '{read.meta.name}' takes no text")
+    if not texts:
+        raise ValueError("no text is given")
+    data = [text_bytes(text) for text in texts]
+    rows = np.zeros((len(data), 4 + _align(max(map(len, data)))), np.uint8)
+    for row, text in zip(rows, data, strict=True):
+        row[: 4 + len(text)] = np.frombuffer(struct.pack("<I", len(text)) + text, np.uint8)
+    program = firmware if firmware is not None else cached_firmware(board)
+    length = read.graph.tensor(read.graph.inputs[0]).elements
+    ids = np.empty((len(data), length), np.int32)
+    job = _Job(image, rows, _outputs(read.graph, len(data)), ids)
+    return _run_in(work, board, program, job, timeout_s)
+
+
+def _outputs(graph: Graph, count: int) -> npt.NDArray[Any]:
+    """Return room for outputs, in the shape of `Runner.run`."""
     y = graph.tensor(graph.outputs[0])
-    row = y.shape[1:] if y.shape[:1] == (1,) else y.shape  # as Runner.run
-    template = np.empty((inputs.shape[0], *row), y.dtype.value)
+    row = y.shape[1:] if y.shape[:1] == (1,) else y.shape
+    return np.empty((count, *row), y.dtype.value)
+
+
+def _run_in(
+    work: Path | None, board: Board, program: Firmware, job: _Job, timeout_s: float
+) -> BoardRun:
     if work is not None:
         work.mkdir(parents=True, exist_ok=True)
-        return _run(board, program, image, inputs, template, work, timeout_s)
+        return _run(board, program, job, work, timeout_s)
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder:
-        return _run(board, program, image, inputs, template, Path(folder), timeout_s)
+        return _run(board, program, job, Path(folder), timeout_s)
 
 
 def cached_firmware(board: Board, ops: tuple[str, ...] | None = None) -> Firmware:
@@ -142,30 +214,29 @@ def bench_page() -> bytes:
 def _run(
     board: Board,
     program: Firmware,
-    image: bytes,
-    inputs: npt.NDArray[Any],
-    template: npt.NDArray[Any],
+    job: _Job,
     work: Path,
     timeout_s: float,
 ) -> BoardRun:
-    output_bytes = template[0].nbytes
     log = work / "board.log"
     log.unlink(missing_ok=True)
     child: ChildProcess
     if board.agent:
         flash = FlashImage(work / "flash.bin", board)
         flash.write_provision(bench_page())
-        flash.write_slot("a", image)
+        flash.write_slot("a", job.image)
         where = flash.region("bench")
         region = _Region(board, flash.path, where.offset, where.bytes)
     else:
         region = _Region(board, work / "bench.bin", 0, BENCH_FILE_BYTES)
         region.path.write_bytes(b"")
-    outputs_at, result_at = _write_job(region, image, inputs, output_bytes)
+    outputs_at, result_at = _write_job(region, job)
     if board.emulator is None:
         child = VirtualDevice(program.elf, region.path, log=log)
     else:
-        loaded = None if board.agent else _place_image(board, program, image, work / "model.ekm")
+        loaded = (
+            None if board.agent else _place_image(board, program, job.image, work / "model.ekm")
+        )
         child = Emulator(board, program.elf, region.path, icount=True, log=log, image=loaded)
     begin = time.monotonic()
     with child:
@@ -174,9 +245,13 @@ def _run(
     if status != 0:
         lines = child.log_tail(3).replace("\n", "; ")
         raise DeviceError(f"board '{board.name}' ended with status {status}: {lines or 'no word'}")
-    outputs = region.read(outputs_at, inputs.shape[0] * output_bytes)
-    array = np.frombuffer(outputs, template.dtype).reshape(template.shape)
-    return _read_result(region, result_at, array, _stack_bytes(child), seconds)
+    count, size = len(job.rows), job.outputs[0].nbytes
+    data = np.frombuffer(region.read(outputs_at, count * job.output_bytes), np.uint8)
+    records = data.reshape(count, job.output_bytes)
+    outputs = np.ascontiguousarray(records[:, :size]).view(job.outputs.dtype)
+    ids = np.ascontiguousarray(records[:, size:]).view(np.int32)
+    run = _read_result(region, result_at, job, _stack_bytes(child), seconds)
+    return replace(run, outputs=outputs.reshape(job.outputs.shape), ids=ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,21 +289,20 @@ def _place_image(board: Board, program: Firmware, image: bytes, path: Path) -> t
     return path, image_end(board) - _align(len(image))
 
 
-def _write_job(
-    region: _Region, image: bytes, inputs: npt.NDArray[Any], output_bytes: int
-) -> tuple[int, int]:
-    count = inputs.shape[0]
-    data = np.ascontiguousarray(inputs).tobytes()
+def _write_job(region: _Region, job: _Job) -> tuple[int, int]:
+    count, output_bytes = len(job.rows), job.output_bytes
+    words = count * (1 + job.takes_text)
+    data = np.ascontiguousarray(job.rows).tobytes()
     inputs_at = _align(JOB_HEADER.size + 4)
     outputs_at = _align(inputs_at + len(data))
     result_at = _align(outputs_at + count * output_bytes)
     room = region.length
-    result_bytes = min(RESULT_HEADER.size + 4 * count + 65_536, max(room - result_at, 0))
-    if result_bytes < RESULT_HEADER.size + 4 * count:
+    result_bytes = min(RESULT_HEADER.size + 4 * words + 65_536, max(room - result_at, 0))
+    if result_bytes < RESULT_HEADER.size + 4 * words:
         raise CapacityError(
-            f"{count} inputs of {len(data) // count} bytes need {result_at + 4 * count} bytes,"
+            f"{count} inputs of {len(data) // count} bytes need {result_at + 4 * words} bytes,"
             f" the bench region of board '{region.board.name}' has {room}",
-            needed_bytes=result_at + RESULT_HEADER.size + 4 * count,
+            needed_bytes=result_at + RESULT_HEADER.size + 4 * words,
             free_bytes=room,
         )
     region.write(outputs_at, b"\xff" * (result_at - outputs_at + result_bytes))
@@ -236,11 +310,11 @@ def _write_job(
     header = JOB_HEADER.pack(
         b"EKBJ",
         _VERSION,
-        0,
+        int(job.takes_text),
         count,
         len(data) // count,
         output_bytes,
-        len(image),
+        len(job.image),
         inputs_at,
         outputs_at,
         result_at,
@@ -252,7 +326,7 @@ def _write_job(
 def _read_result(
     region: _Region,
     at: int,
-    outputs: npt.NDArray[Any],
+    job: _Job,
     stack_bytes: int,
     seconds: float,
 ) -> BoardRun:
@@ -261,10 +335,11 @@ def _read_result(
     magic, version, status, done, arena, nodes, empty, short, long, expected, _ = (
         RESULT_HEADER.unpack(header)
     )
-    count = outputs.shape[0]
+    count = len(job.rows)
     if magic != b"EKBR" or version != _VERSION or status != 0 or done != count:
         raise DeviceError(f"board '{board.name}' left no whole result of {count} inputs")
-    words = region.read(at + RESULT_HEADER.size, 4 * (count + nodes))
+    every = count * (1 + job.takes_text) + nodes
+    words = region.read(at + RESULT_HEADER.size, 4 * every)
     ticks = np.frombuffer(words, "<u4").astype(np.uint32)
     counted = board.emulator is not None
     scale = 1e9 / board.ticks_hz / board.emulator.instruction_ns if board.emulator else 0.0
@@ -273,14 +348,16 @@ def _read_result(
     if scale <= 0.5:  # a measurement is off by less than one tick: the whole number is known
         net, loop = np.rint(net), float(round(loop))
     return BoardRun(
-        outputs=outputs,
+        outputs=job.outputs,
         instructions=net[:count] if counted else np.empty(0, np.float64),
-        layers=tuple(net[count:].tolist()) if counted else (),
+        layers=tuple(net[count : count + nodes].tolist()) if counted else (),
         ticks=ticks[:count],
         check_loop=CheckLoop(expected=expected, measured=loop),
         arena_bytes=arena,
         stack_bytes=stack_bytes,
         seconds=seconds,
+        ids=job.ids,
+        text_instructions=net[count + nodes :] if counted else np.empty(0, np.float64),
     )
 
 

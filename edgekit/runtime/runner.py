@@ -227,9 +227,7 @@ class Runner:
         """
         self._check(self._library.ek_golden_check(*self._state))
 
-    def _prove(
-        self, x: NDArray[Any], kind: np.dtype[Any], row_bytes: int | None = None
-    ) -> None:
+    def _prove(self, x: NDArray[Any], kind: np.dtype[Any], row_bytes: int | None = None) -> None:
         size = (self._input_bytes if row_bytes is None else row_bytes) // kind.itemsize
         if x.dtype != kind:
             raise TypeError(f"input is {x.dtype}, expected {kind}")

@@ -19,6 +19,8 @@ typedef struct job {
     uint32_t inputs; /* offsets in the region */
     uint32_t outputs;
     uint32_t result;
+    uint32_t text;      /* inputs are texts */
+    uint32_t ids_bytes; /* behind each output; 0 if inputs are no texts */
 } job;
 
 typedef struct result {
@@ -59,12 +61,14 @@ static ek_status read_job(job *task) {
     if (memcmp(at, "EKBJ", 4) != 0) {
         return EK_ERR_MAGIC;
     }
-    if (ek_wire_get_u16(at + 4) != 1U || ek_wire_get_u16(at + 6) != 0U) {
+    if (ek_wire_get_u16(at + 4) != 1U || ek_wire_get_u16(at + 6) > 1U) {
         return EK_ERR_VERSION;
     }
     if (ek_crc32(0, at, 36) != ek_wire_get_u32(at + 36)) {
         return EK_ERR_CRC;
     }
+    task->text = ek_wire_get_u16(at + 6);
+    task->ids_bytes = 0;
     task->count = ek_wire_get_u32(at + 8);
     task->input_bytes = ek_wire_get_u32(at + 12);
     task->output_bytes = ek_wire_get_u32(at + 16);
@@ -75,7 +79,8 @@ static ek_status read_job(job *task) {
     if (task->count == 0U || ek_bench_image(task->image_bytes) == NULL ||
         !fits(task->inputs, task->count, task->input_bytes) ||
         !fits(task->outputs, task->count, task->output_bytes) ||
-        !fits(task->result, (uint64_t)task->count + EK_BENCH_RESULT_BYTES / 4U, 4U)) {
+        !fits(task->result, (uint64_t)task->count * (1U + task->text) + EK_BENCH_RESULT_BYTES / 4U,
+              4U)) {
         return EK_ERR_RANGE;
     }
     return EK_OK;
@@ -121,48 +126,85 @@ static uint32_t touched(const uint8_t *arena, uint32_t n, uint8_t paint) {
     return n;
 }
 
-/* Input i, in memory for a board that cannot read it where it lies; NULL if that fails. */
-static const int8_t *read_input(const job *task, const memory *place, uint32_t i) {
+/* Input i, in memory for a board that cannot read it where it lies; of a text its ids, where the
+ * model wants them. ticks: of making them. */
+static ek_status read_input(const job *task, const ek_image *image, const memory *place, uint32_t i,
+                            const int8_t **input, uint32_t *ticks) {
     const uint32_t offset = task->inputs + i * task->input_bytes;
-    return (const int8_t *)ek_bench_read(offset, task->input_bytes, place->input);
+    const uint8_t *row = ek_bench_read(offset, task->input_bytes, place->input);
+    *ticks = 0;
+    *input = (const int8_t *)row;
+    if (row == NULL) {
+        return EK_ERR_FLASH;
+    }
+    if (task->text == 0U) {
+        return EK_OK;
+    }
+    const uint32_t length = ek_wire_get_u32(row);
+    if (length > task->input_bytes - 4U) {
+        return EK_ERR_RANGE;
+    }
+    uint32_t count;
+    int8_t *ids = ek_image_input(image, place->arena);
+    const uint32_t begin = ek_port_ticks();
+    const ek_status status = ek_text_apply(image, row + 4U, length, ids, &count);
+    *ticks = ek_port_ticks() - begin;
+    *input = ids;
+    return status;
+}
+
+/* Runs input i, and writes what came out, what went in if it was a text, and the ticks of both. */
+static ek_status run_one(const job *task, const ek_image *image, const memory *place, uint32_t i,
+                         uint32_t nodes) {
+    const uint32_t output_at = task->outputs + i * task->output_bytes;
+    const uint32_t output_bytes = task->output_bytes - task->ids_bytes;
+    const uint32_t ticks_at = task->result + EK_BENCH_RESULT_BYTES;
+    const int8_t *input;
+    uint32_t text_ticks;
+    ek_status status = read_input(task, image, place, i, &input, &text_ticks);
+    if (status == EK_OK && task->text != 0U) {
+        status = ek_bench_write(output_at + output_bytes, (const uint8_t *)input, task->ids_bytes);
+        if (status == EK_OK) {
+            status = write_u32(ticks_at + 4U * (task->count + nodes + i), text_ticks);
+        }
+    }
+    if (status != EK_OK) {
+        return status;
+    }
+    const uint32_t begin = ek_port_ticks();
+    status = ek_run(image, place->arena, place->arena_bytes, input, place->output);
+    const uint32_t ticks = ek_port_ticks() - begin;
+    if (status == EK_OK) {
+        status = ek_bench_write(output_at, (const uint8_t *)place->output, output_bytes);
+    }
+    return status == EK_OK ? write_u32(ticks_at + 4U * i, ticks) : status;
 }
 
 static ek_status run_all(const job *task, const ek_image *image, const memory *place, result *out) {
-    const uint32_t ticks_at = task->result + EK_BENCH_RESULT_BYTES;
     memset(place->arena, PAINT_RUN, place->arena_bytes);
     (void)ek_state_reset(image, place->arena, place->arena_bytes);
     for (uint32_t i = 0; i < task->count; i++) {
-        const int8_t *input = read_input(task, place, i);
-        if (input == NULL) {
-            return EK_ERR_FLASH;
-        }
-        const uint32_t begin = ek_port_ticks();
-        ek_status status = ek_run(image, place->arena, place->arena_bytes, input, place->output);
-        const uint32_t ticks = ek_port_ticks() - begin;
+        const ek_status status = run_one(task, image, place, i, out->nodes);
         if (i == 0U) {
             out->arena_bytes = touched(place->arena, (uint32_t)place->arena_bytes, PAINT_RUN);
-        }
-        if (status == EK_OK) {
-            status = ek_bench_write(task->outputs + i * task->output_bytes,
-                                    (const uint8_t *)place->output, task->output_bytes);
-        }
-        if (status == EK_OK) {
-            status = write_u32(ticks_at + 4U * i, ticks);
         }
         if (status != EK_OK) {
             return status;
         }
         out->done = i + 1U;
     }
-    layer_clock clock = {.at = ticks_at + 4U * task->count, .status = EK_OK};
-    const int8_t *input = read_input(task, place, 0);
-    if (input == NULL) {
-        return EK_ERR_FLASH;
-    }
+    layer_clock clock = {.at = task->result + EK_BENCH_RESULT_BYTES + 4U * task->count,
+                         .status = EK_OK};
+    const int8_t *input;
+    uint32_t ticks;
     memset(place->arena, PAINT_LAYERS, place->arena_bytes);
     (void)ek_state_reset(image, place->arena, place->arena_bytes);
-    const ek_status status = ek_run_hooked(image, place->arena, place->arena_bytes, input,
-                                           place->output, on_layer, &clock);
+    ek_status status = read_input(task, image, place, 0, &input, &ticks);
+    if (status != EK_OK) {
+        return status;
+    }
+    status = ek_run_hooked(image, place->arena, place->arena_bytes, input, place->output, on_layer,
+                           &clock);
     const uint32_t again = touched(place->arena, (uint32_t)place->arena_bytes, PAINT_LAYERS);
     out->arena_bytes = again > out->arena_bytes ? again : out->arena_bytes;
     return status != EK_OK ? status : clock.status;
@@ -177,7 +219,8 @@ static ek_status find_places(const job *task, size_t arena_bytes, int8_t *small,
     const uint64_t input_at = align(arena_bytes);
     const uint64_t input_bytes = ek_bench_needs_buffer() ? align(task->input_bytes) : 0U;
     const uint64_t output_at = input_at + input_bytes;
-    const uint64_t output_bytes = task->output_bytes > STACK_OUTPUT_BYTES ? task->output_bytes : 0U;
+    const uint32_t own_bytes = task->output_bytes - task->ids_bytes;
+    const uint64_t output_bytes = own_bytes > STACK_OUTPUT_BYTES ? own_bytes : 0U;
     const uint64_t needed =
         input_bytes + output_bytes > 0U ? output_at + output_bytes : arena_bytes;
     if (needed > EK_ARENA_BYTES) {
@@ -190,7 +233,19 @@ static ek_status find_places(const job *task, size_t arena_bytes, int8_t *small,
     return EK_OK;
 }
 
-static ek_status run_job(const job *task, result *out) {
+/* True if inputs and outputs of the job are those of the model, or texts and what becomes of them.
+ */
+static int matches(job *task, const ek_image *image) {
+    if (task->text == 0U) {
+        return ek_image_input_bytes(image) == task->input_bytes &&
+               ek_image_output_bytes(image) == task->output_bytes;
+    }
+    task->ids_bytes = (uint32_t)ek_image_input_bytes(image);
+    return ek_image_takes_text(image) && task->input_bytes >= 4U &&
+           ek_image_output_bytes(image) + task->ids_bytes == task->output_bytes;
+}
+
+static ek_status run_job(job *task, result *out) {
     ek_image image;
     const ek_status status =
         ek_image_open(&image, ek_bench_image(task->image_bytes), task->image_bytes);
@@ -198,11 +253,10 @@ static ek_status run_job(const job *task, result *out) {
         return status;
     }
     out->nodes = (uint32_t)ek_image_node_count(&image);
-    if (ek_image_input_bytes(&image) != task->input_bytes ||
-        ek_image_output_bytes(&image) != task->output_bytes) {
+    if (!matches(task, &image)) {
         return EK_ERR_SHAPE;
     }
-    const uint64_t words = (uint64_t)task->count + out->nodes;
+    const uint64_t words = (uint64_t)task->count * (1U + task->text) + out->nodes;
     if (!fits(task->result, words + EK_BENCH_RESULT_BYTES / 4U, 4U)) {
         return EK_ERR_SPACE;
     }

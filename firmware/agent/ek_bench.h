@@ -5,10 +5,13 @@
  *
  *      0  "EKBJ"                    20  u32 bytes of the image
  *      4  u16 version 1             24  u32 offset of the inputs
- *      6  u16 0                     28  u32 offset of the outputs, erased
+ *      6  u16 1: text, else 0       28  u32 offset of the outputs, erased
  *      8  u32 inputs                32  u32 offset of the result, erased
  *     12  u32 bytes of one input    36  u32 CRC-32 of bytes 0 .. 35
  *     16  u32 bytes of one output
+ *
+ * An input of text is u32 length, then the text, filled up to the bytes of one input; an output of
+ * text is that of the model, then the ids that the model read.
  *
  * Where the region and the image lie: with an agent, in the persistent memory, the image in slot A
  * (ek_bench_store.c). Without an agent the region is a file that the emulator opens for us
@@ -23,6 +26,7 @@
  *      8  u32 outputs written       36  u32 0
  *     12  u32 arena bytes touched   40  u32 ticks of each run
  *     16  u32 nodes                     u32 ticks of each node, in one more run
+ *                                       u32 ticks of making the ids of each text
  *     20  u32 ticks of an empty measurement
  *
  * Twin: edgekit/flash/bench.py */

@@ -60,4 +60,4 @@ ek_status ${prefix}_run(const int8_t *input, int8_t *output, uint8_t *arena) {
 ek_status ${prefix}_check(uint8_t *arena) {
     return ek_golden_check(&golden_image, arena, ${macro}_ARENA_BYTES);
 }
-$raw_definition$head_definition$labels_definition$state_definition
+$raw_definition$text_definition$head_definition$labels_definition$state_definition

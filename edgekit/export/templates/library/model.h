@@ -57,7 +57,7 @@ ek_status ${prefix}_check(uint8_t *arena);
 
 /* English text of a status, never NULL. */
 const char *${prefix}_status_text(ek_status status);
-$raw_declaration$head_declaration$labels_declaration$state_declaration
+$raw_declaration$text_declaration$head_declaration$labels_declaration$state_declaration
 #ifdef __cplusplus
 }
 #endif
