@@ -21,6 +21,8 @@ def run(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
     on: str = typer.Option("host", "--on", help="host, or the name of an emulated board."),
     input_file: Path | None = typer.Option(None, "--input", help="Inputs, .npy [N, ...]."),
+    texts: list[str] = typer.Option([], "--text", help="A text to classify; may be repeated."),
+    text_file: Path | None = typer.Option(None, "--text-file", help="Texts, one per line."),
     output_file: Path | None = typer.Option(None, "--output", help="Where outputs go, .npy."),
     fuse: bool = typer.Option(
         False, "--fuse", help="Use operators of our own where they replace chains of others."
@@ -35,13 +37,23 @@ def run(
     """Run a model and print its strongest outputs.
 
     Example: edgekit run model.tflite --on mps2_an386 --input x.npy --output y.npy
+
+    Example: edgekit run model.ekm --on mps2_an386 --text "turn on the light"
     """
     from edgekit.boards import load_board
     from edgekit.cli.model import load_model
+    from edgekit.errors import ConfigError
 
     compiled = load_model(
         model, family=load_board(on).chip.kernel_family, fuse=fuse, patches=patches
     )
+    if texts or text_file is not None:
+        from edgekit.cli.run_text import read_texts, run_texts
+
+        if input_file is not None or output_file is not None:
+            raise ConfigError("--text and --text-file go with neither --input nor --output")
+        run_texts(compiled, on, read_texts(texts, text_file), as_json=as_json)
+        return
     inputs = read_inputs(compiled, input_file, count, seed)
     outputs, instructions = _run_on(compiled, on, inputs)
     if output_file is not None:
