@@ -23,7 +23,7 @@ def build(
     """
     from edgekit import share
     from edgekit.boards import load_board
-    from edgekit.export.mcu import build_firmware
+    from edgekit.export.mcu import build_firmware, tokenizer_bytes
 
     target = load_board(board)
     names = choose_ops(ops, target.chip.kernel_family)
@@ -41,6 +41,7 @@ def build(
             "ops": list(firmware.ops),
             "flash_bytes": firmware.flash_bytes,
             "flash_limit_bytes": target.firmware_bytes,
+            "tokenizer_bytes": tokenizer_bytes(firmware),
             "ram_bytes": firmware.ram_bytes,
             "ram_limit_bytes": target.ram_bytes,
             "sets": set_sizes(target),
@@ -52,6 +53,8 @@ def build(
         print("agent    none: this board runs models one by one, it joins no fleet")
     print(f"kernels  {len(firmware.ops)}, set {firmware.kernel_set_hash.hex()}")
     print(f"flash    {firmware.flash_bytes:>9,} of {target.firmware_bytes:,} bytes")
+    if tokenizer_bytes(firmware):
+        print(f"text     {tokenizer_bytes(firmware):>9,} bytes of flash for the tokenizer's code")
     print(f"RAM      {firmware.ram_bytes:>9,} of {target.ram_bytes:,} bytes")
     for name, size in set_sizes(target).items():
         print(f"set      {size:>9,} bytes of flash, predicted, with --ops {name}")

@@ -47,6 +47,7 @@ def check(
     from edgekit.errors import UnsupportedError
     from edgekit.export.fit import check_fit
     from edgekit.export.memory_map import arena_facts, draw_memory_map
+    from edgekit.formats.image_reader import read_image
 
     target = load_board(board)
     kernels = None if ops is None else choose_ops(ops, target.chip.kernel_family)
@@ -63,6 +64,8 @@ def check(
     if plot is not None:
         draw_memory_map(compiled, plot)
     fusion = _fusion(model, target, input_file)
+    features = read_image(compiled.image).features
+    table_bytes = len(features.table) if features.kind == "bpe" else 0
     if as_json:
         facts = {
             "fits": fit.fits,
@@ -75,6 +78,7 @@ def check(
             "flash_bytes": fit.flash_needed,
             "flash_limit_bytes": fit.flash_bytes,
             "image_bytes": fit.image_bytes,
+            "tokenizer_table_bytes": table_bytes,
             "instructions": fit.instructions,
             "macs": compiled.macs,
             "nominal_macs": compiled.nominal_macs,
@@ -95,6 +99,8 @@ def check(
             f"flash  {fit.flash_needed:>9,} of {fit.flash_bytes:,} bytes,"
             f" model {fit.image_bytes:,}, firmware about {fit.firmware_bytes:,}"
         )
+        if table_bytes:
+            print(f"text   {table_bytes:>9,} bytes of the model are its tokenizer's table")
         peak = max(compiled.layers, key=lambda layer: layer.arena_bytes, default=None)
         if peak is not None:
             print(

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import typer
 
+SENTENCE = "please turn on the light in the kitchen and switch off the radio in the hall"
+"""Sixteen words: what a model that takes text is measured with, unless --text names another."""
+
 
 def profile(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
@@ -17,12 +20,17 @@ def profile(
         1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
     ),
     seed: int = typer.Option(0, "--seed", help="Seed of the random input."),
+    text: str = typer.Option(
+        SENTENCE, "--text", help="What a model that takes text reads; default sixteen words."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
     plot: Path | None = typer.Option(
         None, "--plot", help="Draw instructions and the arena by layer: a .svg or .png file."
     ),
 ) -> None:
     """Count the instructions of every layer on an emulated board.
+
+    Of a model that takes text, the tokenizer is counted apart.
 
     Prints per layer its instructions, bytes read (weights included) and written, and bytes of the
     arena in use.
@@ -35,7 +43,8 @@ def profile(
     from edgekit.errors import ConfigError
     from edgekit.export.fit import require_fit
     from edgekit.export.memory_map import arena_facts, draw_memory_map
-    from edgekit.flash.bench import cached_firmware, run_on_board
+    from edgekit.flash.bench import cached_firmware, run_on_board, run_texts_on_board
+    from edgekit.formats.image_reader import read_image
 
     target = load_board(board)
     compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse, patches=patches)
@@ -43,9 +52,12 @@ def profile(
         raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
     predicted = require_fit(compiled, target).instructions
     firmware = cached_firmware(target, compiled.ops)
-    result = run_on_board(
-        target, compiled.image, read_inputs(compiled, None, 1, seed), firmware=firmware
-    )
+    if read_image(compiled.image).features.kind == "bpe":
+        result = run_texts_on_board(target, compiled.image, [text], firmware=firmware)
+    else:
+        inputs = read_inputs(compiled, None, 1, seed)
+        result = run_on_board(target, compiled.image, inputs, firmware=firmware)
+    text_counts = [round(float(count)) for count in result.text_instructions]
     instructions = round(float(result.instructions[0]))
     rows = [
         {
@@ -67,6 +79,8 @@ def profile(
         facts = {
             "instructions": instructions,
             "predicted_instructions": predicted,
+            "text_instructions": text_counts[0] if text_counts else None,
+            "tokens": int((result.ids[0] != 0).sum()) if text_counts else None,
             "arena_bytes": compiled.arena_bytes,
             **arena_facts(compiled),
             "stack_bytes": result.stack_bytes,
@@ -89,6 +103,11 @@ def profile(
         )
     guess = "" if predicted is None else f" (predicted {predicted:,})"
     print(f"{instructions:>12,}  instructions per inference{guess}")
+    for count in text_counts:
+        print(
+            f"{count:>12,}  instructions beside it for the ids of the text: {len(text.split())}"
+            f" words, {int((result.ids[0] != 0).sum())} tokens"
+        )
     loop = result.check_loop
     print(f"{loop.measured:>12,.0f}  instructions of the check loop, which has {loop.expected:,}")
     print(f"{compiled.arena_bytes:>12,}  bytes of arena")

@@ -49,6 +49,9 @@ BENCH_SOURCES = (
 )
 BENCH_FILE_BYTES = 16 << 20  # Twin: edgekit/flash/bench.py
 
+# A function of a C source, by its first line.
+_DEFINED = re.compile(r"^(?:static )?\w+[ *]+(\w+)\(", re.MULTILINE)
+
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -232,6 +235,20 @@ def build_program(
         version=edgekit.__version__,
         sizes=sizes,
     )
+
+
+def tokenizer_bytes(firmware: Firmware) -> int:
+    """Return the bytes of the tokenizer's code in a firmware, 0 if it has none."""
+    folder = share.firmware() / TOKENIZER[True]
+    names = {
+        name
+        for path in folder.glob("*.c")
+        for name in _DEFINED.findall(path.read_text(encoding="utf-8"))
+    }
+    found = {symbol.name: symbol.bytes for symbol in firmware.sizes.symbols}
+    if "ek_utf8_next" not in found:
+        return 0
+    return sum(size for name, size in found.items() if name.split(".")[0] in names)
 
 
 def write_generated(board: Board, ops: tuple[str, ...], folder: Path) -> Path | None:

@@ -60,7 +60,12 @@ _DATAGRAMS_PER_TURN = 64
 _RECEIVE_BUFFER_BYTES = 1 << 20
 _TYPES_TO_DEVICE = {
     Channel.DESIRED: (FrameType.DESIRED,),
-    Channel.RESPONSE: (FrameType.CLAIM_RESPONSE, FrameType.CHUNK, FrameType.CHUNK_REQUEST),
+    Channel.RESPONSE: (
+        FrameType.CLAIM_RESPONSE,
+        FrameType.CHUNK,
+        FrameType.CHUNK_REQUEST,
+        FrameType.TEXT_QUESTION,
+    ),
 }
 
 Address = tuple[str, int]

@@ -34,6 +34,8 @@ class FrameType(IntEnum):
     CHUNK = 0x23
     TELEMETRY = 0x24
     LOG = 0x25
+    TEXT_QUESTION = 0x26
+    TEXT_ANSWER = 0x27
 
 
 _TYPES = {int(kind): kind for kind in FrameType}

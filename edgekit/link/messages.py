@@ -37,6 +37,8 @@ MAX_CHUNK_BYTES = 4_096
 MAX_NAME_BYTES = 64
 MAX_LOG_BYTES = 200
 MAX_MANIFEST_BYTES = 1_024
+MAX_TEXT_BYTES = 4_000
+MAX_OUTPUTS_BYTES = 1_024
 
 _HASH = exact(HASH_BYTES)
 _NAME = text(MAX_NAME_BYTES)
@@ -226,6 +228,37 @@ class Log(Message):
 
     level: LogLevel = key(0, enum(LogLevel))
     text: str = key(1, text(MAX_LOG_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class TextQuestion(Message):
+    """A text for the device's model, UTF-8 or not."""
+
+    number: int = key(0, unsigned(32))
+    text: bytes = key(1, limited(0, MAX_TEXT_BYTES))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextAnswer(Message):
+    """What a device's model says about a text.
+
+    Attributes:
+        number: Of the question.
+        status: STATE if the device has no model, or one that takes no text; then the rest is empty.
+        image_id: The model.
+        label: Number of the class.
+        score: Its probability, float32.
+        tokens: Ids that the model read, at most its length.
+        outputs: Of the model, its bytes; empty if they are more than 1,024.
+    """
+
+    number: int = key(0, unsigned(32))
+    status: Status = key(1, status(), default=Status.OK)
+    image_id: bytes | None = key(2, nullable(_HASH), default=None)
+    label: int = key(3, unsigned(32), default=0)
+    score: float = key(4, float32(), default=0.0)
+    tokens: int = key(5, unsigned(32), default=0)
+    outputs: bytes = key(6, limited(0, MAX_OUTPUTS_BYTES), default=b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

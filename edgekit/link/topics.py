@@ -44,6 +44,7 @@ CHANNEL_OF_FRAME = {
     FrameType.REPORTED: Channel.REPORTED,
     FrameType.TELEMETRY: Channel.TELEMETRY,
     FrameType.LOG: Channel.LOG,
+    FrameType.TEXT_ANSWER: Channel.REQUEST,
 }
 
 

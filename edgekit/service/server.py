@@ -38,6 +38,8 @@ from edgekit.link.messages import (
     Reported,
     SignedManifest,
     Telemetry,
+    TextAnswer,
+    TextQuestion,
 )
 from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, ThreadedConnection
 from edgekit.link.seal import Direction, Sealed, open_frame, seal_frame
@@ -50,9 +52,11 @@ from edgekit.link.topics import (
     parse_topic,
     topic,
 )
+from edgekit.runtime.text import text_bytes
 from edgekit.service import limits
 from edgekit.service.lock import lock_folder
 from edgekit.service.pulls import PullDone, Pulls
+from edgekit.service.texts import Questions
 from edgekit.service.wishes import KEEP, Keep, Wish, wish_of
 
 __all__ = ["HEARTBEAT_S", "KEEP", "FleetServer", "Keep"]
@@ -130,6 +134,7 @@ class FleetServer:
         self._devices: dict[str, _Device] = {}
         self._views: dict[str, DeviceView] = {}
         self._pulls = Pulls(send=self._send_request, tell=self._tell_result)
+        self._questions = Questions(self._send_question)
         self._chunks = ChunkStore(self._load_offer)
         self._listeners: list[Listener] = []
         self._tickers: list[list[Any]] = []  # period, function, next time
@@ -259,6 +264,29 @@ class FleetServer:
 
         self.call(work)
 
+    def ask_text(self, device: str, text: str | bytes, *, timeout_s: float = 10.0) -> TextAnswer:
+        """Have a device's model classify a text; for threads other than the service's.
+
+        Raises:
+            DeviceError: If the device is not claimed, or does not answer in time.
+            RefusedError: If the text is longer than a message.
+        """
+
+        def work() -> tuple[int, Future[TextAnswer]]:
+            if self._known(device).key is None:
+                raise DeviceError(f"device '{device}' is not claimed")
+            started = self._questions.start(device, text_bytes(text))
+            self._questions.ask(self._is_reachable)
+            return started
+
+        number, answer = self.call(work)
+        try:
+            return answer.result(timeout_s)
+        except TimeoutError as exc:
+            raise DeviceError(f"device '{device}' gave no answer within {timeout_s:g} s") from exc
+        finally:
+            self.call(lambda: self._questions.drop(number))
+
     def revoke(self, device: str, reason: str) -> None:
         """Take a device's key and password; its messages are refused from now on.
 
@@ -340,6 +368,7 @@ class FleetServer:
             self._next_store_check_s = now_s + _STORE_CHECK_S
             self._refresh_if_changed()
         self._pulls.ask(self._is_reachable)
+        self._questions.ask(self._is_reachable)
         for ticker in self._tickers:
             if now_s >= ticker[2]:
                 ticker[2] = now_s + ticker[0]
@@ -494,6 +523,8 @@ class FleetServer:
             self._take_reported(device, sealed)
         elif sealed.type is FrameType.TELEMETRY:
             device.telemetry = Telemetry.decode(sealed.content)
+        elif sealed.type is FrameType.TEXT_ANSWER:
+            self._questions.take(device.record.device, TextAnswer.decode(sealed.content))
         elif sealed.type is FrameType.LOG:
             limits.log_line(device.lines, device.record.device, Log.decode(sealed.content))
 
@@ -591,6 +622,10 @@ class FleetServer:
 
     def _tell_result(self, done: PullDone, result: bytes | EdgekitError) -> None:
         self._guarded(lambda: done(result))
+
+    def _send_question(self, name: str, question: TextQuestion) -> None:
+        device = self._devices[name]
+        self._send(device, Channel.RESPONSE, FrameType.TEXT_QUESTION, question.encode())
 
     def _send_request(self, name: str, request: ChunkRequest) -> None:
         device = self._devices[name]

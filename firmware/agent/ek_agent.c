@@ -223,6 +223,8 @@ static ek_status take_sealed(ek_agent *agent, const ek_frame *frame, uint64_t no
         return take_chunk_request(agent, frame->body, n);
     case EK_FRAME_CHUNK:
         return take_chunk(agent, frame->body, n);
+    case EK_FRAME_TEXT_QUESTION:
+        return ek_agent_answer(agent, frame->body, n);
     default:
         return EK_ERR_STATE;
     }

@@ -1,6 +1,7 @@
 /* The agent: one device's side of firmware/link/PROTOCOL.md as a state machine that never blocks.
  * ek_agent.c speaks with gateway and server, ek_agent_claim.c becomes known, ek_agent_update.c
- * changes the model, ek_agent_learn.c trains the head, ek_agent_report.c says how things are. */
+ * changes the model, ek_agent_learn.c trains the head, ek_agent_report.c says how things
+ * are, ek_agent_text.c answers texts. */
 #ifndef EK_AGENT_H
 #define EK_AGENT_H
 
@@ -163,6 +164,9 @@ void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n);
 bool ek_learn_step(ek_agent *agent, uint64_t now_ms);
 /* After boot and after a switch: which head is active, and its hash. */
 void ek_learn_image_changed(ek_agent *agent);
+
+/* Answers a TEXT_QUESTION. */
+ek_status ek_agent_answer(ek_agent *agent, const uint8_t *content, size_t n);
 
 void ek_report_step(ek_agent *agent, uint64_t now_ms);
 

@@ -25,7 +25,9 @@ typedef enum ek_frame_type {
     EK_FRAME_CHUNK_REQUEST = 0x22,
     EK_FRAME_CHUNK = 0x23,
     EK_FRAME_TELEMETRY = 0x24,
-    EK_FRAME_LOG = 0x25
+    EK_FRAME_LOG = 0x25,
+    EK_FRAME_TEXT_QUESTION = 0x26,
+    EK_FRAME_TEXT_ANSWER = 0x27
 } ek_frame_type;
 
 /* A proven frame; body points into the received bytes. */

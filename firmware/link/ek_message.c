@@ -99,6 +99,21 @@ ek_status ek_telemetry_write(const ek_telemetry *telemetry, uint8_t *out, size_t
     return finish(&w, n);
 }
 
+ek_status ek_text_answer_write(const ek_text_answer *answer, uint8_t *out, size_t capacity,
+                               size_t *n) {
+    ek_cbor_writer w;
+    ek_cbor_write_start(&w, out, capacity);
+    ek_cbor_put_map(&w, 7);
+    ek_cbor_put_field_uint(&w, 0, answer->number);
+    ek_cbor_put_field_uint(&w, 1, positive(answer->status));
+    ek_cbor_put_field_optional(&w, 2, answer->image, 32);
+    ek_cbor_put_field_uint(&w, 3, answer->label);
+    ek_cbor_put_field_uint(&w, 4, ek_wire_float_bits(answer->score));
+    ek_cbor_put_field_uint(&w, 5, answer->tokens);
+    ek_cbor_put_field_bytes(&w, 6, answer->outputs, answer->n);
+    return finish(&w, n);
+}
+
 ek_status ek_log_write(uint32_t level, const char *text, uint8_t *out, size_t capacity, size_t *n) {
     ek_cbor_writer w;
     size_t length = strlen(text);
@@ -221,6 +236,17 @@ ek_status ek_desired_read(const uint8_t *bytes, size_t n, ek_desired *desired) {
     if (r.status == EK_OK && desired->heartbeat_s == 0U) {
         r.status = EK_ERR_RANGE;
     }
+    return ek_cbor_read_end(&r);
+}
+
+ek_status ek_text_question_read(const uint8_t *bytes, size_t n, ek_text_question *question) {
+    ek_cbor_reader r;
+    memset(question, 0, sizeof *question);
+    ek_cbor_read_start(&r, bytes, n);
+    ek_cbor_get_map(&r, 2);
+    question->number = (uint32_t)get_field(&r, 0, UINT32_MAX);
+    ek_cbor_get_key(&r, 1);
+    question->text = ek_cbor_get_bytes(&r, 0, EK_TEXT_MAX);
     return ek_cbor_read_end(&r);
 }
 

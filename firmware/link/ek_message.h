@@ -16,6 +16,8 @@
 #define EK_LOG_TEXT_MAX 200U
 #define EK_MANIFEST_BYTES_MAX 1024U
 #define EK_BLOCK_BYTES 4096U
+#define EK_TEXT_MAX 4000U
+#define EK_OUTPUTS_MAX 1024U
 
 typedef enum ek_update_state {
     EK_UPDATE_IDLE = 0,
@@ -107,6 +109,25 @@ typedef struct ek_chunk_request {
     uint32_t length;
 } ek_chunk_request;
 
+/* A text to classify, UTF-8 or not. */
+typedef struct ek_text_question {
+    uint32_t number;
+    ek_view text;
+} ek_text_question;
+
+/* What the model says. image is NULL where there is none; outputs are left out if they are more
+ * than EK_OUTPUTS_MAX bytes, or the status is not EK_OK. */
+typedef struct ek_text_answer {
+    uint32_t number;
+    ek_status status;
+    const uint8_t *image; /* 32 bytes */
+    uint32_t label;
+    float score;
+    uint32_t tokens;
+    const uint8_t *outputs;
+    size_t n;
+} ek_text_answer;
+
 /* total 0 and no bytes: the holder does not know the object. */
 typedef struct ek_chunk {
     uint64_t object;
@@ -139,6 +160,8 @@ ek_status ek_claim_request_write(const uint8_t token[8], const uint8_t key[32],
 ek_status ek_reported_write(const ek_reported *reported, uint8_t *out, size_t capacity, size_t *n);
 ek_status ek_telemetry_write(const ek_telemetry *telemetry, uint8_t *out, size_t capacity,
                              size_t *n);
+ek_status ek_text_answer_write(const ek_text_answer *answer, uint8_t *out, size_t capacity,
+                               size_t *n);
 ek_status ek_log_write(uint32_t level, const char *text, uint8_t *out, size_t capacity, size_t *n);
 ek_status ek_chunk_request_write(const ek_chunk_request *request, uint8_t *out, size_t capacity,
                                  size_t *n);
@@ -149,6 +172,7 @@ ek_status ek_boot_read(const uint8_t *bytes, size_t n, uint32_t *boot); /* WELCO
 ek_status ek_claim_response_read(const uint8_t *bytes, size_t n, const uint8_t **key,
                                  const uint8_t **code);
 ek_status ek_desired_read(const uint8_t *bytes, size_t n, ek_desired *desired);
+ek_status ek_text_question_read(const uint8_t *bytes, size_t n, ek_text_question *question);
 ek_status ek_chunk_request_read(const uint8_t *bytes, size_t n, ek_chunk_request *request);
 ek_status ek_chunk_read(const uint8_t *bytes, size_t n, ek_chunk *chunk);
 ek_status ek_manifest_read(const uint8_t *bytes, size_t n, ek_manifest *manifest);

@@ -52,7 +52,7 @@ def compile_program(tmp_path_factory: pytest.TempPathFactory) -> Compile:
 @pytest.fixture(scope="session")
 def twin(compile_program: Compile) -> Twin:
     """The program that runs the C side of every twin."""
-    learn = [path for path in sources("learn") if path.name != "ek_learn.c"]
+    learn = [path for path in sources("learn") if path.name not in ("ek_learn.c", "ek_answer.c")]
     boot = share.firmware() / "boot" / "ek_provision.c"
     files = [HERE / "twin.c", *sources("link", "crypto"), *learn, boot]
     return Twin(compile_program("twin", files))

@@ -47,6 +47,8 @@ class Op(IntEnum):
     EXP = 26
     LOG_F32 = 27
     UTF8 = 28
+    TEXT_QUESTION_READ = 29
+    TEXT_ANSWER = 30
 
 
 class Twin:

@@ -26,6 +26,7 @@ from edgekit.link.messages import (
     Reported,
     SignedManifest,
     Telemetry,
+    TextAnswer,
     Welcome,
 )
 from edgekit.link.seal import Direction, open_frame, seal_frame
@@ -50,6 +51,7 @@ class LoneServer:
         self.reported: Reported | None = None
         self.reports: list[Reported] = []
         self.logs: list[Log] = []
+        self.answers: list[TextAnswer] = []
         self.telemetry: Telemetry | None = None
         self.requests: list[ChunkRequest] = []
         self.objects: dict[int, bytes] = {}
@@ -193,6 +195,8 @@ class LoneServer:
             case FrameType.CHUNK:
                 if self._pull is not None:
                     self._pull.receive(Chunk.decode(sealed.content))
+            case FrameType.TEXT_ANSWER:
+                self.answers.append(TextAnswer.decode(sealed.content))
             case FrameType.LOG:
                 self.logs.append(Log.decode(sealed.content))
             case _:

@@ -29,6 +29,8 @@ from edgekit.link.messages import (
     FederatedState,
     FederatedTask,
     SignedManifest,
+    TextAnswer,
+    TextQuestion,
     UpdateState,
 )
 from edgekit.link.status import Status
@@ -45,8 +47,8 @@ assert LAYOUT is not None
 @pytest.fixture(scope="module")
 def agent_program(compile_program: Callable[[str, Sequence[Path]], Path]) -> Path:
     """The agent with the host port, under sanitizers."""
-    folders = ("kernels", "runtime", "features", "link", "crypto", "boot", "learn", "agent")
-    return compile_program("agent", sources(*folders, "ports/host"))
+    folders = ["kernels", "runtime", "features", "features/text", "link", "crypto", "boot", "learn"]
+    return compile_program("agent", sources(*folders, "agent", "ports/host"))
 
 
 class Agent:
@@ -410,6 +412,44 @@ def test_frames_of_strangers_change_nothing(agent: Agent, server: LoneServer) ->
     assert server.reported.desired_version == 2
     server.desire()
     server.wait(lambda: server.reported is not None and server.reported.desired_version == 3)
+
+
+def _ask(server: LoneServer, text: bytes) -> TextAnswer:
+    number = len(server.answers) + 1
+    server.send(FrameType.TEXT_QUESTION, TextQuestion(number, text).encode())
+    server.wait(lambda: len(server.answers) == number)
+    assert server.answers[-1].number == number
+    return server.answers[-1]
+
+
+@pytest.mark.train
+def test_texts_are_answered_as_on_the_host(agent: Agent, server: LoneServer) -> None:
+    """Any bytes; every bit of outputs and score is the host's. Delivered as a release, too."""
+    from text_models import COMMANDS, text_model
+
+    image = text_model().image
+    agent.put_image(tiny_image())
+    _online(agent, server)
+    assert _ask(server, b"turn on the light") == TextAnswer(number=1, status=Status.STATE)
+    _offer(server, image)
+    server.desire(_release(image, 5))
+    server.wait(_update_is(server, UpdateState.INSTALLED))
+    runner = Runner(image)
+    texts = [text.encode() for text in COMMANDS[:6]]
+    for text in (
+        *texts,
+        b"",
+        b"\xff\xe2(",
+        b"\x00" * 4_000,
+        b"lightradio" * 400,
+        "é".encode() * 99,
+    ):
+        answer, expected = _ask(server, text), runner.run_text(text)
+        ids = runner.text_ids([text])
+        assert (answer.status, answer.image_id) == (Status.OK, hash_of(image))
+        assert (answer.label, answer.score) == (expected.label, expected.score)
+        assert answer.tokens == np.count_nonzero(ids)
+        assert answer.outputs == runner.run(ids)[0].tobytes()
 
 
 def _task(server: LoneServer, head: HeadWeights, round_: int, **changes: object) -> FederatedTask:

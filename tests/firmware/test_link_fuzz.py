@@ -17,6 +17,7 @@ from edgekit.link.messages import (
     Desired,
     Manifest,
     SignedManifest,
+    TextQuestion,
     Welcome,
 )
 from edgekit.link.status import Status
@@ -40,6 +41,7 @@ READERS: dict[Op, tuple[bytes, Callable[[bytes], object]]] = {
     Op.CLAIM_RESPONSE_READ: (ClaimResponse(KEY, HASH[:16]).encode(), ClaimResponse.decode),
     Op.BOOT_READ: (Welcome(70_000).encode(), Welcome.decode),
     Op.CHUNK_READ: (Chunk(9, 8, 40, bytes(range(32))).encode(), Chunk.decode),
+    Op.TEXT_QUESTION_READ: (TextQuestion(70_000, b"li\xffght").encode(), TextQuestion.decode),
     Op.CHUNK_REQUEST_READ: (ChunkRequest(9, 8, 40).encode(), ChunkRequest.decode),
 }
 

@@ -28,6 +28,8 @@ from edgekit.link.messages import (
     Reported,
     SignedManifest,
     Telemetry,
+    TextAnswer,
+    TextQuestion,
     UpdateReport,
     UpdateState,
     Welcome,
@@ -252,6 +254,23 @@ def test_claim_telemetry_log_and_chunks_have_equal_bytes(twin: Twin) -> None:
     assert twin.bytes(Op.CHUNK, chunk.encode()) == chunk.encode()
     assert twin.bytes(Op.CHUNK_READ, chunk.encode()) == chunk.encode()
     assert twin.bytes(Op.CHUNK_READ, unknown.encode()) == unknown.encode()
+
+
+def test_questions_and_answers_have_equal_bytes(twin: Twin) -> None:
+    """Any text up to the limit, UTF-8 or not; an answer with everything and an empty one."""
+    for text in (b"", b"turn on the light", b"\xff\x00" * 2_000):
+        question = TextQuestion(2**31 + 3, text)
+        flat = struct.pack("<I", question.number) + text
+        assert twin.bytes(Op.TEXT_QUESTION_READ, question.encode()) == flat
+    full = TextAnswer(
+        number=7, image_id=HASH, label=149, score=0.25, tokens=256, outputs=bytes(range(150))
+    )
+    flat = struct.pack("<IIIfIB", 7, 0, 149, 0.25, 256, 1) + HASH + full.outputs
+    assert twin.bytes(Op.TEXT_ANSWER, flat) == full.encode()
+    assert TextAnswer.decode(full.encode()) == full
+    empty = TextAnswer(number=8, status=Status.STATE)
+    flat = struct.pack("<IIIfIB", 8, 19, 0, 0.0, 0, 0) + bytes(32)
+    assert twin.bytes(Op.TEXT_ANSWER, flat) == empty.encode()
 
 
 def _flat_desired(d: Desired) -> bytes:

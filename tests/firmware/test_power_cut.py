@@ -12,7 +12,16 @@ from tiny_model import tiny_image
 
 pytestmark = pytest.mark.cc
 
-LIBRARIES = ("kernels", "runtime", "features", "link", "crypto", "boot", "learn")
+LIBRARIES = (
+    "kernels",
+    "runtime",
+    "features",
+    "features/no_text",
+    "link",
+    "crypto",
+    "boot",
+    "learn",
+)
 
 
 @pytest.fixture(scope="module")

@@ -191,6 +191,33 @@ static uint32_t random_next(uint32_t *state) {
 /* An object through a link that loses, repeats and reorders. seed u32 | total u32 | start u32 |
  * chunk bytes u32 | loss in percent u32. Answers what arrived, its bytes being those of the object.
  */
+/* number, text */
+static ek_status read_question(const uint8_t *in, size_t n) {
+    ek_text_question question;
+    const ek_status status = ek_text_question_read(in, n, &question);
+    if (status == EK_OK) {
+        ek_wire_put_u32(out, question.number);
+        memcpy(out + 4, question.text.bytes, question.text.n);
+        out_bytes = 4U + question.text.n;
+    }
+    return status;
+}
+
+/* number, status as -n, label, score, tokens, 0 or 1, image, outputs */
+static ek_status write_answer(const uint8_t *in, size_t n) {
+    const ek_text_answer answer = {
+        .number = ek_wire_get_u32(in),
+        .status = (ek_status) - (int32_t)ek_wire_get_u32(in + 4),
+        .label = ek_wire_get_u32(in + 8),
+        .score = ek_wire_get_f32(in + 12),
+        .tokens = ek_wire_get_u32(in + 16),
+        .image = in[20] != 0U ? in + 21 : NULL,
+        .outputs = in + 53,
+        .n = n - 53U,
+    };
+    return ek_text_answer_write(&answer, out, sizeof out, &out_bytes);
+}
+
 static ek_status pull(const uint8_t *in, size_t n) {
     static uint8_t object[BYTES_MAX];
     static ek_pull state;
@@ -409,6 +436,10 @@ static ek_status run(uint8_t operation, const uint8_t *in, size_t n) {
         return exponentials(in, n, 1);
     case 28:
         return ek_utf8_valid(in, n) ? EK_OK : EK_ERR_CBOR;
+    case 29:
+        return read_question(in, n);
+    case 30:
+        return write_answer(in, n);
     default:
         return EK_ERR_ARGUMENT;
     }
