@@ -105,8 +105,8 @@ def _merges(
     """Return which ids are left sides, how many before each block, their first merges, merges."""
     ids = {token: number for number, token in enumerate(tokens)}
     groups: dict[int, list[int]] = {}
-    for left, right in tokenizer.merges:
-        groups.setdefault(ids[left], []).append(ids[right] << 16 | ids[left + right])
+    for first, second in tokenizer.merges:
+        groups.setdefault(ids[first], []).append(ids[second] << 16 | ids[first + second])
     blocks = -(-len(tokens) // LEFT_BLOCK)
     bits, counts = [0] * blocks, [0] * blocks
     for left in groups:

@@ -19,7 +19,8 @@ uint32_t ek_crc32(uint32_t crc, const uint8_t *bytes, size_t n) {
 
 static int type_is_known(uint8_t type) {
     return (type >= EK_FRAME_HELLO && type <= EK_FRAME_PONG) || type == EK_FRAME_CLAIM_REQUEST ||
-           type == EK_FRAME_CLAIM_RESPONSE || (type >= EK_FRAME_REPORTED && type <= EK_FRAME_TEXT_ANSWER);
+           type == EK_FRAME_CLAIM_RESPONSE ||
+           (type >= EK_FRAME_REPORTED && type <= EK_FRAME_TEXT_ANSWER);
 }
 
 ek_status ek_frame_close(uint8_t *buffer, size_t capacity, uint8_t type, size_t body_bytes,
