@@ -5,7 +5,7 @@ emulator over a sweep of shapes. Prints how far the fitted coefficients are from
 
     python -m tools.calibrate                      every core
     python -m tools.calibrate cortex-m4 cortex-m0  these, the others stay as they are
-    python -m tools.calibrate --kernels gru,lstm   these kernels on every core
+    python -m tools.calibrate --kernels gru,lstm   these kernels on every core; code only if new
 """
 
 from __future__ import annotations
@@ -138,6 +138,8 @@ def measure_code(
     Returns:
         The base, bytes of parts, and parts of kernels.
     """
+    if not kernels:
+        return 0, {}, {}
     builds = {op: build_firmware(board, ops=(op,), out=work) for op in {*kernels, REFERENCE}}
     symbols = {op: flash_symbols(board, firmware) for op, firmware in builds.items()}
     if known:
@@ -161,7 +163,7 @@ def measure_core(core: str, work: Path, wanted: Collection[str], old: Table) -> 
     Args:
         core: Name.
         work: Folder of builds and runs.
-        wanted: Kernels to measure; empty: all.
+        wanted: Kernels whose instructions to measure, and code if the table has none; empty: all.
         old: Its table as it is; what is not measured stays.
     """
     name, bench_name = CORES[core]
@@ -171,7 +173,8 @@ def measure_core(core: str, work: Path, wanted: Collection[str], old: Table) -> 
     kernels = ordered(set(wanted) & set(everything)) if wanted else everything
     firmware = build_firmware(board, ops=everything, out=work / "all")
     known = old["parts"] if wanted else ()
-    base, parts, op_parts = measure_code(board, work / "code", kernels, known)
+    fresh = [op for op in kernels if not wanted or op not in old["op_parts"]]
+    base, parts, op_parts = measure_code(board, work / "code", fresh, known)
     if not wanted:
         if board.agent:
             table |= {"base_flash_bytes": base, "static_ram_bytes": firmware.static_bytes}

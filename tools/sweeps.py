@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
-from tools.sweeps_state import grus
+from tools.sweeps_state import grus, lstms
+from tools.sweeps_wide import types, wide_elements, wide_products
 
 Shape = tuple[int, ...]
 
@@ -368,6 +369,10 @@ def cases() -> Iterator[Graph]:
         norms,
         attentions,
         grus,
+        lstms,
+        types,
+        wide_products,
+        wide_elements,
     ):
         for graph in source():
             yield _twice(graph) if graph.nodes[0].op == "CONCATENATION" else graph

@@ -115,7 +115,8 @@ def check_fit(
 def _instructions(model: CompiledModel, costs: CoreCosts | None) -> int | None:
     from edgekit.formats.image_reader import read_image
 
-    return None if costs is None else costs.instructions(read_image(model.image).graph)
+    image = read_image(model.image)
+    return None if costs is None else costs.instructions(image.graph, image.plan.offsets)
 
 
 def _bench_arena(model: CompiledModel, graph: Graph) -> int:

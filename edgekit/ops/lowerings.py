@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgekit.ops import (
     activation,
+    blocks,
     conv,
     dense,
     elementwise,
@@ -123,13 +124,13 @@ LOWERINGS: dict[str, Source] = {
     ),
     "UNPACK": Source(layout.lower_unpack, ("strided_slice", "copy")),
     "REVERSE_V2": Source(layout.lower_reverse, ("strided_slice",)),
-    "SPACE_TO_DEPTH": Source(layout.lower_space_to_depth, ("transpose", "copy")),
-    "DEPTH_TO_SPACE": Source(layout.lower_depth_to_space, ("transpose", "copy")),
+    "SPACE_TO_DEPTH": Source(blocks.lower_space_to_depth, ("transpose", "copy")),
+    "DEPTH_TO_SPACE": Source(blocks.lower_depth_to_space, ("transpose", "copy")),
     "SPACE_TO_BATCH_ND": Source(
-        layout.lower_space_to_batch, ("pad", "transpose", "copy"), "constant blocks and widths"
+        blocks.lower_space_to_batch, ("pad", "transpose", "copy"), "constant blocks and widths"
     ),
     "BATCH_TO_SPACE_ND": Source(
-        layout.lower_batch_to_space,
+        blocks.lower_batch_to_space,
         ("transpose", "strided_slice", "copy"),
         "constant blocks and widths",
     ),

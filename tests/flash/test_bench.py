@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from edgekit.flash.bench import bench_page, cached_firmware, run_on_board
 from edgekit.flash.flash_image import FlashImage
 from edgekit.flash.qemu import Emulator
 from edgekit.formats.image_reader import read_image
-from edgekit.graph import Graph
+from edgekit.graph import DType, Graph
 from edgekit.runtime import Runner
 from tools.calibrate import image_of
 from tools.sweeps import cases
@@ -34,14 +35,19 @@ def firmware() -> Firmware:
     return cached_firmware(BOARD)
 
 
-def draw(image: bytes, count: int, seed: int = 0) -> npt.NDArray[np.int8]:
+RANGES = {DType.INT8: (-128, 128), DType.INT16: (-32768, 32768), DType.INT32: (0, 60)}
+
+
+def draw(image: bytes, count: int, seed: int = 0) -> npt.NDArray[Any]:
     graph = read_image(image).graph
-    shape = graph.tensors[graph.inputs[0]].shape
-    single = shape[1:] if shape[0] == 1 else shape
-    return np.random.default_rng(seed).integers(-128, 128, (count, *single), np.int8)
+    x = graph.tensors[graph.inputs[0]]
+    single = x.shape[1:] if x.shape[0] == 1 else x.shape
+    low, high = RANGES[x.dtype]
+    drawn = np.random.default_rng(seed).integers(low, high, (count, *single))
+    return drawn.astype(x.dtype.value)
 
 
-def on_host(image: bytes, inputs: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+def on_host(image: bytes, inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return Runner(image).run(inputs)
 
 

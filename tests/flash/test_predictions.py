@@ -6,6 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+from gru_models import unrolled_gru
+from litert_models import Model, T
+from op_cases_lstm import lstm
 from reference_models import MODELS
 
 from edgekit.boards import load_board
@@ -21,16 +24,56 @@ pytestmark = pytest.mark.emulator
 BOARDS = ("mps2_an386", "mps2_an500", "mps3_an547", "mps2_an385", "mps2_an385_v6m", "rv32_virt")
 
 
-def assert_predicted(source: bytes, name: str) -> None:
+def wide_classifier() -> bytes:
+    """Convolution, depthwise convolution, pool, dense and softmax with int16 activations."""
+    rng = np.random.default_rng(9)
+    model = Model()
+    step = 0.001
+
+    def tensor(shape: tuple[int, ...], scale: float = step) -> int:
+        return model.add(T(shape, [scale], [0], dtype="int16"))
+
+    def layer(op: str, x: int, w: tuple[int, ...], y: int, **options: object) -> int:
+        data = rng.integers(-127, 128, w, dtype=np.int8)
+        model.op(op, [x, model.add(T(w, [0.01], [0], 0, data))], [y], **options)
+        return y
+
+    x = tensor((1, 14, 11, 3))
+    sides = {"padding": 0, "strideH": 1, "strideW": 1}
+    relu = {**sides, "fusedActivationFunction": 1}
+    c = layer("CONV_2D", x, (10, 3, 3, 3), tensor((1, 14, 11, 10)), quantizedBiasType=4, **relu)
+    d = tensor((1, 14, 11, 10))
+    layer("DEPTHWISE_CONV_2D", c, (1, 3, 3, 10), d, depthMultiplier=1, **relu)
+    p = tensor((1, 7, 5, 10))
+    pool = {"padding": 1, "strideH": 2, "strideW": 2, "filterHeight": 2, "filterWidth": 2}
+    model.op("MAX_POOL_2D", [d], [p], **pool)
+    f = layer("FULLY_CONNECTED", p, (7, 350), tensor((1, 7)), quantizedBiasType=4)
+    s = tensor((1, 7), 2.0**-15)
+    model.op("SOFTMAX", [f], [s], beta=1.0)
+    model.inputs, model.outputs = [x], [s]
+    return model.to_bytes()
+
+
+OTHERS = {
+    "wide": wide_classifier,
+    "lstm": lambda: lstm(np.random.default_rng(11)).to_bytes(),
+    "gru": lambda: unrolled_gru(np.random.default_rng(3), reset_after=True).to_bytes(),
+}
+"""Models with int16 activations, and with a recurrence."""
+
+
+def assert_predicted(source: bytes, name: str, *, fuse: bool = False) -> None:
     board = load_board(name)
     if shutil.which(TOOLCHAINS[board.core].compiler) is None:
         pytest.skip(f"{TOOLCHAINS[board.core].compiler} is not installed")
-    model = compile_tflite(source, name="m", family=board.chip.kernel_family)
+    model = compile_tflite(source, name="m", family=board.chip.kernel_family, fuse=fuse)
     predicted = check_fit(model, board, look_around=False).instructions
     assert predicted is not None
     runner = Runner(model.image)
     rng = np.random.default_rng(1)
-    x = rng.integers(-128, 128, (1, *runner.input_shape[1:])).astype(runner.input_dtype)
+    limits = np.iinfo(runner.input_dtype)
+    single = runner.input_shape[runner.input_shape[0] == 1 :]
+    x = rng.integers(limits.min, limits.max + 1, (1, *single)).astype(runner.input_dtype)
     firmware = cached_firmware(board, model.ops)
     measured = float(run_on_board(board, model.image, x, firmware=firmware).instructions[0])
     assert predicted == pytest.approx(measured, rel=0.1)
@@ -40,6 +83,13 @@ def assert_predicted(source: bytes, name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_prediction_is_within_a_tenth(name: str, board: str) -> None:
     assert_predicted(MODELS[name](), board)
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("board", ("mps2_an386", "mps2_an385_v6m"))
+@pytest.mark.parametrize("name", OTHERS)
+def test_prediction_with_state_or_int16_is_within_a_tenth(name: str, board: str) -> None:
+    assert_predicted(OTHERS[name](), board, fuse=name == "gru")
 
 
 @pytest.mark.data("models")
