@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from edgekit.config import Config
     from edgekit.fleet.releases import Acceptance, Release
 
 update_app = typer.Typer(
@@ -68,10 +69,7 @@ def publish(
     if accept is not None:
         acceptance = _read_acceptance(accept, minimum)
     else:
-        from edgekit.data import load_dataset
-
-        part = load_dataset(config.data.dataset).acceptance
-        acceptance = releases.Acceptance(part.raw, part.labels, minimum)
+        acceptance = _acceptance_of(config, minimum)
     target = load_board(board or config.board.name)
     family = target.chip.kernel_family
     kernels = kernel_set(ops or config.board.ops, family)
@@ -124,6 +122,33 @@ def ls(project: Path = _PROJECT, as_json: bool = _JSON) -> None:
             f"{manifest.device_class:<14} {manifest.counter:>7}  {manifest.name:<24}"
             f" {manifest.version:<8} {measured:>8}  {release.image_id[:16]}"
         )
+
+
+def _acceptance_of(config: Config, minimum: float) -> Acceptance:
+    """Return what the project's data decides a release by.
+
+    Raises:
+        ConfigError: If its labels are not one class each.
+    """
+    from edgekit.errors import ConfigError
+    from edgekit.fleet.releases import Acceptance
+
+    if config.project.task != "text":
+        from edgekit.data import load_dataset
+
+        part = load_dataset(config.data.dataset).acceptance
+        return Acceptance(part.raw, part.labels, minimum)
+    from edgekit.data.text import load_text
+    from edgekit.runtime.text import text_rows
+    from edgekit.train.text_projects import text_source
+
+    data = load_text(text_source(config), name=config.project.name)
+    if data.labels != "single":
+        raise ConfigError(
+            f"texts of '{config.project.name}' have labels of kind '{data.labels}', a release is"
+            " judged by one class each: give --accept"
+        )
+    return Acceptance(text_rows(data.validation.texts), data.validation.labels, minimum)
 
 
 def _read_acceptance(path: Path, minimum: float) -> Acceptance:

@@ -262,7 +262,7 @@ def _golden(
     rows = np.ascontiguousarray(raw).view(np.uint8).reshape(len(raw), size)
     vectors = []
     for row in rows:
-        x = runner.text_ids([row.tobytes()]) if runner.takes_text else runner.prepare(row[None])
+        x = runner.prepare(row[None])
         runner.reset()
         vectors.append(Golden(row.tobytes(), x.tobytes(), runner.run(x).tobytes()))
     each = len(vectors[0].raw) * (features.kind != "none")

@@ -127,7 +127,7 @@ def publish(
     reached: float | None = None
     if acceptance is not None:
         given = acceptance.raw[0].size
-        if given != runner.raw_bytes:
+        if given != runner.raw_bytes and not runner.takes_text:
             gate.refuse(
                 f"samples of the acceptance set have {given} bytes, the model reads"
                 f" {runner.raw_bytes}"

@@ -136,12 +136,15 @@ class Runner:
         """Run the model on each of N raw inputs, through its preprocessing.
 
         Args:
-            raw: uint8 [N, ...], each row with `raw_bytes` elements.
+            raw: uint8 [N, ...], each row with `raw_bytes` elements; texts of any width, filled up
+                with zero bytes.
         """
         return self.run(self.prepare(raw))
 
     def prepare(self, raw: UInt8Array) -> Int8Array | Int32Array:
         """Return the inputs of N raw ones: [N, ...] of `input_dtype`."""
+        if self.takes_text and raw.ndim > 1:
+            return self.text_ids([row.tobytes() for row in raw])
         self._prove(raw, np.dtype(np.uint8), self.raw_bytes)
         rows = np.ascontiguousarray(raw.reshape(len(raw), self.raw_bytes))
         x = np.empty((len(rows), self._input_bytes), np.int8)
