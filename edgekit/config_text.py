@@ -48,8 +48,8 @@ class TextTrainSection:
     """
 
     seed: int = 1
-    epochs: int = 20
-    batch: int = 32
+    epochs: int = 8
+    batch: int = 64
     rate: float = 3e-3
     schedule: str = "cosine"
     warmup: float = 0.06
@@ -68,8 +68,8 @@ class TextTrainSection:
     threshold: float = 0.5
     start: str = ""
     teacher: tuple[str, ...] = ()
-    teacher_weight: float = 0.5
-    temperature: float = 2.0
+    teacher_weight: float = 0.7
+    temperature: float = 1.0
     hidden_weight: float = 0.0
 
 

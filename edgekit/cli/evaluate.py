@@ -12,19 +12,37 @@ import typer
 def evaluate(
     model: Path | None = typer.Argument(None, help="An int8 .tflite; default: the project's."),
     project: Path = typer.Option(Path(), help="Folder with edgekit.toml."),
+    report: Path | None = typer.Option(
+        None, "--report", help="Write a page here: accuracies, curves, mistakes (text projects)."
+    ),
+    on: str = typer.Option(
+        "", "--on", help="Also run test inputs on this emulated board (text projects)."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
-    """Measure an int8 model on the test and acceptance parts, with LiteRT's reference kernels.
+    """Measure an int8 model on the test part, and on the part that decides about publishing.
+
+    Images run through LiteRT's reference kernels, text through the C runtime.
 
     Example: edgekit evaluate digits.tflite --project digits
+
+    Example: edgekit evaluate --project commands --report report.html
     """
     from edgekit.config import load_config
+
+    config = load_config(project)
+    if config.project.task == "text":
+        from edgekit.cli.text import evaluate_text
+
+        evaluate_text(config, model=model, page=report, on=on, as_json=as_json)
+        return
+    if report is not None or on:
+        raise typer.BadParameter("only for text projects", param_hint="--report, --on")
     from edgekit.data import load_dataset
     from edgekit.errors import StoreError
     from edgekit.quantize.evaluate import measure_int8
     from edgekit.train.projects import project_job
 
-    config = load_config(project)
     if model is None and config.model.file:
         model = config.root / config.model.file
     if model is None:

@@ -57,11 +57,16 @@ def compile_for_project(path: Path, config: Config, *, family: str = "portable")
         FormatError: If its content is malformed.
         UnsupportedError: If it needs what edgekit does not do; names node and operator.
     """
+    if path.suffix != ".tflite":
+        raise ConfigError(f"{path.name}: only a .tflite is compiled for a project")
+    if config.project.task == "text":
+        from edgekit.export.text import open_text_project
+        from edgekit.export.text_image import compile_for_text
+
+        return compile_for_text(_read(path), open_text_project(config), config, family=family)
     from edgekit.data import load_dataset
     from edgekit.export.project import compile_for_dataset
 
-    if path.suffix != ".tflite":
-        raise ConfigError(f"{path.name}: only a .tflite is compiled for a project")
     return compile_for_dataset(
         _read(path),
         load_dataset(config.data.dataset),

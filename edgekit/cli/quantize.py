@@ -20,11 +20,17 @@ def quantize(
     Example: edgekit quantize --project digits --output digits.tflite
     """
     from edgekit.config import load_config
+
+    config = load_config(project)
+    if config.project.task == "text":
+        from edgekit.cli.text import quantize_text
+
+        quantize_text(config, run=run, output=output, as_json=as_json)
+        return
     from edgekit.data.files import write_atomic
     from edgekit.quantize.runs import quantize_runs
     from edgekit.train.projects import project_job
 
-    config = load_config(project)
     folder = run if run is not None else project_job(config).run
     (done,) = quantize_runs(
         [folder],

@@ -122,6 +122,9 @@ def measure_text(source: bytes, project: TextProject, *, fuse: bool = False) -> 
     if not reference.is_file():
         raise StoreError(f"{reference} is not there; 'edgekit quantize' makes it")
     _, floats = unpack_arrays(reference)
+    rows = {part: len(getattr(data, part)) for part in ("validation", "test")}
+    if rows != {part: len(floats[part]) for part in rows}:
+        raise StoreError(f"{reference}: was made with other data; run 'edgekit quantize' again")
     compiled = compile_tflite(source, name=data.name, fuse=fuse)
     answers = {
         part: answer_ids(compiled.image, project.tokenizer, getattr(data, part).texts)
