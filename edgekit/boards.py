@@ -136,6 +136,8 @@ class Board:
     stack_bytes: int
     layout: Layout | None
     emulator: EmulatorData | None
+    sensor_rates_hz: tuple[tuple[str, float], ...] = ()
+    connectivity: tuple[str, ...] = ()
 
     @property
     def core(self) -> str:
@@ -273,10 +275,28 @@ def read_board(path: Path) -> Board:
         if document.has("layout") or (agent and not bare)
         else None,
         emulator=_read_emulator(document, agent=agent) if document.has("emulator") else None,
+        sensor_rates_hz=_read_rates(table),
+        connectivity=table.strings("connectivity") if table.has("connectivity") else (),
     )
     table.close()
     _check_board(board, table, document)
     return board
+
+
+def _read_rates(table: _Table) -> tuple[tuple[str, float], ...]:
+    if not table.has("sensor_rates_hz"):
+        return ()
+    known = table.strings("sensors")
+    rates = table.table("sensor_rates_hz")
+    found = []
+    for kind in rates.names():
+        if kind not in known:
+            raise rates.error(f"'{kind}' is not among the sensors{_suggest(kind, known)}")
+        rate = rates.get(kind, object)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e9:
+            raise rates.error(f"'{kind}' is {rate!r}, expected samples a second, above 0")
+        found.append((kind, float(rate)))
+    return tuple(found)
 
 
 def _check_board(board: Board, table: _Table, document: _Table) -> None:

@@ -18,7 +18,7 @@ from edgekit.errors import EdgekitError
 from edgekit.link.topics import Channel, topic
 from edgekit.registry.names import find
 from edgekit.registry.store import Store, query_text
-from edgekit.registry.terms import EK, SPDX_LICENSES, term
+from edgekit.registry.terms import EK, PREFIXES, SPDX_LICENSES, term
 
 _TD_CONTEXT = "https://www.w3.org/2022/wot/td/v1.1"
 _QUDT_UNIT = "http://qudt.org/vocab/unit/"
@@ -41,6 +41,14 @@ def facts(store: Store, node: ox.NamedNode) -> dict[str, list[str]]:
         value = getattr(quad.object, "value", str(quad.object))
         found.setdefault(quad.predicate.value, set()).add(value)
     return {key: sorted(values) for key, values in sorted(found.items())}
+
+
+def as_turtle(store: Store, name: str) -> str:
+    """Return all that is said of a thing, in whatever graph, as Turtle."""
+    triples = {quad.triple for quad in store.describe(find(store, name))}
+    form = ox.RdfFormat.TURTLE
+    data = ox.serialize(sorted(triples, key=str), format=form, prefixes=PREFIXES)
+    return (data or b"").decode().rstrip()
 
 
 def thing_description(store: Store, device: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyoxigraph as ox
 
+from edgekit.errors import FormatError
 from edgekit.registry.store import Results
 from edgekit.registry.terms import shorten
 
@@ -30,12 +31,23 @@ def as_table(results: Results) -> str:
         return str(bool(results)).lower()
     if not isinstance(results, ox.QuerySolutions):
         return as_csv(results)
+    return table(*as_rows(results))
+
+
+def as_rows(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns and the rows, with prefixed names.
+
+    Raises:
+        FormatError: If the query was no SELECT.
+    """
+    if not isinstance(results, ox.QuerySolutions):
+        raise FormatError("query: found another form, expected SELECT")
     names = [variable.value for variable in results.variables]
     rows = [
         ["" if term is None else shorten(getattr(term, "value", str(term))) for term in row]
         for row in results
     ]
-    return table(names, rows)
+    return names, rows
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
