@@ -40,6 +40,7 @@ CHAINS = (
     ("GRU", "gru", "the steps of an unrolled GRU, the reset before or behind the product"),
     ("NORM", "layer_norm", "LayerNorm, RMSNorm in any spelling, float islands inside included"),
     ("TABLE", "lut", "several functions of one tensor: SiLU, a GELU in parts"),
+    ("TEXT", "text_*", "a sentence model from token ids to the pooled row; cost grows with tokens"),
 )
 
 

@@ -29,6 +29,7 @@ from edgekit.ops import (
     small,
     small_add,
     softmax,
+    text,
     transpose_conv,
     wide,
     wide_dense,
@@ -97,6 +98,7 @@ OPS: tuple[Kernel, ...] = (
     wide_table.LOGISTIC_S16,
     wide.RESCALE_S16,
     gru.GRU,
+    *text.KERNELS,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
 
@@ -125,6 +127,11 @@ FUSED: dict[str, Source] = {
     "ATTENTION": Source(attention.lower_attention, ("attention",), "at most 8,192 keys"),
     "GRU": Source(gru.lower_gru, ("gru",), "one sample at a time, at most 256 units"),
     "NORM": Source(norm.lower_norm, ("layer_norm",), "rows of at most 65,536 values"),
+    "TEXT_ATTEND": Source(text.lower_text_attend, ("text_attend",), "at most 8,192 tokens"),
+    "TEXT_EMBED": Source(text.lower_text_embed, ("text_embed",), "one sentence at a time"),
+    "TEXT_MIX": Source(text.lower_text_mix, ("text_mix",), "rows of at most 4,096 values"),
+    "TEXT_NORM": Source(text.lower_text_norm, ("text_norm",), "rows of at most 4,096 values"),
+    "TEXT_POOL": Source(text.lower_text_pool, ("text_pool",), "mean, maximum or the first row"),
 }
 """What `edgekit.passes.fuse` puts in place of several source operators; no file has these."""
 
@@ -172,6 +179,7 @@ KERNEL_SETS: dict[str, tuple[str, ...]] = {
         "prelu",
     ),
     "text": (
+        *(kernel.name for kernel in text.KERNELS),
         "layer_norm",
         "attention",
         "fully_connected",

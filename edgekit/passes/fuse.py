@@ -22,6 +22,7 @@ from edgekit.passes.drop import drop_unused
 from edgekit.passes.evaluate import run_real
 from edgekit.passes.fuse_attention import find_attention
 from edgekit.passes.fuse_gru import find_gru, last_states
+from edgekit.passes.fuse_text import find_text
 from edgekit.passes.islands import move_bytes
 
 Readers = dict[int, list[Node]]
@@ -32,7 +33,7 @@ class Fusion:
     """One place where a chain was replaced.
 
     Attributes:
-        op: What it became: GRU, NORM, TABLE or ATTENTION.
+        op: What it became: GRU, NORM, TABLE, TEXT or ATTENTION.
         node: Name of the new node.
         replaced: Source operators that it stands for.
     """
@@ -296,6 +297,18 @@ def _table(graph: Graph, members: list[Node], root: int, y: int) -> NDArray[np.i
     return stored_of(graph.tensor(y), values) if np.all(np.isfinite(values)) else None
 
 
+# Sentences
+
+
+def fuse_text(graph: Graph) -> tuple[Graph, list[Fusion]]:
+    """Replace all between token ids and the pooled row of a sentence, if all of it is known."""
+    found = find_text(graph)
+    if found is None:
+        return graph, []
+    done, _, gone = found
+    return done, [Fusion("TEXT", "sentence", tuple(node.op for node in gone))]
+
+
 # Attention
 
 
@@ -340,6 +353,7 @@ PATTERNS: tuple[Callable[[Graph], tuple[Graph, list[Fusion]]], ...] = (
     fuse_gru,
     fuse_norms,
     fuse_tables,
+    fuse_text,
     fuse_attention,
 )
 """In this order: a normalization has functions of one value inside."""

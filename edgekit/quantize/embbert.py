@@ -58,7 +58,11 @@ def quantize_embbert(model: Any, config: EmbBertConfig, ids: Ids) -> Traced:
     Raises:
         QuantizationError: If there is no sentence, or an activation is not finite.
     """
-    weights = {variable.path: np.asarray(variable) for variable in model.weights}
+    return quantize_weights({v.path: np.asarray(v) for v in model.weights}, config, ids)
+
+
+def quantize_weights(weights: Weights, config: EmbBertConfig, ids: Ids) -> Traced:
+    """Make the int8 file of an EmbBERT from its weights by name; as `quantize_embbert`."""
     if len(ids) == 0 or not np.any(ids):
         raise QuantizationError("no sentence to take the ranges of activations from")
     return _Writer(config, weights, ids).write()
@@ -181,20 +185,23 @@ class _Writer:
         return net.binary("MUL", n, g, unit * gamma, name=name)
 
     def _block(self, x: Value, i: int) -> Value:
-        net, config, name = self.net, self.config, f"block{i}"
+        config, name = self.config, f"block{i}"
         own = {
             path.removeprefix(f"{name}/"): value
             for path, value in self.weights.items()
             if path.startswith(f"{name}/")
         }
         n = self._norm(x, own["gamma"], f"{name}.norm")
-        y = self._convolved(n, own, name)
+        y = x if config.residual == "identity" else None
         if config.attention:
             u = self._attended(n, own, name)
-            y = net.binary("ADD", u, y, u.real + y.real, name=f"{name}.difference")
-        if config.residual == "identity":
-            y = net.binary("ADD", x, y, x.real + y.real, name=f"{name}.sum")
+            y = u if y is None else self._sum(y, u, f"{name}.attended")
+        w = self._convolved(n, own, name)
+        y = w if y is None else self._sum(y, w, f"{name}.sum")
         return self._masked(y, name)
+
+    def _sum(self, x: Value, y: Value, name: str) -> Value:
+        return self.net.binary("ADD", x, y, x.real + y.real, name=name)
 
     def _attended(self, n: Value, own: Weights, name: str) -> Value:
         net, strength = self.net, _strength(own, "output")

@@ -7,9 +7,9 @@
  * (sum << left) * multiplier / 2^32; FRACTION; BIAS_MULTIPLIER: octaves of a step of bias;
  * Y_MULTIPLIER, Y_SHIFT: scale of v over that of y. Scratch: int32 [S, 4], int16 [D, 4], D rounded
  * up to 4. Twin: edgekit/ops/attention.py, ATTENTION and attention. */
-#include "ek_attend_s8.h"
 #include "ek_fixed.h"
 #include "ek_kernel.h"
+#include "ek_weigh.h"
 
 enum {
     HEADS,
@@ -130,53 +130,6 @@ static void scale_scores(const ek_call *call, const int8_t *bias, int32_t *score
     }
 }
 
-/* Replaces one row's scores by weights, 2^(score - largest score), and returns their sum. */
-static int32_t weigh(const ek_call *call, int32_t *scores) {
-    const uint32_t keys = (uint32_t)ek_param(call, KEYS);
-    const uint32_t fraction = (uint32_t)ek_param(call, FRACTION);
-    const uint8_t *exp = call->tensors[EXP].data;
-    int32_t top = INT32_MIN;
-    for (uint32_t j = 0; j < keys; j++) {
-        const int32_t score = scores[EK_ATTEND_ROWS * j];
-        top = score > top ? score : top;
-    }
-    int32_t total = 0;
-    for (uint32_t j = 0; j < keys; j++) {
-        uint32_t below = ((uint32_t)top - (uint32_t)*scores) >> fraction;
-        below = below > 31u << 8 ? 31u << 8 : below;
-        const int32_t twice = ek_get_i32(exp + 4 * (size_t)(below & 255u)) >> (below >> 8);
-        const int32_t weight = (twice + 1) >> 1;
-        *scores = weight;
-        total += weight;
-        scores += EK_ATTEND_ROWS;
-    }
-    return total;
-}
-
-/* 2^62 / (total 2^left), where total 2^left is in [2^31, 2^32): one Newton step. */
-static uint32_t reciprocal(uint32_t total, int32_t *left) {
-    *left = 0;
-    while (total < 0x80000000u) {
-        total <<= 1;
-        ++*left;
-    }
-    const uint64_t guess = (uint64_t)(UINT32_MAX / (total >> 16)) << 14;
-    const uint64_t error = (UINT64_C(1) << 32) - (total * guess >> 31);
-    const uint64_t better = guess * error >> 31;
-    return better > INT32_MAX ? INT32_MAX : (uint32_t)better;
-}
-
-static ek_attend_row row_of(const ek_call *call, int32_t total) {
-    int32_t left = 0;
-    const uint64_t inverse = reciprocal((uint32_t)total, &left);
-    const ek_attend_row row = {
-        (int32_t)((uint64_t)ek_param(call, Y_MULTIPLIER) * inverse >> 31),
-        30 - ek_param(call, Y_SHIFT) - left,
-        call->tensors[V].zero_point * total,
-    };
-    return row;
-}
-
 /* One block of rows of one head. */
 static void block(const ek_call *call, uint32_t head, uint32_t first, uint32_t rows) {
     const ek_tensor *y = &call->tensors[call->inputs];
@@ -204,7 +157,10 @@ static void block(const ek_call *call, uint32_t head, uint32_t first, uint32_t r
                                               : (const int8_t *)call->tensors[BIAS].data +
                                                     place(call, BIAS_HEAD, head, first + row);
         scale_scores(call, bias, scores + row);
-        attend.row[row] = row_of(call, weigh(call, scores + row));
+        const int32_t total = ek_weigh(call->tensors[EXP].data, (uint32_t)ek_param(call, FRACTION),
+                                       keys, scores + row);
+        attend.row[row] = ek_attend_row_of(ek_param(call, Y_MULTIPLIER), ek_param(call, Y_SHIFT),
+                                           call->tensors[V].zero_point, total);
     }
     ek_attend_mix(&attend);
 }
