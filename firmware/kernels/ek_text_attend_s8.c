@@ -23,7 +23,9 @@ enum {
     SHIFT,
     ZERO,
     JOIN,
-    ROUNDING = JOIN + 3,
+    JOIN_FACTOR,
+    JOIN_OFFSET,
+    ROUNDING,
     PARAMS
 };
 enum { BASE, N, COUNT, WQ, RQ, WO, RO, EXP, Y };

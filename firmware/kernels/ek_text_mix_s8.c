@@ -8,7 +8,19 @@
  * edgekit/ops/text.py, _mix */
 #include "ek_sentence.h"
 
-enum { ADDS, LEFT, CONV_ZERO, MULTIPLIER, SHIFT, ZERO, JOIN, ROUNDING = JOIN + 3, PARAMS };
+enum {
+    ADDS,
+    LEFT,
+    CONV_ZERO,
+    MULTIPLIER,
+    SHIFT,
+    ZERO,
+    JOIN,
+    JOIN_FACTOR,
+    JOIN_OFFSET,
+    ROUNDING,
+    PARAMS
+};
 enum { BASE, N, COUNT, KERNEL, RK, TABLE, W, RW, Y };
 
 ek_status ek_text_mix_s8_check(const ek_call *call, ek_need *need) {

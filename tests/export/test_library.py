@@ -17,6 +17,7 @@ from gru_models import unrolled_gru
 from library_models import FOREIGN, LABELS, documented, plain, shell, tiny
 from op_cases import CASES
 from reference_models import MODELS
+from sentence_models import small_text
 from streaming_models import streaming
 
 from edgekit import share
@@ -56,6 +57,7 @@ def by_kernel() -> dict[str, CompiledModel]:
     for fused in (keras_layer_norm, keras_attention):
         add(fused(np.random.default_rng(6)).to_bytes(), fuse=True)
     add(unrolled_gru(np.random.default_rng(6), reset_after=True).to_bytes(), fuse=True)
+    add(small_text("default")[1].data, fuse=True)
     return found
 
 
