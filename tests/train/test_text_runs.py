@@ -29,7 +29,7 @@ class _Stop(Exception):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A folder with tables: the colour is the class, the number of words the value."""
+    """A folder with tables: the colour is the class and most of the value."""
     folder = tmp_path_factory.mktemp("text")
     rng = np.random.default_rng(0)
     rows = []
@@ -42,7 +42,7 @@ def root(tmp_path_factory):
                 "other": f"the {rng.choice(THINGS)}",
                 "label": COLOURS[i % 4],
                 "things": sorted(set(words) & set(THINGS[:3])),
-                "count": len(words),
+                "value": i % 4 + len(words) / 20,
             }
         )
     text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -63,7 +63,7 @@ def _job(root, name, *, sizes=SIZES, **more):
 def runs(root):
     """One run straight, one killed in its second epoch, and every kind of labels."""
     multi = {"label": "things", "labels": "multi"}
-    number = {"label": "count", "labels": "number"}
+    number = {"label": "value", "labels": "number"}
     jobs = [
         _job(root, "straight"),
         _job(root, "cut", checkpoint_s=0.0),
@@ -96,9 +96,8 @@ def runs(root):
 @pytest.fixture(scope="module")
 def taught(root, runs):
     """What begins with other runs: a committee, a file of logits, and a pretrained body."""
-    sizes = {**SIZES, "vocab": 128}
     pretrained = PretrainJob(
-        "pretrained", root / "pretrained", (root / "plain.txt",), sizes=sizes, steps=24, batch=8,
+        "pretrained", root / "pretrained", (root / "plain.txt",), sizes=SIZES, steps=24, batch=8,
         length=24, checkpoint_s=0.0,
     )  # fmt: skip
 
@@ -115,7 +114,7 @@ def taught(root, runs):
     jobs = [
         _job(root, "student", teachers=committee, hidden_weight=0.5, seed=5),
         _job(root, "answers", teachers=(root / "logits.npz",), teacher_weight=1.0),
-        _job(root, "started", sizes=sizes, start=root / "pretrained", epochs=1),
+        _job(root, "started", start=root / "pretrained", epochs=1),
     ]
     found = run_text_jobs(jobs)
     return {result.name: result for result in (*language, *found)}
@@ -192,7 +191,8 @@ def test_pretraining_resumes_and_starts_a_run(taught, root):
 
 
 def test_start_of_other_sizes_and_teacher_of_other_labels_are_refused(taught, root):
-    config = make_config("embbert", {**SIZES, "hidden": 32, "vocab": 128})
+    meta, _ = unpack_arrays(root / "pretrained" / "model.npz")
+    config = make_config("embbert", {**meta["sizes"], "hidden": 32})
     with pytest.raises(ConfigError, match=r"has hidden = 16, the project 32"):
         copy_body(root / "pretrained", None, family="embbert", config=config)
     with pytest.raises(ConfigError, match=r"straight: was trained on 4 labels \(blue, green, red"):
