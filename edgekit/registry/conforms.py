@@ -39,6 +39,7 @@ _LEXICAL: dict[str, re.Pattern[str]] = {
         r"(Z|[+-](0\d|1[0-3]):[0-5]\d)?"
     ),
 }
+_OTHER_TARGETS = ("targetNode", "targetSubjectsOf", "targetObjectsOf")
 _NUMBERS = ("integer", "decimal", "double")
 
 
@@ -59,9 +60,12 @@ class Rules:
     Attributes:
         by_class: Checks of a node and rules of its properties, by IRI of its class; None where a
             shape asks for more than is known here.
+        others: Nodes and predicates that are targets themselves: documents with one are not judged
+            here.
     """
 
     by_class: Mapping[str, Sequence[tuple[tuple[Check, ...], tuple[_Rule, ...]]] | None]
+    others: frozenset[Any] = frozenset()
 
     def accept(self, triples: Iterable[ox.Triple]) -> bool:
         """Whether a document surely fits; False says nothing."""
@@ -69,7 +73,9 @@ class Rules:
         facts = defaultdict(lambda: defaultdict(list))
         focus: list[tuple[Any, str]] = []
         for triple in triples:
-            if triple.predicate == _SUBCLASS:
+            if triple.predicate == _SUBCLASS or not self.others.isdisjoint(
+                (triple.subject, triple.predicate, triple.object)
+            ):
                 return False
             facts[triple.subject][triple.predicate.value].append(triple.object)
             if triple.predicate == TYPE and isinstance(triple.object, ox.NamedNode):
@@ -97,15 +103,18 @@ class _UnknownError(Exception):
 
 
 def compile_shapes(triples: Iterable[ox.Triple]) -> Rules | None:
-    """Compile a graph of shapes; None if its targets are not classes only."""
+    """Compile a graph of shapes; None if it has targets of a kind that is not known here."""
     facts: dict[Any, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for triple in triples:
         facts[triple.subject][triple.predicate.value].append(triple.object)
     by_class: dict[str, list[tuple[tuple[Check, ...], tuple[_Rule, ...]]] | None] = {}
-    for said in facts.values():
-        targets = [name for name in said if name.startswith(_SH + "target")]
-        if any(name != _SH + "targetClass" for name in targets):
+    others: set[Any] = set()
+    for said in list(facts.values()):
+        targets = {name.removeprefix(_SH) for name in said if name.startswith(_SH + "target")}
+        if not targets <= {"targetClass", *_OTHER_TARGETS}:
             return None
+        for name in _OTHER_TARGETS:
+            others |= set(said.get(_SH + name, ()))
         for target in said.get(_SH + "targetClass", ()):
             shapes = by_class.setdefault(target.value, [])
             try:
@@ -115,7 +124,7 @@ def compile_shapes(triples: Iterable[ox.Triple]) -> Rules | None:
             else:
                 if shapes is not None:
                     shapes.append(found)
-    return Rules(by_class)
+    return Rules(by_class, frozenset(others))
 
 
 def _shape(said: Mapping[str, Sequence[Any]], facts: Facts) -> tuple[Any, tuple[_Rule, ...]]:

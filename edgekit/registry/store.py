@@ -7,7 +7,6 @@ at all: one update is one transaction.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -20,19 +19,13 @@ import pyoxigraph as ox
 from edgekit.errors import FormatError, StoreError
 from edgekit.registry.embedded import Embedded, StoreInUseError
 from edgekit.registry.engine import Engine, Results, Term, Triples
-from edgekit.registry.limits import check_text
+from edgekit.registry.limits import check_query, check_update
 from edgekit.registry.sparql_http import SparqlHttp
 
 __all__ = ["Health", "Results", "Row", "Store", "StoreInUseError", "Term", "query_text"]
 
 Row = dict[str, Term | None]
 Built = TypeVar("Built")
-
-# A query may not make this process ask another server. The parser offers no switch for it, and
-# knows keywords without space around them, so the word is refused wherever it stands; `\u` could
-# spell it. Source: SPARQL 1.1 Query Language, 19.2 Codepoint Escape Sequences.
-_SERVICE = re.compile(r"service|\\u", re.IGNORECASE)
-_FETCH = re.compile(r"service|\bload\b|\\u", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +174,7 @@ class Store:
             StoreError: If the store cannot be written.
         """
         self._require_writable()
-        found = _FETCH.search(text)
-        if found is not None:
-            raise FormatError(f"update: found '{found[0]}', expected one of this registry only")
-        check_text(text, "update")
+        check_update(text)
         self._engine.update(text)
         self._kept.clear()
 
@@ -229,10 +219,7 @@ class Store:
             FormatError: If the text is no query, with line and column, or asks another server.
             StoreError: If the store cannot be read.
         """
-        found = _SERVICE.search(text)
-        if found is not None:
-            raise FormatError(f"query: found '{found[0]}', expected a query of this registry only")
-        check_text(text, "query")
+        check_query(text)
         return self._engine.query(text, values or {}, default=default, named=named)
 
     def select(self, text: str, values: Mapping[str, Term] | None = None) -> Iterator[Row]:

@@ -117,7 +117,7 @@ def test_bulk_import_takes_a_file(remote: Store, tmp_path: Path) -> None:
 
 
 def test_errors_of_a_server_are_one_line(remote: Store) -> None:
-    with pytest.raises(FormatError, match=r"query: line 2, column 4: expected"):
+    with pytest.raises(FormatError, match=r"query: line 2, column 5: expected"):
         remote.query("SELECT * {\n x }")
     with pytest.raises(FormatError, match="400") as caught:
         remote.update("INSERT x")
@@ -144,6 +144,7 @@ def test_server_without_union_of_graphs_is_refused(tmp_path: Path) -> None:
                 time.sleep(0.05)
         with pytest.raises(StoreError, match="do not see the union of its graphs"):
             engine.health()
+        engine.close()
         process.kill()
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from tools.bench import host, mcu, page
+from tools.bench import host, mcu, page, registry
 from tools.bench.rows import Result, Row, count, rows_json
 
 EPILOG = (
     "Areas: mcu = instructions, memory and flash of models on emulated boards; host = the library "
-    "of this machine beside LiteRT. The options from --models on belong to mcu."
+    "of this machine beside LiteRT; registry = the store under a fleet. The options from --models "
+    "on belong to mcu."
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and say by the exit code whether all is ok."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", epilog=EPILOG)
-    parser.add_argument("area", choices=["mcu", "host"])
+    parser.add_argument("area", choices=["mcu", "host", "registry"])
     parser.add_argument("--only", default="", metavar="SET", help="MODEL, of mcu also MODEL/BOARD")
     parser.add_argument("--seed", type=int, default=0, help="of weights and inputs")
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tflm", type=Path, metavar="DIR", help="programs BOARD/MODEL.elf")
     chosen = parser.parse_args(arguments)
     try:
-        results, rows, text, whole = _host(chosen) if chosen.area == "host" else _mcu(chosen)
+        results, rows, text, whole = _AREAS[chosen.area](chosen)
     except EdgekitError as exc:
         print(f"tools.bench: {exc}", file=sys.stderr)
         return 1
@@ -60,6 +62,19 @@ def _host(chosen: argparse.Namespace) -> Measured:
     results = host.measure(chosen.only, chosen.seed)
     whole = not chosen.only and chosen.seed == 0
     return results, host.rows_of(results), host.text_of(results), whole
+
+
+def _registry(chosen: argparse.Namespace) -> Measured:
+    results = registry.measure(chosen.only, chosen.seed)
+    whole = not chosen.only and chosen.seed == 0
+    return results, registry.rows_of(results), registry.text_of(results), whole
+
+
+_AREAS: dict[str, Callable[[argparse.Namespace], Measured]] = {
+    "mcu": _mcu,
+    "host": _host,
+    "registry": _registry,
+}
 
 
 def _verdict(rows: list[Row]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from edgekit.data.files import write_atomic
-from tools.bench import host
+from tools.bench import host, registry
 from tools.bench.mcu import TITLES, line_of
 from tools.bench.mcu_data import BOARDS, ESTIMATE_SOURCE, ESTIMATES, PEER_SOURCE, PEERS, TARGETS
 from tools.bench.models import NETWORKS
@@ -17,7 +17,7 @@ from tools.bench.rows import Result, Row, count, table
 
 _HERE = Path(__file__).resolve().parent
 _DOCS = _HERE.parents[1] / "docs"
-RESULTS = {area: _DOCS / "results" / f"{area}.json" for area in ("mcu", host.AREA)}
+RESULTS = {area: _DOCS / "results" / f"{area}.json" for area in ("mcu", host.AREA, registry.AREA)}
 PAGE = _DOCS / "performance.md"
 
 
@@ -31,18 +31,25 @@ def write_results(area: str, results: Sequence[Result], rows: Sequence[Row]) -> 
 
 def page() -> str:
     """Return the text of the page, from the summaries of all areas."""
-    runs, host_runs = (
-        json.loads(path.read_text(encoding="utf-8"))["runs"] for path in RESULTS.values()
-    )
+    runs, host_runs, registry_runs = (_runs(path) for path in RESULTS.values())
     template = Template((_HERE / "performance.md").read_text(encoding="utf-8"))
     return template.substitute(
         boards="\n".join(_board(name, runs) for name in BOARDS),
         work=_work(runs),
         host=host.text_of(host_runs),
+        registry=registry.text_of(registry_runs) if registry_runs else "Not measured yet.",
         peer_source=PEER_SOURCE,
         estimate_source=ESTIMATE_SOURCE,
         peers=_peers(),
     )
+
+
+def _runs(path: Path) -> list[Result]:
+    """Return what an area measured; nothing if it never was."""
+    if not path.is_file():
+        return []
+    found: list[Result] = json.loads(path.read_text(encoding="utf-8"))["runs"]
+    return found
 
 
 def _board(name: str, runs: Sequence[Result]) -> str:

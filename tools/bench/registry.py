@@ -1,0 +1,187 @@
+"""The registry under a fleet of 100,000 devices: pyoxigraph in memory and on disk, and rdflib.
+
+Times are those of the processor, so that what else the machine does counts little; the clock's are
+kept beside them. Only the restart is by the clock: it waits for the disk. With `--only large` a
+fleet of 1,000,000 devices is loaded and asked, for how all this grows; it needs 6 GB of memory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edgekit import share
+from edgekit.errors import ConfigError, ToolError
+from tools.bench.registry_fleet import Fleet
+from tools.bench.rows import Result, Row, result_key, resumed, row, table
+
+AREA = "registry"
+DEVICES = 100_000
+LARGE = 1_000_000
+ENGINES = ("memory", "disk", "opened", "rdflib")
+SETS = (*ENGINES, "large")
+TIME_S = 3_600
+
+# Of the processor, in memory; on disk four times as much is allowed.
+QUESTIONS = {
+    "models_for_device": ("models for one device, all sensors", 10.0),
+    "first_100": ("devices for one model, first 100", 10.0),
+    "count_all": ("devices for one model, count of all", 150.0),
+    "by_firmware": ("count by firmware version", 100.0),
+    "site_telemetry": ("latest telemetry of one site's 1,000 devices", 50.0),
+    "update": ("device state checked, projected, graph replaced", 1.0),
+}
+"""Milliseconds."""
+LOAD_S = {"memory": 6.0, "disk": 15.0}
+"""Seconds for 1,000,000 quads."""
+STEADY_MB = {"memory": 400.0, "opened": 150.0}
+DOCUMENT_MS = 10.0
+RESTART_S = 1.0
+DISK_TIMES = 4.0
+
+_CODE = ("edgekit/registry", "tools/bench")
+
+
+def measure(only: str = "", seed: int = 0) -> list[Result]:
+    """Measure every engine, or one.
+
+    Raises:
+        ConfigError: If there is no such engine.
+        ToolError: If one fails.
+    """
+    if only and only not in SETS:
+        raise ConfigError(f"'{only}' is no set of the registry; there are {', '.join(SETS)}")
+    if only == "large":
+        return [_engine("memory", LARGE, seed), *_on_disk(LARGE, seed)]
+    results = []
+    if only in ("", "memory"):
+        results.append(_engine("memory", DEVICES, seed))
+    if only in ("", "disk", "opened"):
+        results += _on_disk(DEVICES, seed)
+    if only in ("", "rdflib"):
+        results.append(_engine("rdflib", DEVICES, seed))
+    return results
+
+
+def _on_disk(devices: int, seed: int) -> list[Result]:
+    """Load a folder, and open it in another process."""
+    key = _key("disk", devices, seed)
+
+    def run() -> Result:
+        with tempfile.TemporaryDirectory(prefix="edgekit-registry-", dir=_folder()) as name:
+            file, folder = _file(devices, seed), Path(name) / "store"
+            return {each: _run(each, file, devices, str(folder)) for each in ("disk", "opened")}
+
+    both = resumed(AREA, f"disk-{devices}-{seed}", key, run)
+    return [{**both[each], "devices": devices} for each in ("disk", "opened")]
+
+
+def _engine(name: str, devices: int, seed: int) -> Result:
+    key = _key(name, devices, seed)
+    found = resumed(
+        AREA, f"{name}-{devices}-{seed}", key, lambda: _run(name, _file(devices, seed), devices)
+    )
+    return {**found, "devices": devices}
+
+
+def _run(engine: str, file: Path, devices: int, *rest: str) -> dict[str, Any]:
+    print(f"{engine}: {devices:,} devices", file=sys.stderr, flush=True)
+    module, first = (
+        ("registry_rdflib", []) if engine == "rdflib" else ("registry_measure", [engine])
+    )
+    line = [sys.executable, "-m", f"tools.bench.{module}", *first, str(file), str(devices), *rest]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=TIME_S, check=False)
+    if done.returncode != 0:
+        raise ToolError(f"registry on {engine}: {done.stderr.strip()[-300:]}")
+    facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return facts
+
+
+def _folder() -> Path:
+    folder = share.cache_dir() / "bench" / AREA
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _file(devices: int, seed: int) -> Path:
+    """Return the N-Quads of a fleet, made once from the code as it is."""
+    path = _folder() / f"fleet-{devices}-{seed}-{_key('fleet', devices, seed)[:12]}.nq"
+    if not path.is_file():
+        free = shutil.disk_usage(path.parent).free
+        if free < devices * 10_000:
+            raise ToolError(f"{path.parent}: {free:,} bytes free, expected {devices * 10_000:,}")
+        for old in path.parent.glob(f"fleet-{devices}-{seed}-*.nq"):
+            old.unlink()
+        print(f"fleet of {devices:,} devices", file=sys.stderr, flush=True)
+        partial = path.with_suffix(".partial")
+        Fleet(devices, seed).write(partial)
+        partial.rename(path)
+    return path
+
+
+def _key(name: str, devices: int, seed: int) -> str:
+    root = Path(__file__).resolve().parents[2]
+    code = [
+        path.read_bytes()
+        for folder in _CODE
+        for path in sorted((root / folder).rglob("*"))
+        if path.suffix in (".py", ".rq") and (folder != _CODE[1] or "registry" in path.name)
+    ]
+    return result_key(name, str(devices), str(seed), *code)
+
+
+def rows_of(results: list[Result]) -> list[Row]:
+    """Return the figures of what was measured; a fleet of another size has no targets."""
+    rows: list[Row] = []
+    for facts in results:
+        engine, aimed = facts["engine"], facts["devices"] == DEVICES
+        where = f"{engine}, {facts['devices']:,} devices"
+
+        def add(
+            figure: str, value: float, unit: str, target: float | None, there: str = where
+        ) -> None:
+            rows.append(row(f"{there}: {figure}", value, unit, target, good=True))
+
+        ours = aimed and engine != "rdflib"
+        if "load_cpu_s" in facts:
+            quads = facts.get("quads") or next(r["quads"] for r in results if "quads" in r)
+            seconds = facts["load_cpu_s"] * 1e6 / quads
+            add("load of 1,000,000 quads", seconds, "s", LOAD_S.get(engine) if ours else None)
+        times = DISK_TIMES if engine == "opened" else 1.0
+        for name, (figure, target) in QUESTIONS.items():
+            if name in facts:
+                more = ", stopped" if facts[name].get("over") else ""
+                value = facts[name]["cpu"] * 1e3
+                add(figure + more, value, "ms", times * target if ours else None)
+        if "document" in facts and engine == "memory":
+            aim = DOCUMENT_MS if ours else None
+            add("foreign document through SHACL", facts["document"]["cpu"] * 1e3, "ms", aim)
+        if "restart_s" in facts:
+            add("restart, by the clock", facts["restart_s"], "s", RESTART_S if ours else None)
+        add("memory, steady", facts["steady_mb"], "MB", STEADY_MB.get(engine) if ours else None)
+        add("memory, peak", facts["peak_mb"], "MB", None)
+    return rows
+
+
+def text_of(results: list[Result]) -> str:
+    """Return the table: a line a figure, a column an engine."""
+    rows = rows_of(results)
+    columns = list(dict.fromkeys(each.figure.split(": ")[0] for each in rows))
+    figures: dict[str, dict[str, str]] = {}
+    for each in rows:
+        column, figure = each.figure.split(": ", 1)
+        mark = "" if each.ok else " (!)"
+        value = f"{each.value:,.3g} {each.unit}{mark}"
+        if figure.endswith(", stopped"):
+            figure, value = figure.removesuffix(", stopped"), f"> {value}"
+        figures.setdefault(figure, {})[column] = value
+    lines = [
+        [figure, *(found.get(column, "-") for column in columns)]
+        for figure, found in figures.items()
+    ]
+    return table(("figure", *columns), lines)
