@@ -127,7 +127,9 @@ class _Run:
         held = min(MOST_HELD_OUT, max(1, round(HELD_OUT * len(order))))
         self.held_out, self.rows = order[:held], np.sort(order[held:])
         counts = self._counts(self.rows, np.where(self.corpus.follows[self.rows], 0, -1))
-        self.buckets = choose_buckets(counts, limit=job.length, most=3)
+        chosen = choose_buckets(counts, limit=job.length, most=3)
+        # A second segment drawn at random may be longer than the next one.
+        self.buckets = tuple(sorted({*chosen, job.length}))
 
     @property
     def steps_per_epoch(self) -> int:
