@@ -125,7 +125,8 @@ static int run(const uint8_t *bytes, size_t length) {
         uint8_t *text = malloc(600);
         uint32_t count;
         for (int i = 0; i < 600; i++) {
-            text[i] = (uint8_t)(draw(4) == 0 ? draw(256) : "aehilnort [SEP]\xed\x95\x9c"[draw(18)]);
+            text[i] =
+                draw(4) == 0 ? (uint8_t)draw(256) : (uint8_t) "aehilnort [SEP]\xc3\xa9"[draw(17)];
         }
         ek_text_apply(&image, text, draw(2) * 300 + draw(300), input, &count);
         free(text);
