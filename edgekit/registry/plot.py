@@ -31,7 +31,7 @@ def plot_tree(branch: Branch, path: Path) -> None:
         for number, (name, child) in enumerate(links):
             y = 0.92 - 0.84 * (number + 0.5) / len(links)
             axes.plot([0.5, x], [0.5, y], color=_EDGE, linewidth=0.8, zorder=1)
-            axes.text((0.5 + 2 * x) / 3, (0.5 + 2 * y) / 3, name, fontsize=6, ha="center",
+            axes.text((0.5 + x) / 2, (0.5 + y) / 2, name, fontsize=6, ha="center",
                       color="#555", zorder=3)  # fmt: skip
             _box(axes, x, y, child.title, 7)
     _box(axes, 0.5, 0.5, branch.title, 9)
