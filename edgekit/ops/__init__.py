@@ -264,7 +264,7 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
 
 def takes_ids(names: Iterable[str]) -> bool:
     """Return whether a firmware with these kernels has a tokenizer: text becomes ids."""
-    return "gather" in names
+    return not {"gather", "text_embed"}.isdisjoint(names)
 
 
 def kernel_set_hash(names: Iterable[str]) -> bytes:
