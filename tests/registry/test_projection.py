@@ -126,6 +126,20 @@ def test_telemetry_keeps_the_last_value_of_each_property() -> None:
     assert row["v"] == ox.Literal(21.0)
 
 
+def test_site_telemetry_is_that_of_the_devices_of_the_site() -> None:
+    store = Store.memory()
+    added = [
+        ("device.added", name, {"device": name, "board": "cam", "fleet": "f", "site": site}, None)
+        for name, site in (("d1", "hall-2"), ("d2", "hall-2"), ("d3", "roof"))
+    ]
+    for event, blob in plain_events(added):
+        apply(store, event, blob)
+    for name in ("d1", "d2", "d3"):
+        store.replace_graphs(telemetry(name, 1_000, {"temperature": 20.5}))
+    rows = store.named("site_telemetry", {"site": ox.Literal("hall-2")})
+    assert sorted(str(row["id"]) for row in rows) == ['"d1"', '"d2"']
+
+
 def test_device_added_again_is_no_longer_revoked() -> None:
     added = {"device": "d1", "board": "cam", "fleet": "demo"}
     store = Store.memory()

@@ -47,7 +47,7 @@ def test_query_asks_a_question_and_answers(fleet: Store, name: str) -> None:
 
 
 # Nothing of the kind is in the small fleet.
-SILENT = {"device-reasons", "licences"}
+SILENT = {"device-reasons", "licences", "site-telemetry"}
 
 
 @pytest.mark.parametrize("board", ["cam", "imu", "mic", "tiny", "foreign"])
