@@ -149,6 +149,6 @@ def test_a_damaged_table_is_refused(twin: Twin) -> None:
             if prove(data, len(data)) == 0:
                 accepted += 1
                 twin.encode_c(data, b"light", 5, np.zeros(9, np.int32).ctypes.data, 9)
-    assert accepted < len(words)
+    assert accepted < len(range(0, len(words), 1 if FULL else 7)) * 4 // 2
     for size in (0, 23, 24, len(twin.table) - 1):
         assert prove(twin.table[:size], size) < 0
