@@ -100,12 +100,14 @@ class ExportSection:
         rounding: "litert" or "tflm": whose requantization the image repeats bit for bit.
         fuse: Use operators of our own where they replace several standard ones.
         patches: Run the first layers in so many stripes if that makes the arena smaller.
+        pairs: Run depthwise layers with the pointwise ones behind if that makes it smaller.
     """
 
     calibration_samples: int = 300
     rounding: str = "litert"
     fuse: bool = False
     patches: int = 1
+    pairs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

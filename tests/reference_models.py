@@ -44,11 +44,12 @@ class Net:
         self.model.op("CONV_2D", inputs, [y], padding=0, fusedActivationFunction=code, **strides)
         return y
 
-    def depthwise(self, x: int, stride: int = 1) -> int:
+    def depthwise(self, x: int, stride: int = 1, *, multiplier: int = 1) -> int:
         _, high, wide, channels = self.shape(x)
-        y = self.activation((1, -(-high // stride), -(-wide // stride), channels), relu=True)
-        inputs = [x, *self.weights((1, 3, 3, channels), 3, 9)]
-        options = {"strideH": stride, "strideW": stride, "depthMultiplier": 1}
+        count = channels * multiplier
+        y = self.activation((1, -(-high // stride), -(-wide // stride), count), relu=True)
+        inputs = [x, *self.weights((1, 3, 3, count), 3, 9)]
+        options = {"strideH": stride, "strideW": stride, "depthMultiplier": multiplier}
         self.model.op(
             "DEPTHWISE_CONV_2D", inputs, [y], padding=0, fusedActivationFunction=RELU, **options
         )
@@ -112,6 +113,14 @@ def autoencoder() -> bytes:
     for width in (128, 128, 128, 128, 8, 128, 128, 128, 128):
         y = net.dense(y, width, relu=True)
     return net.done(net.dense(y, 640))
+
+
+def widening(side: int = 32, *, multiplier: int = 2, width: int = 8) -> bytes:
+    """Two separable layers whose depthwise part makes several channels of one."""
+    net = Net((1, side, side, width), 7)
+    y = net.conv(net.depthwise(net.x, multiplier=multiplier), width, 1)
+    y = net.conv(net.depthwise(y, 2, multiplier=multiplier), width, 1)
+    return net.done(net.dense(net.mean(y, 1, 2), 2))
 
 
 def small_cnn() -> bytes:

@@ -133,7 +133,7 @@ def measure_code(
         board: What it is built for.
         work: Where.
         kernels: Those to build.
-        known: Parts that belong to kernels, from an earlier run; none if all are built.
+        known: Parts of the reference kernel, from an earlier run; none if all are built.
 
     Returns:
         The base, bytes of parts, and parts of kernels.
@@ -143,14 +143,16 @@ def measure_code(
     builds = {op: build_firmware(board, ops=(op,), out=work) for op in {*kernels, REFERENCE}}
     symbols = {op: flash_symbols(board, firmware) for op, firmware in builds.items()}
     if known:
-        common = set(symbols[REFERENCE]) - set(known)
+        # A stub has the name of what stands in for it: only with the same size it is the same.
+        common = {item for item in symbols[REFERENCE].items() if item[0] not in known}
     else:
-        common = set.intersection(*(set(sizes) for sizes in symbols.values()))
+        names = set.intersection(*(set(sizes) for sizes in symbols.values()))
+        common = {item for sizes in symbols.values() for item in sizes.items() if item[0] in names}
     parts: dict[str, int] = {}
     op_parts = {}
     bases = []
     for op in kernels:
-        own = {name: size for name, size in sorted(symbols[op].items()) if name not in common}
+        own = dict(sorted(item for item in symbols[op].items() if item not in common))
         parts.update(own)
         op_parts[op] = list(own)
         bases.append(builds[op].flash_bytes - sum(own.values()))
@@ -172,7 +174,7 @@ def measure_core(core: str, work: Path, wanted: Collection[str], old: Table) -> 
     everything = kernel_set("all", board.chip.kernel_family)
     kernels = ordered(set(wanted) & set(everything)) if wanted else everything
     firmware = build_firmware(board, ops=everything, out=work / "all")
-    known = old["parts"] if wanted else ()
+    known = old["op_parts"][REFERENCE] if wanted else ()
     fresh = [op for op in kernels if not wanted or op not in old["op_parts"]]
     base, parts, op_parts = measure_code(board, work / "code", fresh, known)
     if not wanted:

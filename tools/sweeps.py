@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
+from tools.sweeps_pair import pairs
 from tools.sweeps_state import grus, lstms
 from tools.sweeps_wide import types, wide_elements, wide_products
 
@@ -373,6 +374,7 @@ def cases() -> Iterator[Graph]:
         types,
         wide_products,
         wide_elements,
+        pairs,
     ):
         for graph in source():
             yield _twice(graph) if graph.nodes[0].op == "CONCATENATION" else graph

@@ -24,6 +24,9 @@ def check(
     patches: int = typer.Option(
         1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
     ),
+    pairs: bool = typer.Option(
+        False, "--pairs", help="Run depthwise with pointwise layers where that needs less RAM."
+    ),
     input_file: Path | None = typer.Option(
         None, "--input", help="Inputs to measure fusion on, .npy [N, ...]; default random ones."
     ),
@@ -52,7 +55,8 @@ def check(
     target = load_board(board)
     kernels = None if ops is None else choose_ops(ops, target.chip.kernel_family)
     try:
-        compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse, patches=patches)
+        family = target.chip.kernel_family
+        compiled = load_model(model, family=family, fuse=fuse, patches=patches, pairs=pairs)
     except UnsupportedError as exc:
         if not as_json:
             if not fuse and _fusion(model, target, input_file) is not None:
@@ -88,6 +92,7 @@ def check(
             "notes": list(compiled.notes),
             "fused": fuse,
             "patches": patches,
+            "pairs": pairs,
             "fusion": None if fusion is None else asdict(fusion),
         }
         print(json.dumps(facts, indent=2))

@@ -53,6 +53,9 @@ def export(
     patches: int = typer.Option(
         1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
     ),
+    pairs: bool = typer.Option(
+        False, "--pairs", help="Run depthwise with pointwise layers where that needs less RAM."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Compile a model into a model image, or into a C library.
@@ -71,7 +74,9 @@ def export(
         raise typer.BadParameter("only with --to c", param_hint="--prefix")
     if project is None:
         chosen = (rounding or RoundingName.LITERT).value
-        compiled = load_model(model, rounding=chosen, family=family, fuse=fuse, patches=patches)
+        compiled = load_model(
+            model, rounding=chosen, family=family, fuse=fuse, patches=patches, pairs=pairs
+        )
     else:
         from dataclasses import replace
 
@@ -84,6 +89,8 @@ def export(
             config = replace(config, export=replace(config.export, fuse=True))
         if patches > 1:
             config = replace(config, export=replace(config.export, patches=patches))
+        if pairs:
+            config = replace(config, export=replace(config.export, pairs=True))
         compiled = compile_for_project(model, config, family=family)
     if to is Target.C:
         from edgekit.export.library import write_library

@@ -19,15 +19,16 @@ def load_model(
     family: str = "portable",
     fuse: bool = False,
     patches: int = 1,
+    pairs: bool = False,
 ) -> CompiledModel:
     """Compile a `.tflite` for a kernel family, or take an `.ekm` as it is.
 
     Args:
-        patches: As for `compile_tflite`; so are rounding, family and fuse.
+        patches: As for `compile_tflite`; so are rounding, family, fuse and pairs.
 
     Raises:
-        ConfigError: If the file has another ending, cannot be read, or is an image to be fused or
-            patched.
+        ConfigError: If the file has another ending, cannot be read, or is an image to be fused,
+            patched or paired.
         FormatError: If its content is malformed.
         UnsupportedError: If it needs what edgekit does not do; names node and operator.
     """
@@ -42,9 +43,10 @@ def load_model(
             family=family,
             fuse=fuse,
             patches=patches,
+            pairs=pairs,
         )
-    if fuse or patches > 1:
-        flag = "--fuse" if fuse else "--patches"
+    if fuse or patches > 1 or pairs:
+        flag = "--fuse" if fuse else "--patches" if patches > 1 else "--pairs"
         raise ConfigError(f"{path.name}: {flag} needs the .tflite, an image is compiled already")
     return describe_image(data)
 
@@ -77,6 +79,7 @@ def compile_for_project(path: Path, config: Config, *, family: str = "portable")
         rounding=config.export.rounding,
         fuse=config.export.fuse,
         patches=config.export.patches,
+        pairs=config.export.pairs,
         family=family,
     )
 

@@ -19,6 +19,9 @@ def profile(
     patches: int = typer.Option(
         1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
     ),
+    pairs: bool = typer.Option(
+        False, "--pairs", help="Run depthwise with pointwise layers where that needs less RAM."
+    ),
     seed: int = typer.Option(0, "--seed", help="Seed of the random input."),
     text: str = typer.Option(
         SENTENCE, "--text", help="What a model that takes text reads; default sixteen words."
@@ -47,7 +50,8 @@ def profile(
     from edgekit.formats.image_reader import read_image
 
     target = load_board(board)
-    compiled = load_model(model, family=target.chip.kernel_family, fuse=fuse, patches=patches)
+    family = target.chip.kernel_family
+    compiled = load_model(model, family=family, fuse=fuse, patches=patches, pairs=pairs)
     if target.emulator is None:
         raise ConfigError(f"board '{board}' counts no instructions; take an emulated board")
     predicted = require_fit(compiled, target).instructions

@@ -30,6 +30,9 @@ def run(
     patches: int = typer.Option(
         1, "--patches", min=1, max=16, help="Run the first layers in so many stripes: less RAM."
     ),
+    pairs: bool = typer.Option(
+        False, "--pairs", help="Run depthwise with pointwise layers where that needs less RAM."
+    ),
     count: int = typer.Option(8, "--count", min=1, help="Random inputs without --input."),
     seed: int = typer.Option(0, "--seed", help="Seed of the random inputs."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
@@ -44,9 +47,8 @@ def run(
     from edgekit.cli.model import load_model
     from edgekit.errors import ConfigError
 
-    compiled = load_model(
-        model, family=load_board(on).chip.kernel_family, fuse=fuse, patches=patches
-    )
+    family = load_board(on).chip.kernel_family
+    compiled = load_model(model, family=family, fuse=fuse, patches=patches, pairs=pairs)
     if texts or text_file is not None:
         from edgekit.cli.run_text import read_texts, run_texts
 

@@ -24,6 +24,7 @@ from edgekit.passes.borders import strip_borders
 from edgekit.passes.fuse import fuse as fuse_chains
 from edgekit.passes.lower import lower, verify_kernels
 from edgekit.passes.pack import pack, unpack
+from edgekit.passes.pair import pair_if_smaller
 from edgekit.passes.patch import MAX_PATCHES, macs_of, patch_if_smaller
 from edgekit.passes.plan import Plan, plan_memory
 from edgekit.passes.schedule import schedule
@@ -107,6 +108,7 @@ def compile_tflite(
     fuse: bool = False,
     passes: bool = True,
     patches: int = 1,
+    pairs: bool = False,
 ) -> CompiledModel:
     """Compile an int8 `.tflite`; the outputs equal LiteRT's reference kernels in every byte.
 
@@ -132,6 +134,8 @@ def compile_tflite(
         passes: False compiles operator by operator, without the exact passes over the whole.
         patches: Run the first layers in so many stripes of rows, 1 to 16, if that makes the arena
             smaller; the outputs are the same.
+        pairs: Run depthwise layers together with the pointwise ones behind them where that makes
+            the arena smaller; the outputs are the same.
 
     Raises:
         ConfigError: If there is no such family.
@@ -158,6 +162,9 @@ def compile_tflite(
         notes = (*notes, note)
     else:
         graph = schedule(graph)
+    if pairs:
+        graph, note = pair_if_smaller(graph, family)
+        notes = (*notes, note)
     trainable = None if trained is None else _head_of(model, graph, trained)
     graph = pack(_short_names(graph), family)
     meta = ImageMeta(

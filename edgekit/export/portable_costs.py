@@ -103,6 +103,12 @@ def _depthwise_conv_2d(graph: Graph, node: Node) -> Features:
     )
 
 
+def _depthwise_pointwise(graph: Graph, node: Node) -> Features:
+    x, _, _, w, _, y = _shapes(graph, node)
+    *depthwise, _ = _depthwise_conv_2d(graph, node)
+    return (*depthwise, *_matmul(x[0] * y[1] * y[2], w[0], w[3]))
+
+
 def _batch_matmul(graph: Graph, node: Node) -> Features:
     a, b, y = _shapes(graph, node)
     rows, columns = y[-2], y[-1]
@@ -284,6 +290,7 @@ def _arg_max(graph: Graph, node: Node) -> Features:
 FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     "conv_2d": _conv_2d,
     "depthwise_conv_2d": _depthwise_conv_2d,
+    "depthwise_pointwise": _depthwise_pointwise,
     "fully_connected": _fully_connected,
     "batch_matmul": _batch_matmul,
     "add": _add,

@@ -25,11 +25,12 @@ def compile_for_dataset(
     family: str = "portable",
     fuse: bool = False,
     patches: int = 1,
+    pairs: bool = False,
 ) -> CompiledModel:
     """Compile a `.tflite` with the table of its input, labels, licences and golden vectors.
 
     Args:
-        head: As for `compile_tflite`; so are rounding, family, fuse and patches.
+        head: As for `compile_tflite`; so are rounding, family, fuse, patches and pairs.
 
     Raises:
         ConfigError: If the model does not fit the data.
@@ -60,4 +61,5 @@ def compile_for_dataset(
         family=family,
         fuse=fuse,
         patches=patches,
+        pairs=pairs,
     )

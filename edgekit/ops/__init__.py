@@ -22,6 +22,7 @@ from edgekit.ops import (
     mve,
     mve_depthwise,
     norm,
+    pair,
     pool,
     reduce,
     remap,
@@ -98,6 +99,7 @@ OPS: tuple[Kernel, ...] = (
     wide_table.LOGISTIC_S16,
     wide.RESCALE_S16,
     gru.GRU,
+    pair.DEPTHWISE_POINTWISE,
     *text.KERNELS,
 )
 """Every kernel. Twin: firmware/include/ek_ops.def."""
@@ -134,6 +136,9 @@ FUSED: dict[str, Source] = {
     "TEXT_POOL": Source(text.lower_text_pool, ("text_pool",), "mean, maximum or the first row"),
 }
 """What `edgekit.passes.fuse` puts in place of several source operators; no file has these."""
+
+MERGED = (pair.DEPTHWISE_POINTWISE.name,)
+"""What passes put in place of several kernels, with equal outputs."""
 
 _BY_NAME = {kernel.name: kernel for kernel in OPS}
 _BY_NUMBER = {kernel.number: kernel for kernel in OPS}

@@ -198,7 +198,8 @@ def _macs(graph: Graph, node: Node) -> int:
     return y.elements * (w.elements // channels)
 
 
-def _is_pointwise(graph: Graph, node: Node) -> bool:
+def is_pointwise(graph: Graph, node: Node) -> bool:
+    """Return whether each output pixel of a convolution reads the input pixel at its place."""
     x, w = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1])
     y = graph.tensor(node.outputs[0])
     return (
@@ -211,17 +212,21 @@ def _is_pointwise(graph: Graph, node: Node) -> bool:
 
 def _scratch_conv(graph: Graph, node: Node) -> int:
     w = graph.tensor(node.inputs[1])
-    return matmul_scratch(w.elements // w.shape[0], gathers=not _is_pointwise(graph, node))
+    return matmul_scratch(w.elements // w.shape[0], gathers=not is_pointwise(graph, node))
 
 
 def _lead_conv(graph: Graph, node: Node) -> int | None:
     y = graph.tensor(node.outputs[0])
-    if not _is_pointwise(graph, node):
+    if not is_pointwise(graph, node):
         return window_lead(graph, node)
     return rows_lead(y.elements // y.shape[3], graph.tensor(node.inputs[0]).shape[3], y.shape[3])
 
 
-def _scratch_depthwise(graph: Graph, node: Node) -> int:
+def window_scratch(graph: Graph, node: Node) -> int:
+    """Return the scratch of a depthwise window: one patch, if it crosses the border.
+
+    Twin: firmware/kernels/ek_window_s8.c, ek_window_scratch_bytes
+    """
     x, w = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1])
     y = graph.tensor(node.outputs[0])
     inside = True
@@ -241,7 +246,7 @@ DEPTHWISE_CONV_2D = Kernel(
     PARAMS,
     _check,
     _macs,
-    _scratch_depthwise,
+    window_scratch,
     revision=2,
     lead=window_lead,
 )

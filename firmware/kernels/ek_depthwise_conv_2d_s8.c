@@ -7,20 +7,7 @@
 #include "ek_lead.h"
 #include "ek_window_s8.h"
 
-/* True if no window crosses the border. */
-static int is_inside(const ek_call *call) {
-    const ek_tensor *x = &call->tensors[0];
-    const ek_tensor *w = &call->tensors[1];
-    const ek_tensor *y = &call->tensors[3];
-    for (uint32_t i = 0; i < 2; i++) {
-        int64_t last = (int64_t)(y->dims[1 + i] - 1) * ek_param(call, STRIDE_H + i) +
-                       (int64_t)(w->dims[1 + i] - 1) * ek_param(call, DILATION_H + i);
-        if (ek_param(call, PAD_TOP + i) != 0 || last >= (int64_t)x->dims[1 + i]) {
-            return 0;
-        }
-    }
-    return 1;
-}
+enum { PARAMS = WINDOW_PARAMS };
 
 ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, ek_need *need) {
     const ek_tensor *x = &call->tensors[0];
@@ -46,33 +33,8 @@ ek_status ek_depthwise_conv_2d_s8_check(const ek_call *call, ek_need *need) {
         return EK_ERR_RANGE;
     }
     need->lead = ek_window_lead(call, x, y, STRIDE_H, PAD_TOP);
-    if (!is_inside(call)) {
-        need->scratch_bytes = w->dims[1] * w->dims[2] * x->dims[3];
-    }
+    need->scratch_bytes = ek_window_scratch_bytes(call, y);
     return EK_OK;
-}
-
-static void gather(const ek_call *call, const int8_t *image, int32_t iy0, int32_t ix0,
-                   int8_t *patch) {
-    const ek_tensor *x = &call->tensors[0];
-    const ek_tensor *w = &call->tensors[1];
-    const size_t channels = x->dims[3];
-    const uint32_t filler = 0x01010101u * (uint8_t)x->zero_point;
-    int32_t iy = iy0;
-    for (uint32_t ky = 0; ky < w->dims[1]; ky++) {
-        int32_t ix = ix0;
-        for (uint32_t kx = 0; kx < w->dims[2]; kx++) {
-            if (iy < 0 || iy >= (int32_t)x->dims[1] || ix < 0 || ix >= (int32_t)x->dims[2]) {
-                ek_fill_bytes(patch, filler, channels);
-            } else {
-                ek_copy_bytes(patch, image + ((size_t)iy * x->dims[2] + (size_t)ix) * channels,
-                              channels);
-            }
-            patch += channels;
-            ix += ek_param(call, DILATION_W);
-        }
-        iy += ek_param(call, DILATION_H);
-    }
 }
 
 void ek_depthwise_conv_2d_s8(const ek_call *call) {
@@ -90,7 +52,8 @@ void ek_depthwise_conv_2d_s8(const ek_call *call) {
     const ek_window border = {patch, w->dims[2] * channels, channels};
     const int multiplied = w->dims[3] != x->dims[3];
     const int8_t *image = (const int8_t *)x->data;
-    int8_t *out = (int8_t *)y->write;
+    const ek_output out = {y->zero_point, ek_param(call, Y_MIN), ek_param(call, Y_MAX)};
+    int8_t *to = (int8_t *)y->write;
     for (uint32_t batch = 0; batch < x->dims[0]; batch++) {
         int32_t iy = -ek_param(call, PAD_TOP);
         for (uint32_t oy = 0; oy < y->dims[1]; oy++) {
@@ -100,15 +63,15 @@ void ek_depthwise_conv_2d_s8(const ek_call *call) {
                 if (iy >= 0 && ix >= 0 && iy <= last_y && ix <= last_x) {
                     v.start = image + (size_t)iy * line + (size_t)ix * channels;
                 } else {
-                    gather(call, image, iy, ix, patch);
+                    ek_window_patch_s8(call, image, iy, ix, patch);
                     v = border;
                 }
                 if (multiplied) {
-                    ek_window_multiplied_s8(call, &v, out);
+                    ek_window_multiplied_s8(call, &v, &out, to);
                 } else {
-                    ek_window_s8(call, &v, out);
+                    ek_window_s8(call, &v, &out, to);
                 }
-                out += w->dims[3];
+                to += w->dims[3];
                 ix += ek_param(call, STRIDE_W);
             }
             iy += ek_param(call, STRIDE_H);

@@ -8,16 +8,47 @@ static inline int8_t finish(const uint8_t *requant, int32_t sum, int32_t single,
                   : ek_finish_double(sum, multiplier, shift, out);
 }
 
-static ek_output output_of(const ek_call *call) {
-    const ek_output out = {call->tensors[3].zero_point, ek_param(call, Y_MIN),
-                           ek_param(call, Y_MAX)};
-    return out;
+uint32_t ek_window_scratch_bytes(const ek_call *call, const ek_tensor *y) {
+    const ek_tensor *x = &call->tensors[0];
+    const ek_tensor *w = &call->tensors[1];
+    int inside = 1;
+    for (uint32_t i = 0; i < 2; i++) {
+        int64_t last = (int64_t)(y->dims[1 + i] - 1) * ek_param(call, STRIDE_H + i) +
+                       (int64_t)(w->dims[1 + i] - 1) * ek_param(call, DILATION_H + i);
+        if (ek_param(call, PAD_TOP + i) != 0 || last >= (int64_t)x->dims[1 + i]) {
+            inside = 0;
+        }
+    }
+    return inside ? 0 : w->dims[1] * w->dims[2] * x->dims[3];
+}
+
+void ek_window_patch_s8(const ek_call *call, const int8_t *image, int32_t iy0, int32_t ix0,
+                        int8_t *patch) {
+    const ek_tensor *x = &call->tensors[0];
+    const ek_tensor *w = &call->tensors[1];
+    const size_t channels = x->dims[3];
+    const uint32_t filler = 0x01010101u * (uint8_t)x->zero_point;
+    int32_t iy = iy0;
+    for (uint32_t ky = 0; ky < w->dims[1]; ky++) {
+        int32_t ix = ix0;
+        for (uint32_t kx = 0; kx < w->dims[2]; kx++) {
+            if (iy < 0 || iy >= (int32_t)x->dims[1] || ix < 0 || ix >= (int32_t)x->dims[2]) {
+                ek_fill_bytes(patch, filler, channels);
+            } else {
+                ek_copy_bytes(patch, image + ((size_t)iy * x->dims[2] + (size_t)ix) * channels,
+                              channels);
+            }
+            patch += channels;
+            ix += ek_param(call, DILATION_W);
+        }
+        iy += ek_param(call, DILATION_H);
+    }
 }
 
 /* One pixel, one output channel per input channel: four channels at a time. */
-void ek_window_s8(const ek_call *call, const ek_window *v, int8_t *y) {
+void ek_window_s8(const ek_call *call, const ek_window *v, const ek_output *to, int8_t *y) {
     const ek_tensor *w = &call->tensors[1];
-    const ek_output out = output_of(call);
+    const ek_output out = *to;
     const int32_t single = ek_param(call, ROUNDING) == EK_ROUND_SINGLE;
     const uint32_t kernel_h = w->dims[1];
     const uint32_t kernel_w = w->dims[2];
@@ -69,9 +100,10 @@ void ek_window_s8(const ek_call *call, const ek_window *v, int8_t *y) {
 }
 
 /* One pixel, several output channels per input channel. */
-void ek_window_multiplied_s8(const ek_call *call, const ek_window *v, int8_t *y) {
+void ek_window_multiplied_s8(const ek_call *call, const ek_window *v, const ek_output *to,
+                             int8_t *y) {
     const ek_tensor *w = &call->tensors[1];
-    const ek_output out = output_of(call);
+    const ek_output out = *to;
     const int32_t single = ek_param(call, ROUNDING) == EK_ROUND_SINGLE;
     const uint32_t outputs = w->dims[3];
     const uint32_t multiplier = outputs / call->tensors[0].dims[3];

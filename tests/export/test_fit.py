@@ -153,9 +153,13 @@ def test_every_predicted_kernel_has_features() -> None:
 def test_coefficients_match_features(index: int) -> None:
     source = list(cases())[index]
     for family in ("dsp", "portable"):
-        fit = check_fit(describe_image(image_of(source, family)), BOARD)
-        assert fit.instructions is not None
-        assert np.isfinite(fit.instructions)
+        model = describe_image(image_of(source, family))
+        fit = check_fit(model, BOARD)
+        if UNPREDICTED["cortex-m4"].intersection(model.ops):
+            assert fit.instructions is None
+        else:
+            assert fit.instructions is not None
+            assert np.isfinite(fit.instructions)
 
 
 def test_core_that_is_like_a_measured_one_is_predicted() -> None:

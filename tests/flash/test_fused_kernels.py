@@ -16,8 +16,9 @@ from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.graph import Graph
 from edgekit.runtime import Runner
 from tools.calibrate import image_of
+from tools.sweeps_pair import pairs
 
-OPS = ("layer_norm", "attention", "gru")
+OPS = ("layer_norm", "attention", "gru", "depthwise_pointwise")
 
 
 def graphs(seed: int) -> list[Graph]:
@@ -25,7 +26,10 @@ def graphs(seed: int) -> list[Graph]:
     rng = np.random.default_rng([seed, 12])
     rows, keys, depth = (int(value) for value in rng.integers(1, 12, 3))
     biased = bool(rng.random() < 0.5)
+    swept = list(pairs())
     return [
+        swept[seed],
+        swept[seed + 8],
         attention_graph(rng, rows=rows, keys=keys, depth=depth, biased=biased),
         norm_graph(rng, centred=bool(seed % 2), count=int(rng.integers(1, 90)), rows=rows),
         gru_graph(rng, steps=min(rows, 4), features=keys, units=int(rng.integers(1, 20))),

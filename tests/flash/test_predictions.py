@@ -9,7 +9,7 @@ import pytest
 from gru_models import unrolled_gru
 from litert_models import Model, T
 from op_cases_lstm import lstm
-from reference_models import MODELS
+from reference_models import MODELS, widening
 
 from edgekit.boards import load_board
 from edgekit.export.compile import compile_tflite
@@ -62,11 +62,12 @@ OTHERS = {
 """Models with int16 activations, and with a recurrence."""
 
 
-def assert_predicted(source: bytes, name: str, *, fuse: bool = False) -> None:
+def assert_predicted(source: bytes, name: str, *, fuse: bool = False, pairs: bool = False) -> None:
     board = load_board(name)
     if shutil.which(TOOLCHAINS[board.core].compiler) is None:
         pytest.skip(f"{TOOLCHAINS[board.core].compiler} is not installed")
-    model = compile_tflite(source, name="m", family=board.chip.kernel_family, fuse=fuse)
+    family = board.chip.kernel_family
+    model = compile_tflite(source, name="m", family=family, fuse=fuse, pairs=pairs)
     predicted = check_fit(model, board, look_around=False).instructions
     assert predicted is not None
     runner = Runner(model.image)
@@ -90,6 +91,12 @@ def test_prediction_is_within_a_tenth(name: str, board: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_prediction_with_state_or_int16_is_within_a_tenth(name: str, board: str) -> None:
     assert_predicted(OTHERS[name](), board, fuse=name == "gru")
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("board", ("mps2_an386", "mps2_an385"))
+def test_prediction_of_a_pair_is_within_a_tenth(board: str) -> None:
+    assert_predicted(widening(15, multiplier=3, width=10), board, pairs=True)
 
 
 @pytest.mark.data("models")

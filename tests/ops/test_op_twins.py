@@ -12,7 +12,7 @@ from edgekit import share
 from edgekit.errors import ConfigError
 from edgekit.formats import container
 from edgekit.graph import MAX_RANK
-from edgekit.ops import KERNEL_SETS, OPS, kernel_set, kernel_set_hash
+from edgekit.ops import KERNEL_SETS, OPS, conv, kernel_set, kernel_set_hash
 from edgekit.ops.conv import MAX_TERMS
 from edgekit.ops.fixed import Rounding
 
@@ -99,13 +99,14 @@ def test_kernels_have_the_same_number_of_parameters() -> None:
     for kernel in OPS:
         text = (folder / f"{kernel.stem}.c").read_text()
         for header in re.findall(r'#include "(ek_(?:window_s8|pool)\.h)"', text):
-            text = (folder / header).read_text()
+            text = (folder / header).read_text() + text
         count = sum(1 if isinstance(param, str) else param[1] for param in kernel.params)
         match = re.search(r"enum \{([^}]*\bPARAMS\b[^}]*)\}", text)
         stated = 0
         for name in [part.strip() for part in match.group(1).split(",")] if match else []:
             if "=" in name:
                 value = name.split("=")[1].replace("EK_MAX_RANK", str(MAX_RANK))
+                value = value.replace("WINDOW_PARAMS", str(len(conv.PARAMS)))
                 left, _, right = value.partition("*")
                 stated = int(left) * int(right) if right else int(value)
             if name.startswith("PARAMS"):
