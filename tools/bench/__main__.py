@@ -8,21 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from tools.bench import host, mcu, page, registry
+from tools.bench import host, mcu, page, registry, text, text_page
 from tools.bench.rows import Result, Row, count, rows_json
 
 EPILOG = (
     "Areas: mcu = instructions, memory and flash of models on emulated boards; host = the library "
-    "of this machine beside LiteRT; registry = the store under a fleet. The options from --models "
-    "on belong to mcu."
+    "of this machine beside LiteRT; registry = the store under a fleet; text = text models on "
+    "public sets, with seeds 1, 2, 3 unless one is given. The options from --models on belong to "
+    "mcu."
 )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and say by the exit code whether all is ok."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", epilog=EPILOG)
-    parser.add_argument("area", choices=["mcu", "host", "registry"])
-    parser.add_argument("--only", default="", metavar="SET", help="MODEL, of mcu also MODEL/BOARD")
+    parser.add_argument("area", choices=list(_AREAS))
+    parser.add_argument(
+        "--only", default="", metavar="SET", help="MODEL, of mcu also MODEL/BOARD, of text a set"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights and inputs")
     parser.add_argument("--json", action="store_true", help="print rows as JSON")
     parser.add_argument("--models", type=Path, metavar="DIR", help="folder of .tflite files")
@@ -31,13 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tflm", type=Path, metavar="DIR", help="programs BOARD/MODEL.elf")
     chosen = parser.parse_args(arguments)
     try:
-        results, rows, text, whole = _AREAS[chosen.area](chosen)
+        results, rows, said, whole = _AREAS[chosen.area](chosen)
     except EdgekitError as exc:
         print(f"tools.bench: {exc}", file=sys.stderr)
         return 1
     if whole:
-        page.write_results(chosen.area, results, rows)
-    print(rows_json(rows) if chosen.json else text)
+        if chosen.area == text.AREA:
+            text_page.write_results(results, rows)
+        else:
+            page.write_results(chosen.area, results, rows)
+    print(rows_json(rows) if chosen.json else said)
     return _verdict(rows)
 
 
@@ -70,10 +76,17 @@ def _registry(chosen: argparse.Namespace) -> Measured:
     return results, registry.rows_of(results), registry.text_of(results), whole
 
 
+def _text(chosen: argparse.Namespace) -> Measured:
+    results = text.measure(chosen.only, chosen.seed)
+    whole = not chosen.only and chosen.seed == 0
+    return results, text.rows_of(results), text.text_of(results), whole
+
+
 _AREAS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "mcu": _mcu,
     "host": _host,
     "registry": _registry,
+    "text": _text,
 }
 
 

@@ -20,9 +20,9 @@ class Row:
 
     Attributes:
         figure: What was measured, and where.
-        target: Largest value that is good; None: there is no target.
+        target: Largest value that is good, of `row_of_least` the least; None: there is none.
         value: What was measured; None: nothing could be.
-        ok: Measured, trustworthy and not above the target.
+        ok: Measured, trustworthy and not past the target.
     """
 
     figure: str
@@ -36,6 +36,11 @@ def row(figure: str, value: float | None, unit: str, target: float | None, *, go
     """Return a row that is ok if its value is there, good, and not above the target."""
     reached = value is not None and (target is None or value <= target)
     return Row(figure, target, value, unit, reached and good)
+
+
+def row_of_least(figure: str, value: float | None, unit: str, target: float) -> Row:
+    """Return a row that is ok if its value is there and not below the target."""
+    return Row(figure, target, value, unit, value is not None and value >= target)
 
 
 def rows_json(rows: Sequence[Row]) -> str:
