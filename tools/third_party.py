@@ -105,12 +105,12 @@ def _member(archive: Path, member: str) -> bytes:
                 return wheel.read(member)
         with tarfile.open(archive) as tar:
             source = tar.extractfile(member)
+            if source is None:
+                raise FetchError(f"{archive.name}: {member} is not a file")
+            with source:
+                return source.read()
     except KeyError as exc:
         raise FetchError(f"{archive.name}: has no {member}") from exc
-    if source is None:
-        raise FetchError(f"{archive.name}: {member} is not a file")
-    with source:
-        return source.read()
 
 
 def is_present(wanted: Archive, folder: Path) -> bool:
