@@ -16,7 +16,7 @@ from fused_models import keras_attention, keras_layer_norm
 from gru_models import unrolled_gru
 from library_models import FOREIGN, LABELS, documented, plain, shell, tiny
 from op_cases import CASES
-from reference_models import MODELS
+from reference_models import MODELS, widening
 from sentence_models import small_text
 from streaming_models import streaming
 
@@ -43,9 +43,11 @@ SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 def by_kernel() -> dict[str, CompiledModel]:
     found: dict[str, CompiledModel] = {}
 
-    def add(source: bytes, *, fuse: bool = False) -> None:
+    def add(source: bytes, *, fuse: bool = False, pairs: bool = False) -> None:
         for family in FAMILIES:
-            compiled = compile_tflite(source, name="m", family=family, fuse=fuse, passes=False)
+            compiled = compile_tflite(
+                source, name="m", family=family, fuse=fuse, passes=False, pairs=pairs
+            )
             for op in compiled.ops:
                 found.setdefault(op, compiled)
 
@@ -58,6 +60,7 @@ def by_kernel() -> dict[str, CompiledModel]:
         add(fused(np.random.default_rng(6)).to_bytes(), fuse=True)
     add(unrolled_gru(np.random.default_rng(6), reset_after=True).to_bytes(), fuse=True)
     add(small_text("default")[1].data, fuse=True)
+    add(widening(), pairs=True)
     return found
 
 
