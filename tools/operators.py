@@ -127,8 +127,8 @@ def page() -> str:
         "With a channel multiplier of 2 or more the arena of the pair halves; with a multiplier "
         "of 1 overlapping buffers leave nothing to save (of nine pairs of MobileNets above 16 kB, "
         "from 2 % more to 7 % less; 21 % less for one with a 5x5 window), before the scratch of "
-        "two pixels. The first layers of a model need as little with `--patches`, and keep their "
-        "packed kernels; a pair may stand anywhere.",
+        "two pixels. For the first layers of a model `--patches` often does as well, and keeps "
+        "their packed kernels; a pair may stand anywhere.",
         "",
         "## Kernels",
         "",

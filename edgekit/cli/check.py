@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from edgekit.export.compile import CompiledModel
     from edgekit.export.fusion import FusionReport, Variant
 
+PAPER_TOTAL_BYTES = 781_056
+"""Weights and activations of the 8-bit EmbBERT at 256 tokens.
+
+Source: EmbBERT (arXiv 2502.10001) and the authors' code."""
+
 
 def check(
     model: Path = typer.Argument(..., help="A .tflite or .ekm file."),
@@ -82,6 +87,8 @@ def check(
             "flash_bytes": fit.flash_needed,
             "flash_limit_bytes": fit.flash_bytes,
             "image_bytes": fit.image_bytes,
+            "weight_bytes": compiled.weight_bytes,
+            "memory_bytes": compiled.weight_bytes + fit.arena_bytes,
             "tokenizer_table_bytes": table_bytes,
             "instructions": fit.instructions,
             "macs": compiled.macs,
@@ -103,6 +110,10 @@ def check(
         print(
             f"flash  {fit.flash_needed:>9,} of {fit.flash_bytes:,} bytes,"
             f" model {fit.image_bytes:,}, firmware about {fit.firmware_bytes:,}"
+        )
+        print(
+            f"memory {compiled.weight_bytes + fit.arena_bytes:>9,} bytes:"
+            f" weights {compiled.weight_bytes:,} and arena {fit.arena_bytes:,}{_peer(compiled)}"
         )
         if table_bytes:
             print(f"text   {table_bytes:>9,} bytes of the model are its tokenizer's table")
@@ -127,6 +138,15 @@ def check(
             print(f"help:  {remedy}")
     if not fit.fits:
         raise typer.Exit(1)
+
+
+def _peer(compiled: CompiledModel) -> str:
+    """Say what the best published model of its kind counts."""
+    from edgekit.ops import takes_ids
+
+    if not takes_ids(compiled.ops):
+        return ""
+    return f"; the paper on EmbBERT-Q counts {PAPER_TOTAL_BYTES:,}"
 
 
 def _left_out(compiled: CompiledModel) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import QuantizationError, RefusedError, UnsupportedError
+from edgekit.formats.container import Section
 from edgekit.formats.image import Features, Golden, Head, ImageMeta, image_id, write_image
-from edgekit.formats.image_reader import read_image
+from edgekit.formats.image_reader import image_sections, read_image
 from edgekit.formats.tflite import read_tflite
 from edgekit.graph import Graph, Node, Quant, Tensor
 from edgekit.ops import kernel, ordered
@@ -89,6 +90,11 @@ class CompiledModel:
     layers: tuple[LayerCost, ...]
     notes: tuple[str, ...] = ()
     nominal_macs: int | None = None
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights, biases, multipliers and tables: all constants of the layers."""
+        return image_sections(self.image)[Section.WEIGHTS][1]
 
 
 def compile_tflite(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -23,10 +22,9 @@ from edgekit.export.library_plan import narrowed, plan_tables
 from edgekit.export.library_sources import NAMES, exported_names, library_sources
 from edgekit.export.mcu import op_set_header
 from edgekit.export.whole_folder import MANIFEST, write_folder
-from edgekit.formats import container as c
 from edgekit.formats.container import Section
 from edgekit.formats.image import Image
-from edgekit.formats.image_reader import read_image
+from edgekit.formats.image_reader import image_sections, read_image
 from edgekit.graph import Tensor
 from edgekit.ops import OPS
 from edgekit.runtime import Runner
@@ -258,17 +256,6 @@ def _section(image: bytes, section: Section) -> bytes:
 
 def _shape(tensor: Tensor) -> str:
     return f"[{', '.join(map(str, tensor.shape))}]"
-
-
-def image_sections(image: bytes) -> dict[Section, tuple[int, int]]:
-    """Return offset and bytes of each section of an image that was read."""
-    (count,) = struct.unpack_from("<I", image, 16)
-    found = {}
-    for number in range(count):
-        at = c.HEADER_BYTES + c.SECTION_BYTES * number
-        kind, offset, size = struct.unpack_from("<III", image, at)
-        found[Section(kind)] = (offset, size)
-    return found
 
 
 def _fill(template: str, values: dict[str, str]) -> str:

@@ -176,9 +176,9 @@ def _summary(
             accepted >= minimum,
         )
     )
-    total = compiled.arena_bytes + measured.weight_bytes
+    total = compiled.arena_bytes + compiled.weight_bytes
     rows += [
-        SummaryRow("weights", charts.kilo(measured.weight_bytes)),
+        SummaryRow("weights", charts.kilo(compiled.weight_bytes)),
         SummaryRow("arena", charts.kilo(compiled.arena_bytes)),
         SummaryRow("weights and arena", charts.kilo(total)),
         SummaryRow("image with tokenizer", charts.kilo(len(compiled.image))),

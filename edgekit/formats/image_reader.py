@@ -48,6 +48,17 @@ class _Reader:
         return self.data[offset : offset + size]
 
 
+def image_sections(image: bytes) -> dict[Section, tuple[int, int]]:
+    """Return offset and bytes of each section of an image that was read."""
+    (count,) = struct.unpack_from("<I", image, 16)
+    found = {}
+    for number in range(count):
+        at = c.HEADER_BYTES + c.SECTION_BYTES * number
+        kind, offset, size = struct.unpack_from("<III", image, at)
+        found[Section(kind)] = (offset, size)
+    return found
+
+
 def read_image(data: bytes) -> Image:
     """Read an image back: its graph of kernels, with all parameters.
 

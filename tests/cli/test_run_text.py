@@ -38,6 +38,20 @@ def test_texts_are_classified_on_the_host(model: Path, capsys: Capture) -> None:
     assert second.endswith("(1 tokens)  ''")
 
 
+def test_check_adds_up_weights_and_arena(model: Path, capsys: Capture) -> None:
+    question = ["check", str(model), "--board", "mps2_an386"]
+    assert frame.main([*question, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["memory_bytes"] == facts["weight_bytes"] + facts["arena_bytes"]
+    assert 0 < facts["weight_bytes"] < facts["image_bytes"]
+    assert frame.main(question) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"memory {facts['memory_bytes']:>9,} bytes: weights {facts['weight_bytes']:,} and" in said
+    )
+    assert "EmbBERT-Q counts 781,056" in said
+
+
 def test_lines_of_a_file_are_classified(model: Path, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "texts.txt"
     path.write_bytes(b"turn on the light\r\n\n\xff\xfe radio")

@@ -24,11 +24,11 @@ from edgekit import share
 from edgekit.cli.model import describe_image
 from edgekit.export import c_text
 from edgekit.export.compile import CompiledModel, compile_tflite
-from edgekit.export.library import image_sections, write_library
+from edgekit.export.library import write_library
 from edgekit.export.toolchain import WARNINGS
 from edgekit.formats.container import Section
 from edgekit.formats.image import write_image
-from edgekit.formats.image_reader import read_image
+from edgekit.formats.image_reader import image_sections, read_image
 from edgekit.ops import FAMILIES, OPS
 from edgekit.runtime import Runner
 from edgekit.runtime.head import HeadTrainer

@@ -14,12 +14,12 @@ from reference_models import autoencoder, small_cnn
 from edgekit.boards import load_board
 from edgekit.export.compile import compile_tflite
 from edgekit.export.elf import read_elf
-from edgekit.export.library import image_sections, write_library
+from edgekit.export.library import write_library
 from edgekit.formats.container import Section
-from edgekit.formats.image_reader import read_image
+from edgekit.formats.image_reader import image_sections, read_image
 from edgekit.ops import FAMILIES
 from edgekit.runtime import Runner
-from tools.bench.flash import code_bytes, weight_bytes
+from tools.bench.flash import code_bytes
 
 pytestmark = pytest.mark.emulator
 
@@ -80,11 +80,11 @@ def test_flash_of_the_library_is_printed_and_it_needs_nothing_else(
         sizes[kind] = read_elf(elf).flash_bytes
         linked = shell(f"arm-none-eabi-nm {elf}", library.folder, objects).split()
         assert not HEAP & set(linked)
-    constants = weight_bytes(model) + sizes["empty"]
+    constants = model.weight_bytes + sizes["empty"]
     code = {kind: sizes[kind] - constants for kind in ("run", "check")}
     print(
         f"{name} on {core}: code and constants {code['run']} bytes"
-        f" ({code['check']} with the golden check), weights {weight_bytes(model)} bytes"
+        f" ({code['check']} with the golden check), weights {model.weight_bytes} bytes"
     )
     golden = image_sections(model.image)[Section.GOLDEN][1]
     assert 0 < code["run"] < 12_000

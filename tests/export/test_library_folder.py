@@ -13,8 +13,9 @@ from library_models import plain, tiny
 from edgekit.cli import main as frame
 from edgekit.errors import ConfigError
 from edgekit.export import c_text
-from edgekit.export.library import image_sections, library_files, write_library
+from edgekit.export.library import library_files, write_library
 from edgekit.formats.container import Section
+from edgekit.formats.image_reader import image_sections
 
 # Compiling a model runs its golden vectors in the host's runtime.
 pytestmark = pytest.mark.cc

@@ -11,18 +11,12 @@ from edgekit.boards import Board
 from edgekit.errors import ToolError
 from edgekit.export.compile import CompiledModel
 from edgekit.export.elf import read_elf
-from edgekit.export.library import image_sections, library_files
+from edgekit.export.library import library_files
 from edgekit.export.toolchain import TOOLCHAINS, find_compiler
-from edgekit.formats.container import Section
 
 FLAGS = ("-std=c11", "-Os", "-ffunction-sections", "-fdata-sections")
 RUN = "return (int)model_run(input, output, arena);"
 EMPTY = "return arena[0] + input[0] + output[0];"
-
-
-def weight_bytes(model: CompiledModel) -> int:
-    """Return the bytes of the weights section: weights, biases, multipliers, tables."""
-    return image_sections(model.image)[Section.WEIGHTS][1]
 
 
 def code_bytes(model: CompiledModel, board: Board) -> int:
@@ -39,7 +33,7 @@ def code_bytes(model: CompiledModel, board: Board) -> int:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
         whole, empty = (_program(folder, board, body) for body in (RUN, EMPTY))
-    return whole - empty - weight_bytes(model)
+    return whole - empty - model.weight_bytes
 
 
 def _program(folder: Path, board: Board, body: str) -> int:

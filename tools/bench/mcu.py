@@ -22,7 +22,7 @@ from edgekit.export.toolchain import TOOLCHAINS, compiler_version, find_compiler
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.formats.tflite import read_tflite
 from edgekit.quantize.interpreter import LiteModel
-from tools.bench.flash import code_bytes, weight_bytes
+from tools.bench.flash import code_bytes
 from tools.bench.mcu_data import BOARDS, M4, SMALL_BOARDS, TARGETS
 from tools.bench.models import network_files, public_files
 from tools.bench.rows import Result, Row, count, result_key, resumed, row, table
@@ -101,7 +101,7 @@ def _measure(name: str, source: bytes, board_name: str, choice: Choice) -> Resul
         "nominal_macs": nominal_macs(source),
         "arena_bytes": model.arena_bytes,
         "image_bytes": len(model.image),
-        "weight_bytes": weight_bytes(model),
+        "weight_bytes": model.weight_bytes,
     }
     if model.arena_bytes > board.arena_bytes:
         room = f"{board.arena_bytes:,}"

@@ -29,7 +29,6 @@ from edgekit.runtime import Runner
 from edgekit.train.launch import run_text_jobs
 from edgekit.train.text_jobs import TextJob, TextResult
 from tools.bench import text_memory as memory
-from tools.bench.flash import weight_bytes
 from tools.bench.rows import Result, Row, count, result_key, resumed, row, row_of_least, table
 from tools.bench.text_sets import COMPARED, OTHERS, SEEDS, SETS, data_folder, text_job
 
@@ -149,7 +148,7 @@ def _facts(job: TextJob, result: TextResult) -> dict[str, Any]:
         "int8": 100 * float(np.mean(chosen == data.test.labels)),
         "validation": 100 * result.validation["accuracy"],
         "parameters": result.parameters,
-        "weight_bytes": weight_bytes(compiled),
+        "weight_bytes": compiled.weight_bytes,
         "arena_bytes": compiled.arena_bytes,
         "image_bytes": compiled.flash_bytes,
         "tokenizer_bytes": len(token_table(tokenizer)),

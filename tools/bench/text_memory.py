@@ -17,7 +17,6 @@ from edgekit.models.worker import run_worker
 from edgekit.quantize.text_runs import quantize_text_runs
 from edgekit.runtime import Runner
 from edgekit.train.text_jobs import TextJob
-from tools.bench.flash import weight_bytes
 from tools.bench.mcu_data import M4
 from tools.bench.rows import Result, Row, count, result_key, row, table
 from tools.bench.text_sets import SIZES
@@ -57,7 +56,7 @@ def _compile(source: bytes) -> CompiledModel:
 
 
 def _memory(model: CompiledModel) -> Result:
-    weights = weight_bytes(model)
+    weights = model.weight_bytes
     return {
         "weight_bytes": weights,
         "arena_bytes": model.arena_bytes,
