@@ -271,8 +271,39 @@ TYPE_CASES: dict[str, Callable[[Random], Model]] = {
     )
 }
 
+
+def _index_pad(rng: Random, op: str) -> Model:
+    model, x, shape = tokens(rng, int(rng.integers(1, 5)))
+    widths = rng.integers(0, 4, (len(shape), 2), dtype=np.int32)
+    sides = tuple(int(n + a + b) for n, (a, b) in zip(shape, widths, strict=True))
+    inputs = [x, model.add(T(widths.shape, data=widths, dtype="int32"))]
+    if op == "PADV2":
+        value = np.array(rng.choice([0, -1]), np.int32)
+        inputs.append(model.add(T((), data=value, dtype="int32")))
+    y = model.add(T(sides, dtype="int32"))
+    model.op(op, inputs, [y])
+    model.outputs = [y]
+    return model
+
+
+def _index_slice(rng: Random) -> Model:
+    model, x, shape = tokens(rng, int(rng.integers(1, 5)))
+    begin = [int(rng.integers(0, n)) for n in shape]
+    end = [int(rng.integers(b + 1, n + 1)) for n, b in zip(shape, begin, strict=True)]
+    steps = [int(rng.integers(1, 3)) for _ in shape]
+    sides = tuple(len(range(*s)) for s in zip(begin, end, steps, strict=True))
+    y = model.add(T(sides, dtype="int32"))
+    model.op("STRIDED_SLICE", [x, *(constant(model, v) for v in (begin, end, steps))], [y])
+    model.outputs = [y]
+    return model
+
+
 INDEX_CASES: dict[str, Callable[[Random], Model]] = {
-    op: (lambda rng, op=op: _index_binary(rng, op))
-    for op in ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM")
+    **{
+        op: (lambda rng, op=op: _index_binary(rng, op))
+        for op in ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM")
+    },
+    **{op: (lambda rng, op=op: _index_pad(rng, op)) for op in ("PAD", "PADV2")},
+    "STRIDED_SLICE": _index_slice,
 }
 """Whole numbers in operators that int8 has too."""

@@ -8,7 +8,9 @@ import numpy as np
 
 from edgekit.models import make_config
 from edgekit.models.embbert import EmbBertConfig
+from edgekit.models.text_baselines import LexicalConfig
 from edgekit.quantize.embbert import Traced, quantize_weights
+from edgekit.quantize.lexical import quantize_lexical_weights
 
 SMALL = {"vocab": 64, "length": 24, "hidden": 16, "reduced": 4, "layers": 2, "kernel": 8}
 PAPER = {"residual": "none", "conv": "causal", "pooling": "cls", "final_norm": False}
@@ -76,3 +78,23 @@ def small_text(kind: str) -> tuple[EmbBertConfig, Traced, np.ndarray]:
     config = make_config("embbert", {**SMALL, **KINDS[kind]})
     ids = random_sentences(config, 24, 24)
     return config, quantize_weights(random_weights(config), config, ids), ids
+
+
+@cache
+def small_lexical(length: int = 24) -> tuple[Traced, np.ndarray]:
+    """Make a small lexical model and sentences for it, the first as long as the input."""
+    config = LexicalConfig(vocab=64, length=length, pairs=96, reduced=4, hidden=16, classes=5)
+    rng = np.random.default_rng(2)
+    shapes = {
+        "embed/tokens_table": (64, 4),
+        "embed/pairs_table": (96, 4),
+        "hidden/kernel": (8, 16),
+        "hidden/bias": (16,),
+        "pooled/kernel": (16, 16),
+        "pooled/bias": (16,),
+        "head/kernel": (16, 5),
+        "head/bias": (5,),
+    }
+    weights = {name: rng.normal(0, 0.3, s).astype(np.float32) for name, s in shapes.items()}
+    ids = random_sentences(make_config("embbert", SMALL), 24, length)
+    return quantize_lexical_weights(weights, config, ids), ids

@@ -30,6 +30,7 @@ TYPES = {
     **dict.fromkeys(("REDUCE_ANY", "REDUCE_ALL"), "bool"),
     **dict.fromkeys(("SELECT", "SELECT_V2", *COMPARISONS), "int8, int32, bool"),
     **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"), "int8, int32"),
+    **dict.fromkeys(("PAD", "PADV2", "STRIDED_SLICE", "SLICE"), "int8, int32"),
     **dict.fromkeys(ONLY_REAL, "float32"),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "int8, int16 cell",
 }

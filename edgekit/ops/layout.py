@@ -96,11 +96,14 @@ def lower_pad(builder: Builder, node: Node) -> None:
     expect_shape(
         node, y, tuple(n + widths[2 * d] + widths[2 * d + 1] for d, n in enumerate(x.shape))
     )
-    value = 0 if is_plain(y) else int8_quant(node, y)[1]
+    value = 0 if is_plain(y) or is_index(y) else int8_quant(node, y)[1]
     given = optional(builder, node, 2)
     if given is not None:
         expect_same(node, given, y)
         value = int(constant_of(node, given).reshape(-1)[0])
+    if is_index(y):
+        _pad_index(builder, node, before=widths[::2], value=value)
+        return
     builder.emit(
         "pad",
         node,
@@ -108,6 +111,33 @@ def lower_pad(builder: Builder, node: Node) -> None:
         outputs=node.outputs,
         attrs={"before": widths[::2], "value": value},
     )
+
+
+def _pad_index(builder: Builder, node: Node, *, before: tuple[int, ...], value: int) -> None:
+    """Pad whole numbers as runs of four bytes: only values whose bytes are all equal."""
+    if value not in (0, -1):
+        raise unsupported(node, f"int32 is padded with {value}, only 0 and -1 are supported")
+    source, y = _as_bytes(builder, node, ""), result(builder, node)
+    target = builder.activation(f"{y.name} bytes", (*y.shape, 4), None)
+    builder.emit(
+        "pad",
+        node,
+        inputs=(source,),
+        outputs=(target,),
+        attrs={"before": (*before, 0), "value": value},
+    )
+    builder.emit("copy", node, inputs=(target,), outputs=node.outputs, suffix=" view")
+
+
+def _as_bytes(builder: Builder, node: Node, suffix: str) -> int:
+    """Return whole numbers [...] of input 0 as bytes [..., 4]."""
+    x = operand(builder, node, 0)
+    if len(x.shape) == MAX_RANK:
+        raise unsupported(node, f"int32 of {MAX_RANK} dimensions is not supported")
+    source = builder.activation(f"{x.name} bytes", (*x.shape, 4), None)
+    inputs, suffix = node.inputs[:1], f"{suffix} bytes"
+    builder.emit("copy", node, inputs=inputs, outputs=(source,), suffix=suffix)
+    return source
 
 
 def _emit_slice(
@@ -133,12 +163,7 @@ def _emit_slice(
     source, target = node.inputs[0], output
     if is_index(x):
         # Whole numbers move as runs of four bytes.
-        if len(shape) == MAX_RANK:
-            raise unsupported(node, f"int32 of {MAX_RANK} dimensions is not supported")
-        source = builder.activation(f"{x.name} bytes", (*x.shape, 4), None)
-        builder.emit(
-            "copy", node, inputs=node.inputs[:1], outputs=(source,), suffix=f"{suffix} bytes"
-        )
+        source = _as_bytes(builder, node, suffix)
         begin, stride, shape = (*begin, 0), (*stride, 1), (*shape, 4)
     if y.shape != shape:
         target = builder.activation(f"{y.name} slice", shape, y.quant)

@@ -109,8 +109,10 @@ LOWERINGS: dict[str, Source] = {
     "CONCATENATION": Source(
         layout.lower_concatenation, ("concatenation",), "at most 17 inputs, one scale for all"
     ),
-    "PAD": Source(layout.lower_pad, ("pad",), "constant widths"),
-    "PADV2": Source(layout.lower_pad, ("pad",), "constant widths and value"),
+    "PAD": Source(layout.lower_pad, ("pad", "copy"), "constant widths"),
+    "PADV2": Source(
+        layout.lower_pad, ("pad", "copy"), "constant widths and value, of int32 0 or -1"
+    ),
     "STRIDED_SLICE": Source(
         layout.lower_strided_slice,
         ("strided_slice", "copy"),

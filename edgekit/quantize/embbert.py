@@ -1,4 +1,4 @@
-"""EmbBERT and the lexical model -> full int8 .tflite for one length, from the weights alone.
+"""EmbBERT -> full int8 .tflite for one length, from the weights alone.
 
 The input is int32 ids [1, L], 0 behind the last token. Padding is exact: rows of padding are zero
 before every convolution, masked as keys and left out of the pooling, so the answer does not depend
@@ -21,6 +21,8 @@ from edgekit.quantize.net import SAME, VALID, Floats, Net, Value
 Ids = NDArray[np.int32]
 Weights = Mapping[str, Floats]
 EPSILON = 1e-6
+MOST_MEAN = 511
+"""Tokens of a mean: LiteRT's softmax, which it is, ends the process at 512 equal values."""
 MASK_DEPTH = 9.0
 """How far below the least largest score of a row a masked score lies: e^-9 rounds to nothing."""
 
@@ -56,7 +58,8 @@ def quantize_embbert(model: Any, config: EmbBertConfig, ids: Ids) -> Traced:
         ids: int32 [N, L] sample sentences that show the ranges of activations.
 
     Raises:
-        QuantizationError: If there is no sentence, or an activation is not finite.
+        QuantizationError: If there is no sentence, an activation is not finite, or a mean is
+            over more than `MOST_MEAN` tokens.
     """
     return quantize_weights({v.path: np.asarray(v) for v in model.weights}, config, ids)
 
@@ -68,35 +71,35 @@ def quantize_weights(weights: Weights, config: EmbBertConfig, ids: Ids) -> Trace
     return _Writer(config, weights, ids).write()
 
 
-class _Writer:
-    """The operators of one EmbBERT, in order."""
+class SentenceWriter:
+    """What the files of all sentence models begin and end with.
 
-    def __init__(self, config: EmbBertConfig, weights: Weights, ids: Ids) -> None:
+    Attributes:
+        ids: Calibration inputs, cut to the longest.
+        kept: 1 at tokens, 0 at padding, [N, L, 1].
+    """
+
+    def __init__(self, name: str, length: int, weights: Weights, ids: Ids) -> None:
         used = int(np.max(np.flatnonzero(np.any(ids != 0, axis=0)))) + 1
-        self.config, self.weights = config, weights
-        self.ids = np.ascontiguousarray(ids[:, : min(used, config.length)], np.int32)
-        self.net = Net("embbert")
+        self.length, self.weights = length, weights
+        self.ids = np.ascontiguousarray(ids[:, : min(used, length)], np.int32)
+        self.net = Net(name)
         self.kept = (self.ids != 0).astype(np.float32)[:, :, None]
 
-    def write(self) -> Traced:
-        """Emit all and return the file."""
-        net, length = self.net, self.config.length
+    def begin(self) -> None:
+        """Emit input and masks."""
+        net, length = self.net, self.length
         self.input = net.tensor((1, length), "int32", name="ids")
         zero = net.ints(0, "pad")
         self.rows_mask = self._mask((1, length, 1), zero)
         self.keys_mask = self._mask((1, 1, length), zero)
-        x = self._embed()
-        for i in range(self.config.layers):
-            x = self._block(x, i)
-        if self.config.final_norm:
-            x = self._norm(x, self.weights["tokens/gamma"], "tokens")
-        pooled = self._pool(x)
-        head = self.weights["head/kernel"], self.weights["head/bias"]
-        y = net.dense(pooled, *head, name="head", per_channel=True)
-        traced = net.traced
+
+    def finish(self, y: Value) -> Traced:
+        """Return the file."""
+        traced = self.net.traced
         return Traced(
-            net.finish([self.input], [y.index]),
-            tuple(net.names),
+            self.net.finish([self.input], [y.index]),
+            tuple(self.net.names),
             tuple(value.index for value in traced),
             tuple(value.scale for value in traced),
             tuple(value.zero for value in traced),
@@ -115,6 +118,45 @@ class _Writer:
     def _masked(self, x: Value, name: str) -> Value:
         away = self.net.stored(np.zeros((1,), np.float32), like=x)
         return self.net.select(self.rows_mask, x, away, x.real * self.kept, name=name)
+
+    def _mean(self, x: Value) -> Value:
+        """Attention with equal weights: a product with the softmax of the mask."""
+        net, length = self.net, self.length
+        if length > MOST_MEAN:
+            raise QuantizationError(
+                f"the length is {length}, a model that takes the mean of its tokens has at most "
+                f"{MOST_MEAN}: LiteRT's softmax fails on more equal values; "
+                'set a smaller length, or train an EmbBERT with pooling = "max"'
+            )
+        like = Value(-1, (), 1 / 8, 0)
+        on = net.stored(np.zeros((1, 1, 1), np.float32), like=like)
+        off = net.stored(np.full((1, 1, length), -16, np.float32), like=like)
+        keys = np.swapaxes(self.kept, 1, 2)
+        level = net.activation((1, 1, length), (keys - 1) * 16, name="pooled.level", like=on)
+        net.add("SELECT_V2", [self.keys_mask, on.index, off.index], level.index)
+        share = keys / keys.sum(axis=-1, keepdims=True)
+        p = net.unary("SOFTMAX", level, share, name="pooled.share", fixed=(1 / 256, -128))
+        mean = net.matmul(p, x, turned=False, name="pooled.mean", like=x)
+        return net.reshape(mean, (1, x.shape[-1]), mean.real[:, 0], name="pooled.row")
+
+
+class _Writer(SentenceWriter):
+    """The operators of one EmbBERT, in order."""
+
+    def __init__(self, config: EmbBertConfig, weights: Weights, ids: Ids) -> None:
+        super().__init__("embbert", config.length, weights, ids)
+        self.config = config
+
+    def write(self) -> Traced:
+        """Emit all and return the file."""
+        self.begin()
+        x = self._embed()
+        for i in range(self.config.layers):
+            x = self._block(x, i)
+        if self.config.final_norm:
+            x = self._norm(x, self.weights["tokens/gamma"], "tokens")
+        head = self.weights["head/kernel"], self.weights["head/bias"]
+        return self.finish(self.net.dense(self._pool(x), *head, name="head", per_channel=True))
 
     def _embed(self) -> Value:
         """The row of token and position and a flag for the second text, times one matrix."""
@@ -268,20 +310,6 @@ class _Writer:
             )
         real = np.concatenate([part.real for part in parts], axis=-1)
         return parts[0] if len(parts) == 1 else net.concat(parts, real, name="pooled")
-
-    def _mean(self, x: Value) -> Value:
-        """Attention with equal weights: a product with the softmax of the mask."""
-        net, length = self.net, self.config.length
-        like = Value(-1, (), 1 / 8, 0)
-        on = net.stored(np.zeros((1, 1, 1), np.float32), like=like)
-        off = net.stored(np.full((1, 1, length), -16, np.float32), like=like)
-        keys = np.swapaxes(self.kept, 1, 2)
-        level = net.activation((1, 1, length), (keys - 1) * 16, name="pooled.level", like=on)
-        net.add("SELECT_V2", [self.keys_mask, on.index, off.index], level.index)
-        share = keys / keys.sum(axis=-1, keepdims=True)
-        p = net.unary("SOFTMAX", level, share, name="pooled.share", fixed=(1 / 256, -128))
-        mean = net.matmul(p, x, turned=False, name="pooled.mean", like=x)
-        return net.reshape(mean, (1, x.shape[-1]), mean.real[:, 0], name="pooled.row")
 
 
 def _strength(own: Weights, branch: str) -> np.float32:

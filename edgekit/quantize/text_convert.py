@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,17 @@ from edgekit.data.tokenizer import Tokenizer
 from edgekit.errors import FormatError, QuantizationError
 from edgekit.models import find_family, make_config
 from edgekit.models.saved import load_model, pack_arrays, unpack_arrays
-from edgekit.quantize.embbert import quantize_embbert
+from edgekit.quantize.embbert import Traced, quantize_embbert
+from edgekit.quantize.lexical import quantize_lexical
 from edgekit.quantize.sqnr import layer_sqnr
 from edgekit.train.text_jobs import TextJob
 
 Int32Array = NDArray[np.int32]
+WRITERS: Mapping[str, Callable[[Any, Any, Int32Array], Traced]] = {
+    "embbert": quantize_embbert,
+    "lexical": quantize_lexical,
+}
+"""Families whose files are written without a converter."""
 CALIBRATION_SEED = 3
 MOST_TOKENS = 20_000
 LEAST_SAMPLES = 32
@@ -91,10 +97,10 @@ def convert_text_run(run: Path, *, samples: int, length: int | None) -> None:
     samples = min(samples, max(LEAST_SAMPLES, MOST_TOKENS // length))
     rows = data.train.take(np.sort(order[:samples]))
     calibration = tokenizer.encode_batch(rows.texts, length)
-    if family.name == "embbert":
+    if family.name in WRITERS:
         # Written by ourselves: exact ranges and masks, folded lambdas, nothing for training alone.
         device = dataclasses.replace(config, length=length)
-        traced = quantize_embbert(model, device, calibration)
+        traced = WRITERS[family.name](model, device, calibration)
         tflite = traced.data
         layers = [dataclasses.asdict(layer) for layer in layer_sqnr(traced, length=length)]
         write_atomic(run / "sqnr.json", json.dumps(layers).encode())

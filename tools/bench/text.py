@@ -39,7 +39,13 @@ SNIPS_TARGET_S = 600.0
 _ROOT = Path(__file__).resolve().parents[2]
 CODE = tuple(
     _ROOT / "edgekit" / name
-    for name in ("quantize/embbert.py", "quantize/net.py", "passes/fuse_text.py", "ops/text.py")
+    for name in (
+        "quantize/embbert.py",
+        "quantize/lexical.py",
+        "quantize/net.py",
+        "passes/fuse_text.py",
+        "ops/text.py",
+    )
 )
 """What decides the int8 answers of a trained model."""
 MOST_TOKENS = 511
