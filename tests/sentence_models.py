@@ -12,10 +12,18 @@ from edgekit.models.text_baselines import LexicalConfig
 from edgekit.quantize.embbert import Traced, quantize_weights
 from edgekit.quantize.lexical import quantize_lexical_weights
 
-SMALL = {"vocab": 64, "length": 24, "hidden": 16, "reduced": 4, "layers": 2, "kernel": 8}
+SMALL: dict[str, object] = {
+    "vocab": 64,
+    "length": 24,
+    "hidden": 16,
+    "reduced": 4,
+    "layers": 2,
+    "kernel": 8,
+    "attention": True,
+}
 PAPER = {"residual": "none", "conv": "causal", "pooling": "cls", "final_norm": False}
 KINDS: dict[str, dict[str, object]] = {
-    "default": {},
+    "attention": {},
     "paper": PAPER,
     "no attention": {"attention": False, "layers": 1, "expansion": 2, "kernel": 5},
     "no block": {"layers": 0, "pooling": "max"},

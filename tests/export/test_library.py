@@ -59,7 +59,7 @@ def by_kernel() -> dict[str, CompiledModel]:
     for fused in (keras_layer_norm, keras_attention):
         add(fused(np.random.default_rng(6)).to_bytes(), fuse=True)
     add(unrolled_gru(np.random.default_rng(6), reset_after=True).to_bytes(), fuse=True)
-    add(small_text("default")[1].data, fuse=True)
+    add(small_text("attention")[1].data, fuse=True)
     add(widening(), pairs=True)
     return found
 

@@ -24,7 +24,7 @@ def run(board: str, kind: str, ids: np.ndarray) -> tuple[CompiledModel, BoardRun
 
 @pytest.mark.emulator
 @pytest.mark.cc
-@pytest.mark.parametrize("kind", ["default", "paper"])
+@pytest.mark.parametrize("kind", ["attention", "paper"])
 @pytest.mark.parametrize("board", BOARDS)
 def test_board_gives_the_bytes_of_the_host(board: str, kind: str) -> None:
     ids = small_text(kind)[2][:4]

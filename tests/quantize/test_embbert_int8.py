@@ -11,10 +11,11 @@ from edgekit.models import find_family, make_config
 from edgekit.quantize.interpreter import make_interpreter
 from edgekit.runtime import Runner
 
-SMALL = {"vocab": 64, "length": 24, "hidden": 16, "reduced": 4, "layers": 2, "kernel": 8}
+SMALL = {"vocab": 64, "length": 24, "hidden": 16, "reduced": 4, "layers": 2, "kernel": 8,
+         "attention": True}  # fmt: skip
 PAPER = {"residual": "none", "conv": "causal", "pooling": "cls", "final_norm": False}
 KINDS = {
-    "default": {},
+    "both branches": {},
     "paper": PAPER,
     "no attention": {"attention": False, "layers": 1, "expansion": 2, "kernel": 5},
     "no block": {"layers": 0, "pooling": "max"},

@@ -77,8 +77,8 @@ def test_fused_model_is_nearer_to_the_float_model(kind: str) -> None:
 @pytest.mark.cc
 def test_garbage_behind_the_count_changes_no_byte() -> None:
     """Rows of padding are not read: the arena holds what the sentence before left there."""
-    runner, ids = Runner(fused("default").image), small_text("default")[2]
-    alone = [Runner(fused("default").image).run(row[None])[0] for row in ids]
+    runner, ids = Runner(fused("attention").image), small_text("attention")[2]
+    alone = [Runner(fused("attention").image).run(row[None])[0] for row in ids]
     for order in (np.arange(len(ids)), np.argsort(-np.count_nonzero(ids, axis=1))):
         found = runner.run(ids[order])
         assert all(np.array_equal(found[i], alone[k]) for i, k in enumerate(order))
@@ -86,8 +86,8 @@ def test_garbage_behind_the_count_changes_no_byte() -> None:
 
 @pytest.mark.cc
 def test_ids_outside_the_table_are_read_as_the_nearest() -> None:
-    runner = Runner(fused("default").image)
-    ids = small_text("default")[2][:1].copy()
+    runner = Runner(fused("attention").image)
+    ids = small_text("attention")[2][:1].copy()
     ids[0, 2] = 63
     wanted = runner.run(ids)
     ids[0, 2] = 2**31 - 1
