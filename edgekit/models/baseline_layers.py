@@ -9,17 +9,19 @@ from typing import Any
 
 from keras import layers, ops
 
-from edgekit.models.embbert import SEP
 from edgekit.models.text_baselines import HASH_FIRST, HASH_SECOND, BertConfig, LexicalConfig
 from edgekit.models.text_layers import (
     EPSILON,
-    FAR,
     Dropout,
     Masked,
     Seeds,
     conv_left,
     convolve_tokens,
+    second_text,
 )
+
+DEPTH = 20.0
+"""How far the score of padding is lowered: e^-20 is nothing, and int8 still tells scores apart."""
 
 
 class PlainEmbedder(Masked):
@@ -46,9 +48,7 @@ class PlainEmbedder(Masked):
         """Look up and add."""
         ids, mask = inputs
         x = ops.take(self.tokens, ids, axis=0) + self.positions[: ids.shape[1]]
-        second = ops.minimum(ops.cumsum(ops.cast(ids == SEP, "float32"), axis=1), 1.0)
-        second = ops.expand_dims(second, -1)
-        x = x + self.segments[1] + second * (self.segments[2] - self.segments[1])
+        x = x + self.segments[1] + second_text(ids) * (self.segments[2] - self.segments[1])
         return x * mask
 
     def width(self, values: Any) -> int:
@@ -108,7 +108,7 @@ class EncoderLayer(Masked):
 
         query, key, value = split(self.query(x)), split(self.key(x)), split(self.value(x))
         score = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) * depth**-0.5
-        away = (ops.transpose(mask, (0, 2, 1)) - 1.0) * -FAR
+        away = (ops.transpose(mask, (0, 2, 1)) - 1.0) * DEPTH
         weights = ops.softmax(score + ops.expand_dims(away, 1), axis=-1)
         mixed = ops.matmul(self.drops[0](weights, training=training), value)
         return ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, x.shape[1], self.hidden))

@@ -40,6 +40,15 @@ class Seeds:
         return self.normal(inputs**-0.5)
 
 
+def second_text(ids: Any) -> Any:
+    """Ids [N, L] -> 1 from the first [SEP] on, 0 before it, [N, L, 1].
+
+    Counted in whole numbers: a converted file counts so too, and needs no sum of floats.
+    """
+    seen = ops.cumsum(ops.cast(ids == SEP, "int32"), axis=1) > 0
+    return ops.expand_dims(ops.cast(seen, "float32"), -1)
+
+
 class Dropout(layers.Layer):
     """Set a share of values to zero while training and scale the others, with cheap noise.
 
@@ -149,9 +158,7 @@ class NanoEmbedder(Masked):
         length = ids.shape[1]
         x = ops.matmul(ops.take(self.tokens, ids, axis=0), self.token_projection)
         x = x + ops.matmul(self.positions[:length], self.position_projection)
-        second = ops.minimum(ops.cumsum(ops.cast(ids == SEP, "float32"), axis=1), 1.0)
-        second = ops.expand_dims(second, -1)
-        x = x + self.segments[1] + second * (self.segments[2] - self.segments[1])
+        x = x + self.segments[1] + second_text(ids) * (self.segments[2] - self.segments[1])
         return x * mask
 
     def width(self, values: Any) -> int:
