@@ -71,6 +71,7 @@ class TextTrainSection:
     teacher_weight: float = 0.7
     temperature: float = 1.0
     hidden_weight: float = 0.0
+    quantize_aware: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ TEXT_RANGES: dict[tuple[str, str], Range] = {
     ("text_train", "teacher_weight"): (0.0, 1.0),
     ("text_train", "temperature"): (0.01, 100.0),
     ("text_train", "hidden_weight"): (0.0, 1000.0),
+    ("text_train", "quantize_aware"): (0.0, 1.0),
     ("pretrain", "seed"): (0, 2**31 - 1),
     ("pretrain", "steps"): (1, 10**9),
     ("pretrain", "batch"): (1, 65_536),

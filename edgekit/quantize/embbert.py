@@ -38,6 +38,7 @@ class Traced:
         scales: Of their quantization; `zeros` the zero points.
         reals: Float values for the calibration inputs, the token axis cut to the longest.
         ids: The calibration inputs.
+        constants: Scales of the weights that have one scale, by name.
     """
 
     data: bytes
@@ -47,6 +48,7 @@ class Traced:
     zeros: tuple[int, ...]
     reals: tuple[Floats, ...]
     ids: Ids
+    constants: Mapping[str, float]
 
 
 def quantize_embbert(model: Any, config: EmbBertConfig, ids: Ids) -> Traced:
@@ -105,6 +107,7 @@ class SentenceWriter:
             tuple(value.zero for value in traced),
             tuple(value.real for value in traced),
             self.ids,
+            self.net.constants,
         )
 
     def _mask(self, shape: tuple[int, ...], zero: int) -> int:

@@ -80,6 +80,7 @@ class Net:
     codes: list[str] = field(default_factory=list)
     traced: list[Value] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    constants: dict[str, float] = field(default_factory=dict)
 
     def tensor(
         self,
@@ -127,6 +128,8 @@ class Net:
         data = np.clip(np.rint(real / scale) + zero, -128, 127).astype(np.int8)
         index = self.tensor(data.shape, "int8", scales=[scale], zero=zero, data=data, name=name)
         kept = (data.astype(np.float32) - zero) * np.float32(scale)
+        if name:
+            self.constants[name] = scale
         return Value(index, tuple(data.shape), scale, zero, kept)
 
     def least(self, like: Value) -> Value:
@@ -198,6 +201,7 @@ class Net:
             high = np.maximum(np.abs(turned).max(axis=1), 1e-8)
         else:
             high = np.array([limits(turned, symmetric=True)[1]])
+            self.constants[f"{name}.weights"] = float(np.float32(high[0] / 127))
         scales = (high / 127).astype(np.float32)
         data = np.clip(np.rint(turned / scales[:, None]), -127, 127).astype(np.int8)
         w = self.tensor(data.shape, "int8", scales=scales, data=data, name=f"{name}.weights")

@@ -92,10 +92,7 @@ def convert_text_run(run: Path, *, samples: int, length: int | None) -> None:
     family, sizes = find_family(str(meta["family"])), meta["sizes"]
     config = make_config(family.name, sizes)
     model, length = load_model(run / "model.npz"), length or config.length
-    order = shuffled(np.arange(len(data.train), dtype=np.int64), seed=CALIBRATION_SEED)
-    # All activations of all rows are held at a time.
-    samples = min(samples, max(LEAST_SAMPLES, MOST_TOKENS // length))
-    rows = data.train.take(np.sort(order[:samples]))
+    rows = data.train.take(calibration_rows(len(data.train), samples=samples, length=length))
     calibration = tokenizer.encode_batch(rows.texts, length)
     if family.name in WRITERS:
         # Written by ourselves: exact ranges and masks, folded lambdas, nothing for training alone.
@@ -112,6 +109,12 @@ def convert_text_run(run: Path, *, samples: int, length: int | None) -> None:
     }
     write_atomic(run / "reference.npz", pack_arrays({"length": length}, answers))
     write_atomic(run / "model.tflite", tflite)
+
+
+def calibration_rows(count: int, *, samples: int, length: int) -> NDArray[np.int64]:
+    """Choose which of so many rows show the ranges; all their activations are held at a time."""
+    order = shuffled(np.arange(count, dtype=np.int64), seed=CALIBRATION_SEED)
+    return np.sort(order[: min(samples, max(LEAST_SAMPLES, MOST_TOKENS // length))])
 
 
 def _answers(model: Any, ids: Int32Array) -> NDArray[Any]:

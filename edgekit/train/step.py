@@ -24,6 +24,7 @@ class Stepper:
 
     Attributes:
         variables: What is trained, in order.
+        forward: What computes the outputs: the network, or another with its variables.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Stepper:
         algorithm 2.
         """
         self.network, self.loss, self.grams = network, loss, grams
+        self.forward = network
         trained = [v.value if hasattr(v, "value") else v for v in network.trainable_variables]
         names = [v.path for v in network.trainable_variables]
         self.table = -1
@@ -70,6 +72,7 @@ class Stepper:
         self._first = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
         self._second = [tf.Variable(tf.zeros_like(v)) for v in self.variables]
         self._decay, self._clip = weight_decay, clip_norm
+        self._compiled = compiled
         self._step = tf.function(self._one, jit_compile=compiled)
 
     def step(self, batch: dict[str, Any], *, number: int, rate: float) -> Any:
@@ -83,6 +86,12 @@ class Stepper:
         tensors = {name: tf.constant(value) for name, value in batch.items()}
         correction = (1 - BETA_1 ** (number + 1), 1 - BETA_2 ** (number + 1))
         return self._step(tensors, tf.constant([rate, *correction], tf.float32))
+
+    def change(self, forward: Any) -> None:
+        """Compute the outputs by another function of ids and `training` from now on."""
+        if forward is not self.forward:
+            self.forward = forward
+            self._step = tf.function(self._one, jit_compile=self._compiled)
 
     def fold(self) -> None:
         """Give the model the whole sum of its token table and the n-grams."""
@@ -121,7 +130,7 @@ class Stepper:
             table = self.grams.mix(self.variables[self.table], batch["words"])
             self._model[self.table].assign(table)
         with tf.GradientTape() as tape:
-            loss = self.loss(self.network(batch["ids"], training=True), batch)
+            loss = self.loss(self.forward(batch["ids"], training=True), batch)
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(loss, self._model)]
         if self.grams is not None:
             gradients.append(self.grams.gradient(gradients[self.table], batch["words"]))

@@ -52,6 +52,8 @@ class TextJob:
         threshold: Probability from which a class of several counts as chosen.
         teacher_weight: Share of the loss that the teacher has, at `temperature`.
         hidden_weight: Weight of the distance to the teachers' pooled states.
+        quantize_aware: Share of the steps, the last ones, that train with the rounding of the int8
+            file; only for family embbert, without `patience`.
         checkpoint_s: Seconds between checkpoints within an epoch; decides nothing.
     """
 
@@ -86,6 +88,7 @@ class TextJob:
     teacher_weight: float = 0.5
     temperature: float = 2.0
     hidden_weight: float = 0.0
+    quantize_aware: float = 0.0
     checkpoint_s: float = 20.0
 
     def __post_init__(self) -> None:
@@ -95,6 +98,16 @@ class TextJob:
             raise ConfigError(f"job {self.name!r}: 'metric' {exc}") from exc
         if "classes" in self.sizes:
             raise ConfigError(f"job {self.name!r}: 'classes' comes from the data, leave it out")
+        if self.quantize_aware and self.family != "embbert":
+            raise ConfigError(
+                f"job {self.name!r}: 'quantize_aware' is {self.quantize_aware}, but family"
+                f" {self.family!r} cannot be trained so, only embbert; leave it out"
+            )
+        if self.quantize_aware and self.patience:
+            raise ConfigError(
+                f"job {self.name!r}: 'quantize_aware' is about the last steps, and 'patience' ="
+                f" {self.patience} may stop before them; set one of the two to 0"
+            )
 
     def hash(self) -> str:
         """Identify everything that decides the weights; name, folders and paths do not."""
@@ -109,6 +122,9 @@ class TextJob:
     def to_json(self) -> dict[str, Any]:
         """Turn into what JSON can say."""
         facts = dataclasses.asdict(self)
+        if not self.quantize_aware:
+            # Younger than many runs, whose hash stays.
+            del facts["quantize_aware"]
         facts["source"] = {
             key: str(value) if isinstance(value, Path) else value
             for key, value in facts["source"].items()

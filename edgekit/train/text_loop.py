@@ -19,7 +19,9 @@ from edgekit.data.text import TextDataset, TextPart, load_text
 from edgekit.errors import FormatError
 from edgekit.models import find_family, make_config
 from edgekit.models.saved import pack_arrays, save_model, unpack_arrays
+from edgekit.models.text_aware import AwareNetwork
 from edgekit.models.worker import Emit
+from edgekit.train.aware import Aware
 from edgekit.train.batches import (
     PAD,
     Batch,
@@ -95,6 +97,7 @@ class _Run:
     model: Any = None
     stepper: Any = None
     predictor: Any = None
+    aware: Aware | None = None
 
     def __post_init__(self) -> None:
         job, data = self.job, self.data
@@ -124,6 +127,13 @@ class _Run:
             clip_norm=job.clip_norm,
             grams=grams,
         )
+        if job.quantize_aware:
+            last = round(self.steps * job.epochs * job.quantize_aware)
+            self.aware = Aware(
+                AwareNetwork(self.model, config, pooled=network is not self.model),
+                self.ids["train"],
+                first=self.steps * job.epochs - last,
+            )
 
     @property
     def steps(self) -> int:
@@ -157,6 +167,8 @@ class _Run:
         plan = plan_epoch(self.counts, batch=job.batch, buckets=self.buckets, rng=rng)
         saved = time.monotonic()
         for k in range(self.step, self.steps):
+            if self.aware is not None:
+                self.aware.prepare(self.stepper, self.epoch * self.steps + k, anew=k == 0)
             self.loss_sum += float(self._train_on(plan[k], k))
             self.step = k + 1
             now = time.monotonic()
@@ -216,6 +228,8 @@ class _Run:
         if not self.stepper.restore(arrays):
             raise FormatError(f"{self._checkpoint}: does not fit its own job; remove it")
         self.epoch, self.step = int(meta["epoch"]), int(meta["step"])
+        if self.aware is not None:
+            self.aware.restore(meta["scales"])
         self.loss_sum = float(meta["loss_sum"])
         self.losses, self.scores = list(meta["losses"]), list(meta["scores"])
         self.seconds = float(meta["seconds"])
@@ -233,6 +247,8 @@ class _Run:
             "scores": self.scores,
             "seconds": self.seconds,
         }
+        if self.aware is not None:
+            meta["scales"] = self.aware.scales
         write_atomic(self._checkpoint, pack_arrays(meta, arrays))
 
     def finish(self) -> TextResult:
