@@ -22,7 +22,7 @@ SIZES = {"vocab": 64, "length": 24, "pairs": 96, "reduced": 4, "hidden": 16, "cl
 def test_file_is_near_the_float_model() -> None:
     from edgekit.quantize.lexical import quantize_lexical
 
-    ids = small_text("default")[2]
+    ids = small_text("attention")[2]
     config = make_config("lexical", SIZES)
     model = find_family("lexical").build(config, seed=1)
     wanted = np.asarray(model(ids, training=False))

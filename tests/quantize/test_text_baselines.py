@@ -26,7 +26,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def test_converted_file_compiles_and_is_near_the_float_model(family: str) -> None:
     from edgekit.quantize.text_convert import convert_text_model
 
-    ids = small_text("default")[2]
+    ids = small_text("attention")[2]
     config = make_config(family, {"vocab": 64, "length": 24, "classes": 5, **KINDS[family]})
     model = find_family(family).build(config, seed=1)
     rng = np.random.default_rng(3)
