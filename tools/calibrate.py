@@ -78,7 +78,7 @@ def measure(
             for image in (packed, plain)
         ):
             continue
-        inputs = _inputs(source.tensors[0], rng)
+        inputs = draw_input(source.tensors[0], rng)
         graphs = {image: read_image(image).graph for image in (packed, plain)}
         if graphs[packed].nodes == graphs[plain].nodes:
             del graphs[plain]
@@ -93,15 +93,15 @@ def measure(
     return by_op, runs
 
 
-def _inputs(x: Tensor, rng: np.random.Generator) -> npt.NDArray[Any]:
+INPUT_RANGES = {DType.INT16: (-32768, 32768), DType.INT32: (0, 100)}
+
+
+def draw_input(x: Tensor, rng: np.random.Generator) -> npt.NDArray[Any]:
     """Draw one input, [1, ...] where the model has no such dimension."""
     shape = x.shape if x.shape[:1] == (1,) else (1, *x.shape)
     low, high = (0, 2) if x.dtype is DType.BOOL else INPUT_RANGES.get(x.dtype, (-128, 128))
     dtype = "int8" if x.dtype is DType.BOOL else x.dtype.value
     return rng.integers(low, high, shape).astype(dtype)
-
-
-INPUT_RANGES = {DType.INT16: (-32768, 32768), DType.INT32: (0, 100)}
 
 
 def fit(rows: Rows) -> tuple[npt.NDArray[np.float64], float]:

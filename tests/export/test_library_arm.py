@@ -23,7 +23,7 @@ from tools.bench.flash import code_bytes
 
 pytestmark = pytest.mark.emulator
 
-MEMORY = {"memcpy", "memset"}
+MEMORY = {"memcmp", "memcpy", "memset"}
 # The compiler's own run time: division, 64-bit products, switch tables.
 COMPILER = re.compile(r"__aeabi_\w+|__gnu_thumb1_case_\w+")
 HEAP = {"malloc", "free", "calloc", "realloc", "_sbrk", "_malloc_r"}
