@@ -38,6 +38,6 @@ def test_cost_grows_with_the_tokens() -> None:
     ids = np.zeros((3, 24), np.int32)
     for row, tokens in zip(ids, (3, 12, 24), strict=True):
         row[:tokens] = 7
-    counts = run("mps2_an386", "default", ids)[1].instructions
+    counts = run("mps2_an386", "attention", ids)[1].instructions
     assert counts[0] * 3 < counts[1]
     assert counts[1] * 1.8 < counts[2]

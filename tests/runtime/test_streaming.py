@@ -12,7 +12,6 @@ from streaming_models import OUTPUTS, WIDTH, joined, litert_stream, streaming
 from edgekit.boards import load_board
 from edgekit.errors import FormatError, UnsupportedError
 from edgekit.export.compile import CompiledModel, compile_tflite
-from edgekit.export.library import library_files
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.formats.image import write_image
 from edgekit.formats.image_reader import read_image
@@ -91,11 +90,6 @@ def test_stream_on_the_board_equals_the_host() -> None:
     x = stream_of(5)
     found = run_on_board(board, compiled().image, x, firmware=cached_firmware(board))
     assert np.array_equal(found.outputs, Runner(compiled().image).run(x))
-
-
-def test_library_says_that_it_keeps_no_variables() -> None:
-    with pytest.raises(UnsupportedError, match="has variables"):
-        library_files(compiled())
 
 
 def test_variables_and_a_head_exclude_each_other() -> None:
