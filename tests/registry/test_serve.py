@@ -228,7 +228,7 @@ def test_page_has_form_saved_queries_and_results(services: dict[str, RegistrySer
     assert "<td>d6</td>" in page[2] and "6 rows" in page[2]
     for each in saved_queries():
         assert f"<code>{each.name}</code>" in page[2]
-    assert "<td" in ask(server, "/?saved=fleet_counts")[2]
+    assert "<td" in ask(server, "/?saved=fleet-counts")[2]
     script = 'SELECT ("<script>alert(1)</script>" AS ?x) {}'
     assert "<script>" not in ask(server, "/?" + urlencode({"query": script}))[2]
     wrong = ask(server, "/?" + urlencode({"query": "SELECT <b>"}))
