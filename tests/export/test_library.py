@@ -164,8 +164,8 @@ def test_constant_image_equals_what_the_loader_finds(tmp_path: Path) -> None:
         line += [str(Path(__file__).with_name("library_twin.c"))]
         line += [str(path) for path in (folder / "src").glob("ek_*.[cS]")]
         line += ["-DHEAD"] if read_image(model.image).head is not None else []
-        line += [f"-I{firmware / name}" for name in ("include", "kernels", "runtime")]
-        for name in ("kernels", "runtime", "features"):
+        line += [f"-I{firmware / name}" for name in ("include", "kernels", "runtime", "features")]
+        for name in ("kernels", "runtime", "features", "features/text"):
             line += map(str, sorted((firmware / name).glob("*.c")))
         exe = tmp_path / f"twin{number}"
         subprocess.run([*line, "-o", str(exe)], check=True)
