@@ -8,24 +8,19 @@ before it is published. So a server that is killed goes on from its files.
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError
 from edgekit.fleet.devices import DeviceView, Presence, PresenceReport, is_news, reported_body
 from edgekit.fleet.identity import answer_claim, claim_response
 from edgekit.fleet.members import dismiss
-from edgekit.fleet.rates import Bucket
-from edgekit.fleet.store import SERVER_USER, DeviceRecord, FleetStore
+from edgekit.fleet.store import SERVER_USER, FleetStore
 from edgekit.journal import Journal
 from edgekit.link.chunks import ChunkStore, object_id
 from edgekit.link.frames import FrameType, decode_frame, encode_frame
@@ -54,53 +49,23 @@ from edgekit.link.topics import (
 )
 from edgekit.runtime.text import text_bytes
 from edgekit.service import limits
+from edgekit.service.devices import Device, Devices
 from edgekit.service.lock import lock_folder
+from edgekit.service.loop import Loop, Message, Step
 from edgekit.service.pulls import PullDone, Pulls
 from edgekit.service.texts import Questions
-from edgekit.service.wishes import KEEP, Keep, Wish, wish_of
+from edgekit.service.wishes import KEEP, Keep, Wish
 
 __all__ = ["HEARTBEAT_S", "KEEP", "FleetServer", "Keep"]
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15
-_BATCH = 64
-_MAX_WAITING = 20_000  # messages; what is lost is said again, as over a lossy link
-_TICK_S = 0.1
 _STORE_CHECK_S = 0.5
 _REPEAT_S = 1.0  # the same wish is not published to a device more often
 
 T = TypeVar("T")
 Listener = Callable[[str, DeviceView], None]
-
-
-@dataclass(slots=True)
-class _Device:
-    """What the thread holds of one device."""
-
-    record: DeviceRecord
-    view: DeviceView
-    heard_counter: int
-    body: dict[str, Any] | None = None  # of its last device.reported
-    wish: Wish | None = None
-    wished_boot: int = 0  # boot counter that the wish was last sealed for
-    wished_s: float = 0.0
-    counters: range = field(default_factory=lambda: range(0))
-    telemetry: Telemetry | None = None
-    lines: Bucket = field(default_factory=limits.lines)
-    claims: Bucket = field(default_factory=limits.claims)
-
-    @property
-    def key(self) -> bytes | None:
-        claim = self.record.claim
-        return None if claim is None or self.record.revoked else claim.device_key
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    topic: str
-    payload: bytes
-    retained: bool
 
 
 class FleetServer:
@@ -123,7 +88,6 @@ class FleetServer:
         heartbeat_s: int = HEARTBEAT_S,
     ) -> None:
         self.fleet = fleet
-        self.refused: Counter[str] = Counter()
         self._root = root
         with ExitStack() as opened:
             opened.enter_context(lock_folder(root))
@@ -131,46 +95,39 @@ class FleetServer:
             self._store = opened.enter_context(FleetStore.open(root, fleet=fleet))
             self._opened = opened.pop_all()
         self._heartbeat_s = heartbeat_s
-        self._devices: dict[str, _Device] = {}
-        self._views: dict[str, DeviceView] = {}
+        self._loop = Loop(verify=self._verify, save=self._save_heard, tick=self._tick)
+        self.refused = self._loop.refused
+        self._devices = Devices(self._store, fleet)
         self._pulls = Pulls(send=self._send_request, tell=self._tell_result)
         self._questions = Questions(self._send_question)
         self._chunks = ChunkStore(self._load_offer)
         self._listeners: list[Listener] = []
-        self._tickers: list[list[Any]] = []  # period, function, next time
-        self._queue: queue.SimpleQueue[_Message | Callable[[], None]] = queue.SimpleQueue()
         self._dirty: dict[str, int] = {}
         self._news = limits.News(self.journal)
-        self._complain = limits.complainer(logger)
-        self._stopping = False
-        self._thread: threading.Thread | None = None
-        self._change_number = -1
         self._next_store_check_s = 0.0
         self._connection = ThreadedConnection(
             Connection(
                 address=broker,
                 login=Login(SERVER_USER, self._store.server_password()),
-                handlers=Handlers(message=self._hear, up=lambda: self._queue.put(self._reassert)),
+                handlers=Handlers(
+                    message=self._loop.hear, up=lambda: self._loop.put(self._reassert)
+                ),
                 subscriptions=[(fleet_filter(fleet, channel), 0) for channel in FROM_DEVICE],
             )
         )
-        self._load()
+        self._devices.load(self.journal, self._journal_claim)
 
     # Life
 
     def start(self) -> None:
         """Start the service thread and connect in the background."""
-        self._thread = threading.Thread(target=self._run, name="edgekit-service", daemon=True)
-        self._thread.start()
+        self._loop.start()
         self._connection.start()
 
     def close(self) -> None:
         """Stop both threads and close journal and store."""
-        if self._thread is not None:
-            self._connection.close()
-            self._queue.put(self._stop)
-            self._thread.join()
-            self._thread = None
+        self._connection.close()
+        self._loop.stop()
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -192,18 +149,7 @@ class FleetServer:
 
     def call(self, fn: Callable[[], T]) -> T:
         """Run a function on the service thread and return its result, or raise its exception."""
-        if self._thread is None or threading.current_thread() is self._thread:
-            return fn()
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(fn())
-            except BaseException as exc:
-                future.set_exception(exc)
-
-        self._queue.put(run)
-        return future.result()
+        return self._loop.call(fn)
 
     def add_listener(self, fn: Listener) -> None:
         """Have a function called after each verified Reported and each change of presence."""
@@ -211,14 +157,14 @@ class FleetServer:
 
     def add_ticker(self, period_s: float, fn: Callable[[float], None]) -> None:
         """Have a function called every so often, with the time in Unix seconds."""
-        self.call(lambda: self._tickers.append([period_s, fn, 0.0]))
+        self.call(lambda: self._loop.add_ticker(period_s, fn))
 
     # What the fleet is asked
 
     def devices(self) -> Mapping[str, DeviceView]:
         """Return all devices of the fleet; for the service thread, or inside `call`."""
-        self._refresh_if_changed()
-        return MappingProxyType(self._views)
+        self._devices.refresh_if_changed()
+        return self._devices.views
 
     def set_desired(
         self,
@@ -257,7 +203,7 @@ class FleetServer:
         """
 
         def work() -> None:
-            if self._known(device).key is None:
+            if self._devices[device].key is None:
                 raise DeviceError(f"device '{device}' is not claimed")
             self._pulls.start(device, object_id=object_id, total=total, digest=digest, done=done)
             self._pulls.ask(self._is_reachable)
@@ -273,7 +219,7 @@ class FleetServer:
         """
 
         def work() -> tuple[int, Future[TextAnswer]]:
-            if self._known(device).key is None:
+            if self._devices[device].key is None:
                 raise DeviceError(f"device '{device}' is not claimed")
             started = self._questions.start(device, text_bytes(text))
             self._questions.ask(self._is_reachable)
@@ -296,149 +242,24 @@ class FleetServer:
 
         def work() -> None:
             dismiss(self._root, self._store, self.journal, device, reason)
-            self._refresh()
+            self._devices.refresh()
 
         self.call(work)
 
     # The thread
 
-    def _hear(self, name: str, payload: bytes, retained: bool) -> None:
-        if self._queue.qsize() < _MAX_WAITING:
-            self._queue.put(_Message(name, payload, retained))
-        else:
-            self.refused["OVERLOAD"] += 1
-
-    def _run(self) -> None:
-        next_tick_s = 0.0
-        while not self._stopping:
-            items: list[_Message | Callable[[], None]] = []
-            try:
-                items.append(self._queue.get(timeout=max(0.0, next_tick_s - time.monotonic())))
-                while len(items) < _BATCH:
-                    items.append(self._queue.get_nowait())
-            except queue.Empty:
-                pass
-            self._work(items)
-            if time.monotonic() >= next_tick_s:
-                next_tick_s = time.monotonic() + _TICK_S
-                self._guarded(self._tick)
-
-    def _stop(self) -> None:
-        self._stopping = True
-
-    def _work(self, items: list[_Message | Callable[[], None]]) -> None:
-        """Verify all messages, make their counters durable, then let them take effect."""
-        effects: list[Callable[[], None]] = []
-        for item in items:
-            if isinstance(item, _Message):
-                self._guarded(lambda message=item: self._verify(message, effects))  # type: ignore[misc]
-            else:
-                effects.append(item)
+    def _save_heard(self) -> None:
         if self._dirty:
             dirty, self._dirty = self._dirty, {}
-            if not self._guarded(lambda: self._store.save_heard(dirty)):
-                effects = [item for item in items if not isinstance(item, _Message)]
-        for effect in effects:
-            self._guarded(effect)
+            self._store.save_heard(dirty)
 
-    def _guarded(self, fn: Callable[[], None]) -> bool:
-        """Run a step; what it raises is counted and logged, and the thread goes on."""
-        try:
-            fn()
-        except LinkError as exc:
-            self.refused[Status(exc.status).name] += 1
-            self._complain(logging.INFO, f"refused: {exc}")
-        except SecurityError as exc:
-            self.refused["SECURITY"] += 1
-            self._complain(logging.WARNING, f"refused: {exc}")
-        except EdgekitError as exc:
-            self.refused["ERROR"] += 1
-            self._complain(logging.ERROR, str(exc))
-        except Exception:
-            self.refused["BUG"] += 1
-            logger.exception("a step of the service failed")
-        else:
-            return True
-        return False
-
-    def _tick(self) -> None:
-        now_s = time.time()
-        self._guarded(self._news.tell)
+    def _tick(self, now_s: float) -> None:
+        self._loop.guarded(self._news.tell)
         if now_s >= self._next_store_check_s:
             self._next_store_check_s = now_s + _STORE_CHECK_S
-            self._refresh_if_changed()
+            self._devices.refresh_if_changed()
         self._pulls.ask(self._is_reachable)
         self._questions.ask(self._is_reachable)
-        for ticker in self._tickers:
-            if now_s >= ticker[2]:
-                ticker[2] = now_s + ticker[0]
-                self._guarded(lambda fn=ticker[1]: fn(now_s))  # type: ignore[misc]
-
-    # From disk
-
-    def _load(self) -> None:
-        """Take up where the last server stopped."""
-        self._refresh()
-        for event in self.journal.events(kinds=["device.desired"]):
-            device = self._devices.get(event.subject)
-            if device is None:
-                continue
-            device.wish = wish_of(event)
-            self._show(device, desired_version=device.wish.version)
-        for event in self.journal.events(kinds=["device.reported"]):
-            if (device := self._devices.get(event.subject)) is not None:
-                device.body = dict(event.body)
-        claimed = {
-            (event.subject, event.body["token"])
-            for event in self.journal.events(kinds=["device.claimed"])
-        }
-        for device in self._devices.values():
-            record = device.record
-            if record.claim is not None and record.claim.device_public:
-                token = record.token.id.hex()
-                if (record.device, token) not in claimed:  # killed between the two writes
-                    self._journal_claim(record.device, token)
-
-    def _refresh_if_changed(self) -> None:
-        if self._store.change_number() != self._change_number:
-            self._refresh()
-
-    def _refresh(self) -> None:
-        """Take over what the store says about devices: new ones, revoked ones, new tokens."""
-        self._change_number = self._store.change_number()
-        for record in self._store.devices():
-            device = self._devices.get(record.device)
-            if device is None:
-                view = DeviceView(device=record.device, board=record.board)
-                device = _Device(record, view, record.heard_counter)
-                self._devices[record.device] = device
-                if record.reported is not None:
-                    device.view = replace(
-                        view,
-                        reported=Reported.decode(record.reported),
-                        last_seen_s=record.reported_s,
-                    )
-            device.record = record
-            self._show(
-                device,
-                board=record.board,
-                claimed=device.key is not None,
-                revoked=record.revoked,
-                boot=device.heard_counter >> 32,
-            )
-
-    def _show(self, device: _Device, **changes: Any) -> None:
-        device.view = replace(device.view, **changes)
-        self._views[device.record.device] = device.view
-
-    def _known(self, name: str) -> _Device:
-        device = self._devices.get(name)
-        if device is None:
-            self._refresh()
-            device = self._devices.get(name)
-        if device is None:
-            raise DeviceError(f"device '{name}' is not in fleet '{self.fleet}'")
-        return device
 
     def _load_offer(self, number: int) -> bytes | None:
         blob = self._store.offer(number)
@@ -446,9 +267,9 @@ class FleetServer:
 
     # From devices
 
-    def _verify(self, message: _Message, effects: list[Callable[[], None]]) -> None:
+    def _verify(self, message: Message, effects: list[Step]) -> None:
         parsed = parse_topic(message.topic)
-        device = self._known(parsed.device)
+        device = self._devices[parsed.device]
         if parsed.channel is Channel.PRESENCE:
             presence = PresenceReport.decode(message.payload)
             effects.append(lambda: self._take_presence(device, presence))
@@ -471,12 +292,12 @@ class FleetServer:
         self._dirty[parsed.device] = sealed.counter
         effects.append(lambda: self._take(device, sealed))
 
-    def _claim(self, device: _Device, request: ClaimRequest) -> None:
-        name = device.record.device
+    def _claim(self, device: Device, request: ClaimRequest) -> None:
+        name = device.name
         if not device.claims.take(time.monotonic()):
             raise refuse(Status.STATE, f"device '{name}' claims too often")
         if request.token_id != device.record.token.id:
-            self._refresh()  # it may have been enrolled anew a moment ago
+            self._devices.refresh()  # it may have been enrolled anew a moment ago
         record = device.record
         if record.revoked or request.token_id != record.token.id:
             raise SecurityError(f"device '{name}': claim with a token that is not its own")
@@ -488,8 +309,8 @@ class FleetServer:
             self._dirty.pop(name, None)
             device.body = None
             self._news.forget(name)
-            self._refresh()
-            self._show(device, reported=None, boot=0, presence_boot=0)
+            self._devices.refresh()
+            self._devices.show(device, reported=None, boot=0, presence_boot=0)
             self._journal_claim(name, record.token.id.hex())
             logger.info("device '%s' is claimed", name)
         response = encode_frame(
@@ -500,36 +321,36 @@ class FleetServer:
     def _journal_claim(self, name: str, token: str) -> None:
         self.journal.append("device.claimed", name, {"device": name, "token": token}, actor=name)
 
-    def _take_presence(self, device: _Device, presence: PresenceReport) -> None:
-        view, name = device.view, device.record.device
+    def _take_presence(self, device: Device, presence: PresenceReport) -> None:
+        view, name = device.view, device.name
         # Anybody can claim a boot before the gateway; a sealed message has proven its own.
         is_gone = presence.state is not Presence.ONLINE and presence.boot < view.presence_boot
         if presence.boot < view.boot or is_gone:
             return
         if (presence.boot, presence.state) == (view.presence_boot, view.presence):
             return
-        self._show(device, presence=presence.state, presence_boot=presence.boot)
+        self._devices.show(device, presence=presence.state, presence_boot=presence.boot)
         body = {"device": name, "state": presence.state.value, "boot": presence.boot}
         self._news.note(name, "device.presence", body)
         self._tell(device)
 
-    def _take(self, device: _Device, sealed: Sealed) -> None:
-        self._show(device, boot=sealed.boot, last_seen_s=time.time())
+    def _take(self, device: Device, sealed: Sealed) -> None:
+        self._devices.show(device, boot=sealed.boot, last_seen_s=time.time())
         if sealed.type is FrameType.CHUNK_REQUEST:
             self._answer(device, ChunkRequest.decode(sealed.content))
         elif sealed.type is FrameType.CHUNK:
-            self._pulls.take(device.record.device, Chunk.decode(sealed.content))
+            self._pulls.take(device.name, Chunk.decode(sealed.content))
         elif sealed.type is FrameType.REPORTED:
             self._take_reported(device, sealed)
         elif sealed.type is FrameType.TELEMETRY:
             device.telemetry = Telemetry.decode(sealed.content)
         elif sealed.type is FrameType.TEXT_ANSWER:
-            self._questions.take(device.record.device, TextAnswer.decode(sealed.content))
+            self._questions.take(device.name, TextAnswer.decode(sealed.content))
         elif sealed.type is FrameType.LOG:
-            limits.log_line(device.lines, device.record.device, Log.decode(sealed.content))
+            limits.log_line(device.lines, device.name, Log.decode(sealed.content))
 
-    def _take_reported(self, device: _Device, sealed: Sealed) -> None:
-        name = device.record.device
+    def _take_reported(self, device: Device, sealed: Sealed) -> None:
+        name = device.name
         reported = Reported.decode(sealed.content)
         if reported.boot != sealed.boot:
             raise refuse(
@@ -541,7 +362,7 @@ class FleetServer:
             self._news.note(name, "device.reported", body)
             device.body = body
         self._store.save_reported(name, sealed.content, time.time())
-        self._show(device, reported=reported)
+        self._devices.show(device, reported=reported)
         wish = device.wish
         if wish is not None:
             is_late = reported.desired_version < wish.version
@@ -550,33 +371,33 @@ class FleetServer:
                 self._publish_wish(device)
         self._tell(device)
 
-    def _tell(self, device: _Device) -> None:
+    def _tell(self, device: Device) -> None:
         for listener in self._listeners:
-            self._guarded(lambda fn=listener: fn(device.record.device, device.view))  # type: ignore[misc]
+            self._loop.guarded(lambda fn=listener: fn(device.name, device.view))  # type: ignore[misc]
 
     # To devices
 
     def _reassert(self) -> None:
         """The broker is there, perhaps with nothing in its memory: publish every wish again."""
         logger.info("broker is there; %d devices", len(self._devices))
-        for device in self._devices.values():
+        for device in self._devices:
             self._publish_wish(device)
 
     def _set_desired(
         self, name: str, model: SignedManifest | Keep | None, task: FederatedTask | Keep | None
     ) -> int:
-        device = self._known(name)
+        device = self._devices[name]
         now_s = time.time()
         wish = (device.wish or Wish()).changed(model=model, task=task, now_s=now_s)
         # What cannot be said must not enter the journal.
         wish.document(now_s=now_s, heartbeat_s=self._heartbeat_s).encode()
         self.journal.append("device.desired", name, wish.body(name))
         device.wish = wish
-        self._show(device, desired_version=wish.version)
+        self._devices.show(device, desired_version=wish.version)
         self._publish_wish(device)
         return wish.version
 
-    def _publish_wish(self, device: _Device) -> None:
+    def _publish_wish(self, device: Device) -> None:
         """Publish what a device is to be, sealed for its present boot."""
         wish = device.wish
         if wish is None or device.key is None or device.view.boot == 0:
@@ -590,7 +411,7 @@ class FleetServer:
 
     def _send(
         self,
-        device: _Device,
+        device: Device,
         channel: Channel,
         kind: FrameType,
         content: bytes,
@@ -600,7 +421,7 @@ class FleetServer:
     ) -> None:
         if device.key is None:
             return
-        name = device.record.device
+        name = device.name
         if not device.counters:
             device.counters = self._store.reserve_counters(name)
         counter = device.view.boot << 32 | device.counters[0]
@@ -610,7 +431,7 @@ class FleetServer:
 
     # Objects
 
-    def _answer(self, device: _Device, request: ChunkRequest) -> None:
+    def _answer(self, device: Device, request: ChunkRequest) -> None:
         chunk = self._chunks.answer(request)
         self._send(device, Channel.RESPONSE, FrameType.CHUNK, chunk.encode())
 
@@ -621,7 +442,7 @@ class FleetServer:
         return device.view.boot != 0  # nothing can be sealed for it before it has spoken
 
     def _tell_result(self, done: PullDone, result: bytes | EdgekitError) -> None:
-        self._guarded(lambda: done(result))
+        self._loop.guarded(lambda: done(result))
 
     def _send_question(self, name: str, question: TextQuestion) -> None:
         device = self._devices[name]

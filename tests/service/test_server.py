@@ -132,7 +132,7 @@ def test_log_of_a_device_forges_no_lines_and_ends_somewhere(
 def test_messages_that_nobody_has_time_for_do_not_pile_up(
     fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgekit.service.server._MAX_WAITING", 10)
+    monkeypatch.setattr("edgekit.service.loop._MAX_WAITING", 10)
     with _peer(fleet) as peer:
         peer.join()
 
