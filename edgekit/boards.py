@@ -6,16 +6,15 @@ the RDF description derive from the dataclasses of this file.
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal
 
 from edgekit import share
 from edgekit.errors import ConfigError
+from edgekit.toml_table import TomlTable, suggest
 
 Support = Literal["emulated", "built", "data"]
 
@@ -24,8 +23,6 @@ CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55", "rv32
 KERNEL_FAMILIES = ("portable", "dsp", "mve", "small", "host")
 """Twin: edgekit/ops/__init__.py, FAMILIES; this module stands below it."""
 GIB = 1 << 30
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +183,7 @@ def load_board(name: str) -> Board:
     """
     known = boards()
     if name not in known:
-        raise ConfigError(f"board '{name}' is not known{_suggest(name, known)}")
+        raise ConfigError(f"board '{name}' is not known{suggest(name, known)}")
     return read_board(share.devices() / "boards" / f"{name}.toml")
 
 
@@ -198,7 +195,7 @@ def load_chip(name: str) -> Chip:
     """
     known = chips()
     if name not in known:
-        raise ConfigError(f"chip '{name}' is not known{_suggest(name, known)}")
+        raise ConfigError(f"chip '{name}' is not known{suggest(name, known)}")
     return read_chip(share.devices() / "chips" / f"{name}.toml")
 
 
@@ -208,7 +205,7 @@ def read_chip(path: Path) -> Chip:
     Raises:
         ConfigError: If the file is wrong; the message names file, table and key.
     """
-    document = _Table.open(path, ("chip", "peripherals"))
+    document = TomlTable.open(path, ("chip", "peripherals"), _KEYS)
     table = document.table("chip")
     chip = Chip(
         name=table.name("name", path.stem),
@@ -232,7 +229,7 @@ def read_chip(path: Path) -> Chip:
     return chip
 
 
-def _read_peripherals(document: _Table) -> tuple[tuple[str, int], ...]:
+def _read_peripherals(document: TomlTable) -> tuple[tuple[str, int], ...]:
     table = document.table("peripherals")
     for key in table.names():
         if not re.fullmatch(r"[a-z][a-z0-9_]*", key):
@@ -246,13 +243,13 @@ def read_board(path: Path) -> Board:
     Raises:
         ConfigError: If the file is wrong; the message names file, table and key.
     """
-    document = _Table.open(path, ("board", "layout", "emulator"))
+    document = TomlTable.open(path, ("board", "layout", "emulator"), _KEYS)
     table = document.table("board")
     support = table.choice("support", SUPPORT)
     bare = support == "data"
     chip_name = table.get("chip", str)
     if chip_name not in chips():
-        raise table.error(f"chip '{chip_name}' is not known{_suggest(chip_name, chips())}")
+        raise table.error(f"chip '{chip_name}' is not known{suggest(chip_name, chips())}")
     chip = load_chip(chip_name)
     ram = chip.ram_bytes
     agent = table.get("agent", bool, True)
@@ -283,7 +280,7 @@ def read_board(path: Path) -> Board:
     return board
 
 
-def _read_rates(table: _Table) -> tuple[tuple[str, float], ...]:
+def _read_rates(table: TomlTable) -> tuple[tuple[str, float], ...]:
     if not table.has("sensor_rates_hz"):
         return ()
     known = table.strings("sensors")
@@ -291,7 +288,7 @@ def _read_rates(table: _Table) -> tuple[tuple[str, float], ...]:
     found = []
     for kind in rates.names():
         if kind not in known:
-            raise rates.error(f"'{kind}' is not among the sensors{_suggest(kind, known)}")
+            raise rates.error(f"'{kind}' is not among the sensors{suggest(kind, known)}")
         rate = rates.get(kind, object)
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e9:
             raise rates.error(f"'{kind}' is {rate!r}, expected samples a second, above 0")
@@ -299,7 +296,7 @@ def _read_rates(table: _Table) -> tuple[tuple[str, float], ...]:
     return tuple(found)
 
 
-def _check_board(board: Board, table: _Table, document: _Table) -> None:
+def _check_board(board: Board, table: TomlTable, document: TomlTable) -> None:
     if board.arena_bytes % 16:
         raise table.error(f"arena_bytes {board.arena_bytes} is not a multiple of 16")
     planned = board.arena_bytes + board.feature_cache_bytes + board.stack_bytes
@@ -323,7 +320,7 @@ def _check_board(board: Board, table: _Table, document: _Table) -> None:
         )
 
 
-def _read_layout(document: _Table, chip: Chip) -> Layout:
+def _read_layout(document: TomlTable, chip: Chip) -> Layout:
     table = document.table("layout")
     page = chip.flash_page_bytes
     regions: dict[str, Region] = {}
@@ -352,7 +349,7 @@ def _read_layout(document: _Table, chip: Chip) -> Layout:
     return Layout(**regions)
 
 
-def _read_emulator(document: _Table, *, agent: bool) -> EmulatorData:
+def _read_emulator(document: TomlTable, *, agent: bool) -> EmulatorData:
     table = document.table("emulator")
     data = EmulatorData(
         machine=table.get("machine", str),
@@ -368,110 +365,3 @@ def _read_emulator(document: _Table, *, agent: bool) -> EmulatorData:
 _KEYS = frozenset(
     field.name for kind in (Chip, Region, Layout, EmulatorData, Board) for field in fields(kind)
 )
-
-
-class _Table:
-    """A table of a TOML file that knows where it is and which keys were read."""
-
-    def __init__(self, path: Path, label: str, values: Mapping[str, object]) -> None:
-        self._path = path
-        self._label = label
-        self._values = values
-        self._read: list[str] = []
-
-    @classmethod
-    def open(cls, path: Path, tables: tuple[str, ...]) -> _Table:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as exc:
-            raise ConfigError(f"{_short(path)}: {exc.strerror}") from exc
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-            raise ConfigError(f"{_short(path)}: {exc}") from exc
-        document = cls(path, "", values)
-        document._read.extend(tables)
-        document.close()
-        return document
-
-    def error(self, text: str) -> ConfigError:
-        where = f" [{self._label}]" if self._label else ""
-        return ConfigError(f"{_short(self._path)}:{where} {text}")
-
-    def has(self, key: str) -> bool:
-        return key in self._values
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._values)
-
-    def table(self, key: str) -> _Table:
-        label = f"{self._label}.{key}" if self._label else key
-        values = self._value(key, dict, None)
-        return _Table(self._path, label, cast("Mapping[str, object]", values))
-
-    def get(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
-        return self._value(key, kind, default)
-
-    def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self._value(key, int, default)
-        if not low <= value <= high:
-            raise self.error(f"'{key}' is {value}, expected {low} to {high}")
-        return value
-
-    def choice(self, key: str, choices: tuple[_T, ...]) -> _T:
-        value = self._value(key, str, None)
-        for choice in choices:
-            if value == choice:
-                return choice
-        raise self.error(f"'{key}' is '{value}', expected one of {', '.join(map(str, choices))}")
-
-    def name(self, key: str, stem: str) -> str:
-        value = self._value(key, str, None)
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value):
-            raise self.error(
-                f"'{key}' is '{value}', expected a-z, 0-9 and _, at most 32 characters"
-            )
-        if value != stem:
-            raise self.error(f"'{key}' is '{value}', the file is called '{stem}.toml'")
-        return value
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        values = cast("list[object]", self._value(key, list, None))
-        for value in values:
-            if not isinstance(value, str):
-                raise self.error(f"'{key}' holds {value!r}, expected strings")
-        return tuple(str(value) for value in values)
-
-    def close(self) -> None:
-        for key in self._values:
-            if key not in self._read:
-                where = f" in [{self._label}]" if self._label else ""
-                raise ConfigError(
-                    f"{_short(self._path)}: unknown key '{key}'{where}{_suggest(key, self._read)}"
-                )
-
-    def _value(self, key: str, kind: type[_T], default: _T | None) -> _T:
-        self._read.append(key)
-        if key not in self._values:
-            if default is not None:
-                return default
-            # A misspelt key explains a missing one better than its absence does.
-            unknown = [other for other in self._values if other not in _KEYS]
-            for other in difflib.get_close_matches(key, unknown, n=1):
-                where = f" in [{self._label}]" if self._label else ""
-                raise ConfigError(
-                    f"{_short(self._path)}: unknown key '{other}'{where}; did you mean '{key}'?"
-                )
-            raise self.error(f"key '{key}' is missing")
-        value = self._values[key]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            found = type(value).__name__
-            raise self.error(f"'{key}' is of type {found}, expected {kind.__name__}")
-        return value
-
-
-def _suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
-
-
-def _short(path: Path) -> str:
-    return "/".join(path.parts[-3:])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import selectors
 import signal
@@ -18,12 +17,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edgekit.errors import ConfigError, EdgekitError, LinkError, StoreError, ToolError
+from edgekit.errors import EdgekitError, LinkError, StoreError, ToolError
 from edgekit.fleet.devices import Presence, PresenceReport
+from edgekit.fleet.gateway_config import Credentials, GatewayConfig, load_config
 from edgekit.fleet.outbox import Outbox, SavedSession, Waiting, waiting
 from edgekit.fleet.rates import Bucket
 from edgekit.link.frames import (
@@ -49,7 +47,6 @@ from edgekit.link.topics import CHANNEL_OF_FRAME, TO_DEVICE, Channel, parse_topi
 
 logger = logging.getLogger(__name__)
 
-SILENCE_S = 60.0
 FRAMES_PER_S = 2_000.0
 HELLOS_PER_S = 200.0
 _TICK_S = 0.25
@@ -69,26 +66,6 @@ _TYPES_TO_DEVICE = {
 }
 
 Address = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayConfig:
-    """What a gateway needs to know.
-
-    Attributes:
-        credentials: JSON file {device: password}; read again when it changes.
-        outbox: SQLite file of the gateway's own.
-        port: UDP port, 0 for a free one.
-    """
-
-    fleet: str
-    broker_host: str
-    broker_port: int
-    credentials: Path
-    outbox: Path
-    host: str = "127.0.0.1"
-    port: int = 0
-    silence_s: float = SILENCE_S
 
 
 class _Session:
@@ -124,7 +101,7 @@ class Gateway:
     def __init__(self, config: GatewayConfig) -> None:
         self.config = config
         self.refused: Counter[str] = Counter()
-        self._credentials = _Credentials(config.credentials)
+        self._credentials = Credentials(config.credentials)
         self._outbox = Outbox(config.outbox)
         self._sessions: dict[str, _Session] = {}
         self._by_address: dict[Address, _Session] = {}
@@ -441,52 +418,6 @@ class Gateway:
         except OSError as exc:  # full, or an address that nobody can answer: whoever lacks it asks
             self.refused["send"] += 1
             logger.debug("datagram to %s: %s", session.address, exc)
-
-
-class _Credentials:
-    """The file of passwords, read again when it has changed; it is replaced whole by its writer."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: tuple[int, int] | None = None
-        self._passwords: dict[str, str] = {}
-        self._read()
-
-    def password(self, device: str) -> str | None:
-        """Return the password of a device, None if it has none."""
-        try:
-            self._read()
-        except ConfigError as exc:
-            logger.error("%s; the passwords read before stay in use", exc)
-        return self._passwords.get(device)
-
-    def _read(self) -> None:
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_ino)
-            if stamp == self._stamp:
-                return
-            value = json.loads(self._path.read_text())
-        except (OSError, ValueError) as exc:
-            raise ConfigError(f"{self._path}: cannot read credentials: {exc}") from exc
-        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-            raise ConfigError(f"{self._path}: expected an object of device and password")
-        self._stamp, self._passwords = stamp, value
-
-
-def load_config(path: Path) -> GatewayConfig:
-    """Read a configuration, a JSON object with the fields of GatewayConfig.
-
-    Raises:
-        ConfigError: If it cannot be read or has other keys.
-    """
-    try:
-        value: dict[str, Any] = json.loads(path.read_text())
-        for name in ("credentials", "outbox"):
-            value[name] = path.parent / value[name]
-        return GatewayConfig(**value)
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ConfigError(f"{path}: {exc}") from exc
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from edgekit.fleet.broker import PrivateBroker
-from edgekit.fleet.gateway import Gateway, GatewayConfig
+from edgekit.fleet.gateway import Gateway
+from edgekit.fleet.gateway_config import GatewayConfig
 from edgekit.fleet.members import enrol
 from edgekit.fleet.store import CREDENTIALS, DeviceRecord, FleetStore, write_credentials
 from edgekit.service.server import HEARTBEAT_S, FleetServer

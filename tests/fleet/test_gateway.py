@@ -17,7 +17,8 @@ from fleet.peer import Peer, wait_until
 
 from edgekit.errors import ConfigError, StoreError, ToolError
 from edgekit.fleet.broker import PrivateBroker
-from edgekit.fleet.gateway import Gateway, GatewayConfig, load_config
+from edgekit.fleet.gateway import Gateway
+from edgekit.fleet.gateway_config import GatewayConfig, load_config
 from edgekit.fleet.identity import new_token
 from edgekit.fleet.outbox import MAX_ROWS, Outbox, SavedSession, waiting
 from edgekit.fleet.rates import Bucket
