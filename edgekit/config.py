@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgekit.config_federated import FEDERATED_CHOICES, FEDERATED_RANGES, FederatedSection
 from edgekit.config_text import (
     TEXT_CHOICES,
     TEXT_RANGES,
@@ -171,24 +172,6 @@ class FleetSection:
 
 
 @dataclass(frozen=True, slots=True)
-class FederatedSection:
-    """`[federated]`: a run of learning together.
-
-    Attributes:
-        strategy: Name in `edgekit.federated.STRATEGIES`.
-        epochs: Passes of each device over its own samples per round.
-        min_devices: Accepted updates without which a round does not count.
-        deadline_s: When a round closes, whoever is missing.
-    """
-
-    strategy: str = "fedavg"
-    rounds: int = 6
-    epochs: int = 1
-    min_devices: int = 2
-    deadline_s: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """A whole project file.
 
@@ -246,15 +229,13 @@ RANGES: dict[tuple[str, str], Range] = {
     ("fleet", "broker_port"): (0, 65_535),
     ("fleet", "gateway_port"): (0, 65_535),
     ("fleet", "timeout_s"): (0.001, 1e7),
-    ("federated", "rounds"): (1, 100_000),
-    ("federated", "epochs"): (1, 1000),
-    ("federated", "min_devices"): (1, 10**6),
-    ("federated", "deadline_s"): (0.001, 1e7),
+    **FEDERATED_RANGES,
     **TEXT_RANGES,
 }
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("project", "task"): tuple(FAMILIES),
     ("export", "rounding"): ("litert", "tflm"),
+    **FEDERATED_CHOICES,
     **TEXT_CHOICES,
 }
 

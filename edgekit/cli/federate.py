@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from edgekit.federated.rounds import RoundRow, RunState
+    from edgekit.config import Config
+    from edgekit.federated.rounds import RoundRow, RunPlan, RunState
     from edgekit.journal import Journal
 
 federate_app = typer.Typer(
@@ -26,13 +27,15 @@ def run(
     devices: list[str] = typer.Option(
         [], "--device", help="Only this device; may be repeated. Default: all that run the image."
     ),
-    strategy: str = typer.Option("fedavg", "--strategy", help="fedavg, median or trimmed_mean."),
-    rounds: int = typer.Option(5, "--rounds", min=1),
-    epochs: int = typer.Option(1, "--epochs", min=1, help="Of each device per round."),
-    rate: float = typer.Option(0.02, "--rate", min=0, help="Learning rate on the devices."),
+    strategy: str | None = typer.Option(None, "--strategy", help="See docs/federated.md."),
+    rounds: int | None = typer.Option(None, "--rounds", min=1),
+    epochs: int | None = typer.Option(None, "--epochs", min=1, help="Of each device per round."),
+    rate: float | None = typer.Option(None, "--rate", min=0, help="Learning rate on the devices."),
     decay: float = typer.Option(0.0, "--decay", min=0, help="L2 decay on the devices."),
-    deadline_s: float = typer.Option(120.0, "--deadline-s", help="When a round closes."),
-    min_updates: int = typer.Option(1, "--min-updates", min=1, help="Fewer change nothing."),
+    deadline_s: float | None = typer.Option(None, "--deadline-s", help="When a round closes."),
+    min_updates: int | None = typer.Option(
+        None, "--min-updates", min=1, help="Fewer change nothing."
+    ),
     max_samples: int = typer.Option(
         1_000_000, "--max-samples", min=1, help="More than a device may claim, as it is its weight."
     ),
@@ -42,13 +45,14 @@ def run(
 ) -> None:
     """Run federated rounds on the devices of a running fleet, and wait for the end.
 
-    The run goes on when this command is interrupted; 'edgekit federate abort' ends it.
+    What is not given comes from [federated] and [learn] of the project's edgekit.toml. The run
+    goes on when this command is interrupted; 'edgekit federate abort' ends it.
 
     Example: edgekit federate run 3f9a --rounds 5 --epochs 2 --out head.bin
     """
-    from edgekit.errors import ConfigError, RefusedError
+    from edgekit.errors import ConfigError
+    from edgekit.federated.combine import check_fleet
     from edgekit.federated.orders import begin, head_of_image, run_states
-    from edgekit.federated.rounds import RunPlan
     from edgekit.fleet.broker import running_broker
     from edgekit.fleet.orders import open_journal
 
@@ -59,22 +63,21 @@ def run(
         image_id, blob = _release(journal, image)
         claimed, running = _devices(root, image_id)
         states = run_states(journal)
-        try:
-            plan = RunPlan(
-                run=max(states, default=0) + 1,
-                base_image=image_id,
-                strategy=strategy,
-                rounds=rounds,
-                devices=tuple(devices or running),
-                epochs=epochs,
-                rate=rate,
-                decay=decay,
-                deadline_s=deadline_s,
-                min_updates=min_updates,
-                max_samples=max_samples,
-            )
-        except ValueError as exc:
-            raise RefusedError(str(exc)) from exc
+        plan = _plan(
+            _config(project),
+            run=max(states, default=0) + 1,
+            base_image=image_id,
+            devices=tuple(devices or running),
+            strategy=strategy,
+            rounds=rounds,
+            epochs=epochs,
+            rate=rate,
+            decay=decay,
+            deadline_s=deadline_s,
+            min_updates=min_updates,
+            max_samples=max_samples,
+        )
+        check_fleet(plan.strategy, plan.settings)
         head = head_of_image(journal.blob(blob))
         fact = begin(plan, head, claimed=claimed, states=states)
         journal.append(fact.kind, str(plan.run), fact.body, actor="cli", blob=fact.blob)
@@ -82,6 +85,41 @@ def run(
     if out is not None:
         out.write_bytes(state.head.encode())
     _show(state, as_json=as_json)
+
+
+def _config(project: Path) -> Config:
+    """Return the project's file, or what it says when there is none."""
+    from edgekit.config import FILE_NAME, Config, load_config
+
+    return load_config(project) if (project / FILE_NAME).is_file() else Config(root=project)
+
+
+def _plan(config: Config, **given: Any) -> RunPlan:
+    """Make a plan of what was given and of the project's file."""
+    import secrets
+    from dataclasses import replace
+
+    from edgekit.errors import RefusedError
+    from edgekit.federated.rounds import RunPlan
+    from edgekit.federated.settings import Settings
+
+    section = config.federated
+    known = {
+        "strategy": section.strategy,
+        "rounds": section.rounds,
+        "epochs": section.epochs,
+        "rate": config.learn.rate,
+        "deadline_s": section.deadline_s,
+        "min_updates": min(section.min_devices, len(given["devices"])),
+    }
+    try:
+        settings = Settings.of_section(section)
+        if (settings.cohort or settings.noise) and not settings.seed:
+            settings = replace(settings, seed=secrets.randbits(62) + 1)
+        told = {name: value for name, value in given.items() if value is not None}
+        return RunPlan(**{**known, **told}, settings=settings)
+    except ValueError as exc:
+        raise RefusedError(str(exc)) from exc
 
 
 @federate_app.command("status")

@@ -1,96 +1,160 @@
-"""Aggregation strategies: pure functions from a base head and updates to the next head.
-
-All accumulate in float64 in the order of the device ids, so the bytes of the result depend neither
-on the order in which updates came in nor on a restart in between.
-"""
+"""Folding the accepted updates of a round into the head, by the strategy of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from edgekit.errors import RefusedError
-from edgekit.federated.codecs import HeadWeights, Update
+from edgekit.federated.codecs import Float32Array, HeadWeights, Update
+from edgekit.federated.settings import Settings
+from edgekit.federated.strategies import STRATEGIES, Contribution, Global
+from edgekit.federated.strategies.base import BoolArray, Float64Array
+from edgekit.federated.strategies.defences import clipped, defended
 
-Float64Array = npt.NDArray[np.float64]
-Strategy = Callable[[HeadWeights, Mapping[str, Update]], HeadWeights]
-
-TRIM_FRACTION = 0.2  # of the updates, dropped at either end of each coordinate
+Moments = tuple[Float64Array, ...]
 
 
-def fedavg(base: HeadWeights, updates: Mapping[str, Update]) -> HeadWeights:
-    """Add the mean of the differences, weighted by samples.
+def step(
+    name: str,
+    state: Global,
+    parts: Sequence[Contribution],
+    settings: Settings,
+    *,
+    progress: float = 0.0,
+    noise_round: int = 0,
+    expected: int = 0,
+) -> Global:
+    """Fold contributions, in order of device id, into the global parameters.
 
-    Source: McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized
-        Data", 2017, Algorithm 1 (in the form w + sum(n_k / n * delta_k))
+    Args:
+        name: Name in STRATEGIES.
+        progress: Share of the run's rounds that are done, for annealing.
+        noise_round: Round that the noise is drawn for.
+        expected: Updates that a round is expected to have, the divisor of DP-FedAvg.
+
+    Raises:
+        RefusedError: If there is nothing to fold, or the result leaves the range of float32.
+        ValueError: If the strategy is not in STRATEGIES or a delta has another length.
     """
-    total = sum(update.samples for update in updates.values())
-    mean = np.zeros(base.classes * (base.features + 1), dtype=np.float64)
-    for device in sorted(updates):
-        mean += (updates[device].samples / total) * _flat(updates[device])
-    return _moved(base, mean)
+    if name not in STRATEGIES:
+        raise ValueError(f"strategy {name!r} is unknown, known are {', '.join(STRATEGIES)}")
+    if not parts:
+        raise RefusedError("round has no accepted update to fold")
+    for part in parts:
+        if part.delta.shape != state.values.shape:
+            raise ValueError(f"delta has shape {part.delta.shape}, state {state.values.shape}")
+    if settings.noise:
+        parts = _noisy(parts, settings, noise_round, expected)
+    else:
+        parts = defended(parts, settings)
+    moved = STRATEGIES[name].step(state, parts, settings, progress)
+    if not (np.abs(moved.values) <= np.finfo(np.float32).max).all():
+        raise RefusedError("aggregated head leaves the range of float32")
+    return moved
 
 
-def median(base: HeadWeights, updates: Mapping[str, Update]) -> HeadWeights:
-    """Add the median of the differences, coordinate by coordinate; samples do not weigh.
-
-    Source: Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates",
-        2018, Definition 1
-    """
-    return _moved(base, np.median(_stack(updates), axis=0))
-
-
-def trimmed_mean(base: HeadWeights, updates: Mapping[str, Update]) -> HeadWeights:
-    """Add the mean of the differences without the largest and smallest fifth of each coordinate.
-
-    Source: Yin et al., "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates",
-        2018, Definition 2
-    """
-    rows = np.sort(_stack(updates), axis=0)
-    cut = int(TRIM_FRACTION * len(rows))
-    return _moved(base, rows[cut : len(rows) - cut].mean(axis=0))
-
-
-STRATEGIES: dict[str, Strategy] = {
-    "fedavg": fedavg,
-    "median": median,
-    "trimmed_mean": trimmed_mean,
-}
-
-
-def fold(strategy: str, base: HeadWeights, updates: Mapping[str, Update]) -> HeadWeights:
+def fold(
+    strategy: str,
+    base: HeadWeights,
+    updates: Mapping[str, Update],
+    settings: Settings | None = None,
+    *,
+    moments: Moments = (),
+    round_: int = 1,
+    rounds: int = 1,
+    expected: int = 0,
+) -> tuple[HeadWeights, Moments]:
     """Fold the accepted updates of a round, by device id, into the base head.
+
+    Args:
+        settings: Default: those of Settings.
+        moments: What the server remembers of earlier rounds.
+        round_: Number of the round, from 1; an update of an earlier one is stale by the difference.
+        rounds: Of the run.
+        expected: Updates that a round is expected to have.
+
+    Returns:
+        The next head, and what the server remembers.
 
     Raises:
         RefusedError: If there is nothing to fold, or the result leaves the range of float32.
         ValueError: If the strategy is not in STRATEGIES or an update has another shape.
     """
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy {strategy!r} is unknown, known are {', '.join(STRATEGIES)}")
-    if not updates:
-        raise RefusedError("round has no accepted update to fold")
     for device, update in updates.items():
         if update.weights.shape != base.weights.shape:
             raise ValueError(
                 f"update of {device} has shape {update.weights.shape}, base {base.weights.shape}"
             )
-    return STRATEGIES[strategy](base, updates)
+    parts = [
+        Contribution(
+            flat(updates[device]),
+            updates[device].samples,
+            max(0, round_ - updates[device].round),
+            sent=updates[device].sent,
+        )
+        for device in sorted(updates)
+    ]
+    state = step(
+        strategy,
+        Global(flat(base).astype(np.float64), moments),
+        parts,
+        settings or Settings(),
+        progress=min(1.0, (round_ - 1) / rounds),
+        noise_round=round_,
+        expected=expected,
+    )
+    return head_of(state.values.astype(np.float32), base.weights.shape), state.moments
 
 
-def _flat(part: HeadWeights | Update) -> Float64Array:
-    return np.concatenate([part.weights.ravel(), part.bias]).astype(np.float64)
+def flat(part: HeadWeights | Update) -> Float32Array:
+    """Return weights and bias as one vector, `[P]`."""
+    return np.concatenate([part.weights.ravel(), part.bias])
 
 
-def _stack(updates: Mapping[str, Update]) -> Float64Array:
-    return np.stack([_flat(updates[device]) for device in sorted(updates)])
+def head_of(values: Float32Array, shape: tuple[int, ...]) -> HeadWeights:
+    """Return the head of a vector; `shape` is that of its weights."""
+    split = int(np.prod(shape))
+    return HeadWeights(values[:split].reshape(shape), values[split:])
 
 
-def _moved(base: HeadWeights, step: Float64Array) -> HeadWeights:
-    moved = _flat(base) + step
-    if not (np.abs(moved) <= np.finfo(np.float32).max).all():
-        raise RefusedError("aggregated head leaves the range of float32")
-    values = moved.astype(np.float32)
-    split = base.weights.size
-    return HeadWeights(values[:split].reshape(base.weights.shape), values[split:])
+def _noisy(
+    parts: Sequence[Contribution], settings: Settings, round_: int, expected: int
+) -> list[Contribution]:
+    """Clip to the fixed norm, weigh alike, and add the noise as one more contribution.
+
+    The strategies divide by what they count, so the shares are written as scales: mean over the
+    expected number of updates, plus N(0, (z C / expected)^2).
+
+    Source: McMahan et al., "Learning Differentially Private Recurrent Language Models", 2018,
+        Algorithm 1 (fixed-denominator estimator)
+    """
+    count = len(parts) + 1
+    divisor = max(expected, 1)
+    bound = clipped([replace(part, samples=1) for part in parts], settings.norm)
+    scaled = [replace(part, scale=part.scale * count / divisor) for part in bound]
+    draw = _generator(settings.seed, "noise", round_).normal(size=parts[0].delta.shape)
+    noise = Contribution(draw, 1, scale=count * settings.noise * settings.norm / divisor)
+    return [*scaled, noise]
+
+
+def draw_cohort(devices: Sequence[str], settings: Settings, round_: int) -> tuple[str, ...]:
+    """Return the devices that a round invites: all, or more than the cohort, drawn by the seed."""
+    if not settings.cohort:
+        return tuple(devices)
+    count = min(len(devices), int(np.ceil(settings.cohort * settings.over_select)))
+    chosen = _generator(settings.seed, "cohort", round_).choice(len(devices), count, replace=False)
+    return tuple(devices[index] for index in sorted(chosen))
+
+
+def _generator(seed: int, purpose: str, round_: int) -> np.random.Generator:
+    text = f"edgekit {purpose} {seed} {round_}".encode()
+    return np.random.Generator(
+        np.random.PCG64(int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "big"))
+    )
+
+
+__all__ = ["BoolArray", "STRATEGIES", "Settings", "draw_cohort", "flat", "fold", "head_of", "step"]

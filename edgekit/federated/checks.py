@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgekit.errors import LinkError
+from edgekit.federated import payload
 from edgekit.federated.codecs import HeadWeights, Update, decode_update
 
 NORM_FACTOR = 4.0  # of the norm of the base head
@@ -21,19 +22,26 @@ class Terms:
     """What a round expects of an update.
 
     Attributes:
+        bases: Hashes of the heads that an update may start from, by round.
         devices: Those invited.
+        asked: Round of the task that each device is at.
         max_norm: Largest Euclidean norm of the whole difference.
         max_samples: Largest number of samples a device may claim, as it is its weight.
+        codec: How updates are to travel.
+        share: Of the entries that a top-P codec sends.
     """
 
     run: int
     round: int
-    base_hash: bytes
+    bases: Mapping[int, bytes]
     classes: int
     features: int
     devices: frozenset[str]
+    asked: Mapping[str, int]
     max_norm: float
     max_samples: int = MAX_SAMPLES
+    codec: str = "float32"
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +80,30 @@ def judge(data: bytes, *, device: str, terms: Terms, answered: Collection[str]) 
 def _reason(update: Update, device: str, terms: Terms, answered: Collection[str]) -> str:
     if update.run != terms.run:
         return f"update is for run {update.run}, expected {terms.run}"
-    if update.round != terms.round:
+    if update.round not in terms.bases:
         word = "late" if update.round < terms.round else "early"
         return f"{word}: update is for round {update.round}, expected {terms.round}"
     if device in answered:
         return f"duplicate: {device} has answered round {terms.round}"
-    if update.base_hash != terms.base_hash:
+    if terms.asked.get(device) != update.round:
+        return f"replay: update is for round {update.round}, which {device} is not asked for"
+    base_hash = terms.bases[update.round]
+    if update.base_hash != base_hash:
         return (
             f"update starts from head {update.base_hash.hex()[:12]},"
-            f" expected {terms.base_hash.hex()[:12]}"
+            f" expected {base_hash.hex()[:12]}"
         )
     if update.weights.shape != (terms.classes, terms.features):
         return (
             f"update has shape {list(update.weights.shape)},"
             f" expected {[terms.classes, terms.features]}"
         )
+    if update.codec != terms.codec:
+        return f"update came as {update.codec}, expected {terms.codec}"
+    if update.sent is not None:
+        sent, allowed = int(update.sent.sum()), payload.kept(len(update.sent), terms.share)
+        if sent != allowed:
+            return f"update holds {sent} entries, expected {allowed}"
     if update.samples == 0:
         return "update has 0 samples, expected at least 1"
     if update.samples > terms.max_samples:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekit.federated import payload
+from edgekit.federated.settings import CODECS
 from edgekit.link.status import Status, refuse
 
 Float32Array = npt.NDArray[np.float32]
@@ -19,7 +21,6 @@ Float32Array = npt.NDArray[np.float32]
 HEAD_MAGIC = b"EKHD"
 UPDATE_MAGIC = b"EKUP"
 VERSION = 1
-CODEC_DELTA_F32 = 0
 HASH_BYTES = 32
 
 _HEAD = struct.Struct("<4sHHI")
@@ -77,6 +78,9 @@ class Update:
         loss_last: Mean loss of the last epoch.
         weights: float32 `[k, h]`, trained minus base.
         bias: float32 `[k]`, trained minus base.
+        codec: Name in CODECS; how the difference travelled, or is to travel.
+        data: The difference as it travelled; None: as `weights` and `bias` say, in float32.
+        sent: Which entries of weights and bias travelled, bool `[k * (h + 1)]`; None: all.
     """
 
     run: int
@@ -87,16 +91,21 @@ class Update:
     loss_last: float
     weights: Float32Array
     bias: Float32Array
+    codec: str = "float32"
+    data: bytes | None = None
+    sent: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self.weights, self.bias)
+        if self.data is None and self.codec != "float32":
+            raise ValueError(f"update with codec {self.codec} has no data; use `compressed`")
 
     def encode(self) -> bytes:
-        """Return the update object as a device would offer it, codec 0."""
+        """Return the update object as a device would offer it."""
         header = _UPDATE.pack(
             UPDATE_MAGIC,
             VERSION,
-            CODEC_DELTA_F32,
+            payload.codec_number(self.codec),
             self.run,
             self.round,
             self.samples,
@@ -107,7 +116,31 @@ class Update:
             self.loss_first,
             self.loss_last,
         )
+        if self.data is not None:
+            return header + self.data
         return header + parameter_bytes(self.weights, self.bias)
+
+
+def compressed(update: Update, codec: str, *, share: float = 1.0, seed: int = 0) -> Update:
+    """Return an update as its reader will see it after a lossy codec, ready to travel."""
+    if codec == "float32":
+        return update
+    values = np.concatenate([update.weights.ravel(), update.bias])
+    data = payload.encode(values, codec, share=share, seed=seed)
+    return _with_data(update, codec, data)
+
+
+def _with_data(update: Update, codec: str, data: bytes) -> Update:
+    split = update.weights.size
+    received = payload.decode(data, codec, split + len(update.bias))
+    return replace(
+        update,
+        weights=received.values[:split].reshape(update.weights.shape),
+        bias=received.values[split:],
+        codec=codec,
+        data=None if codec == "float32" else data,
+        sent=received.sent,
+    )
 
 
 def head_bytes(classes: int, features: int) -> int:
@@ -115,9 +148,14 @@ def head_bytes(classes: int, features: int) -> int:
     return HEAD_HEADER_BYTES + 4 * classes * (features + 1)
 
 
-def update_bytes(classes: int, features: int) -> int:
-    """Return the size of an update object with codec 0."""
-    return UPDATE_HEADER_BYTES + 4 * classes * (features + 1)
+def update_bytes(classes: int, features: int, codec: str = "float32", share: float = 1.0) -> int:
+    """Return the size of an update object.
+
+    Args:
+        codec: Name in CODECS.
+        share: Of the entries that a top-P codec sends.
+    """
+    return UPDATE_HEADER_BYTES + payload.payload_bytes(codec, classes * (features + 1), share)
 
 
 def decode_head(data: bytes) -> HeadWeights:
@@ -165,13 +203,35 @@ def decode_update(data: bytes) -> Update:
         loss_last,
     ) = _UPDATE.unpack_from(data)
     _check_start("update", magic, UPDATE_MAGIC, version)
-    if codec != CODEC_DELTA_F32:
-        raise refuse(Status.VERSION, f"update object has codec {codec}, known is {CODEC_DELTA_F32}")
+    if codec >= len(CODECS):
+        raise refuse(
+            Status.VERSION, f"update object has codec {codec}, known are 0 to {len(CODECS) - 1}"
+        )
     if reserved != 0:
         raise refuse(Status.RANGE, f"update object has {reserved} in its reserved field")
-    _check_size("update", data, classes, features, update_bytes(classes, features))
-    weights, bias = _parameters(data, UPDATE_HEADER_BYTES, classes, features)
-    return Update(run, round_, samples, base_hash, loss_first, loss_last, weights, bias)
+    if classes == 0 or features == 0:
+        raise refuse(Status.SHAPE, f"update object has {classes} classes of {features} features")
+    size = classes * (features + 1)
+    name = CODECS[codec]
+    body = data[UPDATE_HEADER_BYTES:]
+    if name == "float32":
+        _check_size("update", data, classes, features, update_bytes(classes, features))
+    elif len(body) < size // 8:  # before anything of that size is made
+        raise refuse(Status.TRUNCATED, f"update object of {size} values has {len(data)} bytes")
+    received = payload.decode(body, name, size)
+    return Update(
+        run,
+        round_,
+        samples,
+        base_hash,
+        loss_first,
+        loss_last,
+        received.values[: classes * features].reshape(classes, features),
+        received.values[classes * features :],
+        codec=name,
+        data=None if name == "float32" else body,
+        sent=received.sent,
+    )
 
 
 def parameter_bytes(weights: Float32Array, bias: Float32Array) -> bytes:

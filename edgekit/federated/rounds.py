@@ -11,15 +11,36 @@ journal goes on with the same bytes as one that was never interrupted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.errors import RefusedError
-from edgekit.federated.aggregate import STRATEGIES, fold
-from edgekit.federated.checks import MAX_SAMPLES, Terms, judge, norm_bound
+from edgekit.federated.aggregate import Moments, fold
+from edgekit.federated.checks import judge
 from edgekit.federated.codecs import HeadWeights, Update, decode_head, decode_update
+from edgekit.federated.plan import RunPlan, plan_body, plan_of
+from edgekit.federated.state import Answer, Phase, RoundRow, RunState
+from edgekit.federated.strategies import STRATEGIES
 from edgekit.link.status import Status
+
+__all__ = [
+    "Answer",
+    "Fact",
+    "Phase",
+    "RoundRow",
+    "RunPlan",
+    "RunState",
+    "advance",
+    "apply",
+    "due",
+    "finish",
+    "follows",
+    "open_run",
+    "receive",
+    "refused_by_device",
+    "reject",
+    "replay",
+]
 
 OPENED = "federated.opened"
 ROUND_OPENED = "federated.round_opened"
@@ -28,9 +49,6 @@ ROUND_CLOSED = "federated.round_closed"
 FINISHED = "federated.finished"
 KINDS = (OPENED, ROUND_OPENED, UPDATE, ROUND_CLOSED, FINISHED)
 
-MAX_EPOCHS = 1_000  # Twin: firmware/agent/ek_agent_learn.c, EPOCHS_MAX
-MAX_DEADLINE_S = 2**31
-MAX_RATE = 1e9  # devices read rate and decay as float32
 MAX_EMPTY_ROUNDS = 2  # in a row, then a run gives up
 
 
@@ -43,165 +61,9 @@ class Fact:
     blob: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
-    """What a run is to do.
-
-    Attributes:
-        run: Number of the run, unsigned 64 bits; never used twice.
-        base_image: Image whose head is trained, in hex; devices must run it.
-        strategy: Name in STRATEGIES.
-        rate: Learning rate on the devices.
-        decay: L2 decay on the devices.
-        deadline_s: A round closes this long after it was opened, whoever is missing.
-        target: A round closes when this many updates are accepted; 0 waits for all.
-        min_updates: With fewer accepted updates a round leaves the head as it is.
-        max_samples: Largest number of samples a device may claim.
-    """
-
-    run: int
-    base_image: str
-    strategy: str = "fedavg"
-    rounds: int
-    devices: tuple[str, ...]
-    epochs: int
-    rate: float
-    decay: float = 0.0
-    deadline_s: float
-    target: int = 0
-    min_updates: int = 1
-    max_samples: int = MAX_SAMPLES
-
-    def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise ValueError(
-                f"strategy {self.strategy!r} is unknown, known are {', '.join(STRATEGIES)}"
-            )
-        if not self.devices or len(set(self.devices)) != len(self.devices):
-            raise ValueError(f"run {self.run} needs devices, each once, got {self.devices}")
-        if not 0 < self.run < 2**64:
-            raise ValueError(f"run {self.run} is outside 1 .. 2**64-1")
-        if min(self.rounds, self.epochs, self.min_updates) < 1 or self.deadline_s <= 0:
-            raise ValueError(f"run {self.run} needs rounds, epochs, updates and a deadline above 0")
-        if self.epochs > MAX_EPOCHS or not self.deadline_s <= MAX_DEADLINE_S:
-            raise ValueError(
-                f"run {self.run} has {self.epochs} epochs and a deadline of {self.deadline_s:g} s,"
-                f" at most {MAX_EPOCHS} and {MAX_DEADLINE_S}"
-            )
-        for name, value in (("rate", self.rate), ("decay", self.decay)):
-            if not 0 <= value <= MAX_RATE:
-                raise ValueError(f"run {self.run} has {name} {value}, expected 0 .. {MAX_RATE:g}")
-        if self.min_updates > len(self.devices) or not 0 <= self.target <= len(self.devices):
-            raise ValueError(
-                f"run {self.run} has {len(self.devices)} devices, too few for"
-                f" {max(self.min_updates, self.target)} updates"
-            )
-
-
-class Phase(Enum):
-    """Where a run is."""
-
-    OPEN = "open"
-    COLLECTING = "collecting"
-    CLOSED = "closed"
-    FINISHED = "finished"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one device answered in the current round; `update` is None if it does not count."""
-
-    update: Update | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RoundRow:
-    """A closed round, for reports."""
-
-    round: int
-    accepted: int
-    rejected: tuple[tuple[str, str], ...]
-    silent: tuple[str, ...]
-    head_hash: str
-    accuracy: float | None
-    loss_first: float | None
-    loss_last: float | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """All that is known of a run.
-
-    Attributes:
-        head: The global head; base of the current round, result of the last closed one.
-        round: Number of the current round, 0 before the first.
-        opened_s: When the current round was opened, Unix seconds.
-        answers: First answer of each device in the current round.
-        rejected: Device and reason, in order, of the current round.
-        settled: Devices and rounds that have their judgement.
-        empty: Closed rounds in a row with too few accepted updates.
-    """
-
-    plan: RunPlan
-    head: HeadWeights
-    phase: Phase = Phase.CLOSED
-    round: int = 0
-    opened_s: float = 0.0
-    answers: Mapping[str, Answer] = field(default_factory=dict)
-    rejected: tuple[tuple[str, str], ...] = ()
-    settled: frozenset[tuple[str, int]] = frozenset()
-    empty: int = 0
-    table: tuple[RoundRow, ...] = ()
-    reason: str = ""
-
-    @property
-    def collecting(self) -> bool:
-        """Whether updates of the current round still count."""
-        return self.phase in (Phase.OPEN, Phase.COLLECTING)
-
-    @property
-    def accepted(self) -> dict[str, Update]:
-        """Accepted updates of the current round, by device id."""
-        return {device: a.update for device, a in self.answers.items() if a.update is not None}
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Devices without an answer in the current round."""
-        return tuple(device for device in self.plan.devices if device not in self.answers)
-
-    def terms(self) -> Terms:
-        """Return what the current round expects of an update."""
-        return Terms(
-            run=self.plan.run,
-            round=self.round,
-            base_hash=self.head.hash,
-            classes=self.head.classes,
-            features=self.head.features,
-            devices=frozenset(self.plan.devices),
-            max_norm=norm_bound(self.head),
-            max_samples=self.plan.max_samples,
-        )
-
-
 def open_run(plan: RunPlan, head: HeadWeights) -> Fact:
     """Return the fact that starts a run from a head."""
-    body = {
-        "run": plan.run,
-        "base_image": plan.base_image,
-        "strategy": plan.strategy,
-        "rounds": plan.rounds,
-        "devices": list(plan.devices),
-        "epochs": plan.epochs,
-        "rate": plan.rate,
-        "decay": plan.decay,
-        "deadline_s": plan.deadline_s,
-        "target": plan.target,
-        "min_updates": plan.min_updates,
-        "max_samples": plan.max_samples,
-    }
-    return Fact(OPENED, body, head.encode())
+    return Fact(OPENED, plan_body(plan), head.encode())
 
 
 def receive(state: RunState, device: str, data: bytes) -> Fact:
@@ -256,7 +118,7 @@ def advance(state: RunState, now_s: float) -> Fact | None:
         "run": state.plan.run,
         "round": state.round + 1,
         "base_hash": state.head.hash.hex(),
-        "devices": list(state.plan.devices),
+        "devices": list(state.plan.invited(state.round + 1)),
         "deadline_s": state.plan.deadline_s,
     }
     return Fact(ROUND_OPENED, body, state.head.encode())
@@ -264,7 +126,7 @@ def advance(state: RunState, now_s: float) -> Fact | None:
 
 def due(state: RunState, now_s: float) -> str:
     """Say why the current round is to close, empty if it is not."""
-    if 0 < state.plan.target <= len(state.accepted):
+    if 0 < state.plan.wanted <= len(state.accepted):
         return "target"
     if not state.missing:
         return "all answered"
@@ -304,20 +166,13 @@ def apply(
     if state is None:
         if blob is None:
             raise ValueError(f"{kind} of run {body['run']} has no head")
-        return RunState(_plan(body), decode_head(blob))
+        return RunState(plan_of(body), decode_head(blob))
     if body["run"] != state.plan.run:
         raise ValueError(f"{kind} is of run {body['run']}, not {state.plan.run}")
     if kind == ROUND_OPENED:
         if state.collecting or body["round"] != state.round + 1:
             raise ValueError(f"round {body['round']} opened, {state.round} is {state.phase.value}")
-        return replace(
-            state,
-            phase=Phase.OPEN,
-            round=state.round + 1,
-            opened_s=time_s,
-            answers={},
-            rejected=(),
-        )
+        return _opened(state, tuple(body["devices"]), time_s)
     if kind == UPDATE:
         return _apply_update(state, body, blob)
     if kind == ROUND_CLOSED:
@@ -327,6 +182,7 @@ def apply(
             state,
             phase=Phase.CLOSED,
             head=decode_head(blob),
+            moments=_moments(state),
             empty=0 if body["accepted"] >= state.plan.min_updates else state.empty + 1,
             table=(*state.table, _row(state, body, time_s)),
         )
@@ -343,12 +199,53 @@ def replay(facts: Iterable[tuple[Fact, float]]) -> RunState | None:
     return state
 
 
+def _opened(state: RunState, invited: tuple[str, ...], time_s: float) -> RunState:
+    """Begin a round; an asynchronous one leaves devices at tasks that are not too old."""
+    round_ = state.round + 1
+    oldest = round_ - state.plan.settings.max_staleness if state.plan.asynchronous else round_
+    busy = {device: max(round_ if at < oldest else at, 1) for device, at in state.busy.items()}
+    bases = {at: known for at, known in state.bases.items() if at >= oldest}
+    return replace(
+        state,
+        phase=Phase.OPEN,
+        round=round_,
+        opened_s=time_s,
+        answers={},
+        rejected=(),
+        invited=invited,
+        busy={device: busy.get(device, round_) for device in invited},
+        bases=bases | {round_: state.head.hash},
+    )
+
+
+def _fold(state: RunState) -> tuple[HeadWeights, Moments]:
+    plan = state.plan
+    return fold(
+        plan.strategy,
+        state.head,
+        state.accepted,
+        plan.settings,
+        moments=state.moments,
+        round_=state.round,
+        rounds=plan.rounds,
+        expected=plan.wanted or len(plan.devices),
+    )
+
+
+def _moments(state: RunState) -> Moments:
+    """Return what the strategy remembers after the current round."""
+    counts = len(state.accepted) >= state.plan.min_updates
+    if not counts or not STRATEGIES[state.plan.strategy].remembers:
+        return state.moments
+    return _fold(state)[1]
+
+
 def _close(state: RunState) -> Fact:
     accepted = state.accepted
     head = state.head
     if len(accepted) >= state.plan.min_updates:
         try:
-            head = fold(state.plan.strategy, state.head, accepted)
+            head, _ = _fold(state)
         except RefusedError as exc:
             return finish(state, str(exc))
     body = {
@@ -370,17 +267,32 @@ def _apply_update(state: RunState, body: Mapping[str, Any], blob: bytes | None) 
             raise ValueError(f"update of {device} for round {round_} was accepted out of turn")
         answer = Answer(decode_update(blob), "")
         answers = {**state.answers, device: answer}
-        return replace(state, phase=Phase.COLLECTING, answers=answers, settled=settled)
+        return replace(
+            state,
+            phase=Phase.COLLECTING,
+            answers=answers,
+            settled=settled,
+            busy=_without(state.busy, device),
+        )
     reason = str(body["reason"])
     if not state.collecting or round_ != state.round:
         return replace(state, settled=settled)
     rejected = (*state.rejected, (device, reason))
-    if device in state.answers or device not in state.plan.devices:
+    if device in state.answers or device not in state.invited:
         return replace(state, rejected=rejected)
     answers = {**state.answers, device: Answer(None, reason)}
     return replace(
-        state, phase=Phase.COLLECTING, answers=answers, rejected=rejected, settled=settled
+        state,
+        phase=Phase.COLLECTING,
+        answers=answers,
+        rejected=rejected,
+        settled=settled,
+        busy=_without(state.busy, device),
     )
+
+
+def _without(busy: Mapping[str, int], device: str) -> dict[str, int]:
+    return {other: at for other, at in busy.items() if other != device}
 
 
 def _row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:
@@ -403,23 +315,6 @@ def _row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:
         loss_first=mean("loss_first"),
         loss_last=mean("loss_last"),
         seconds=time_s - state.opened_s,
-    )
-
-
-def _plan(body: Mapping[str, Any]) -> RunPlan:
-    return RunPlan(
-        run=int(body["run"]),
-        base_image=str(body["base_image"]),
-        strategy=str(body["strategy"]),
-        rounds=int(body["rounds"]),
-        devices=tuple(body["devices"]),
-        epochs=int(body["epochs"]),
-        rate=float(body["rate"]),
-        decay=float(body["decay"]),
-        deadline_s=float(body["deadline_s"]),
-        target=int(body["target"]),
-        min_updates=int(body["min_updates"]),
-        max_samples=int(body["max_samples"]),
     )
 
 

@@ -144,7 +144,8 @@ _LIST = [
     _kind(
         "federated.opened",
         "run:any base_image:hex strategy:text rounds:int devices:texts epochs:int rate:number"
-        " decay:number? deadline_s:number? target:int? min_updates:int? max_samples:int?",
+        " decay:number? deadline_s:number? target:int? min_updates:int? max_samples:int?"
+        " settings:object?",
         Blob.OPTIONAL,
     ),
     _kind(

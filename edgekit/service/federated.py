@@ -201,12 +201,12 @@ class FederatedDriver:
         if report is None or live is None or live.state.phase is Phase.FINISHED:
             return
         state = live.state
-        if report.state is FederatedState.REFUSED and report.round == state.round:
+        if report.state is FederatedState.REFUSED and state.awaits(device, report.round):
             self._reject(live, device, report.round, refused_by_device(report.status))
+        elif report.state is FederatedState.READY and state.awaits(device, report.round):
+            self._fetch(live, device, report)
         elif report.state is FederatedState.READY and report.round < state.round:
             self._reject(live, device, report.round, f"late: round {report.round} is closed")
-        elif report.state is FederatedState.READY and report.round == state.round:
-            self._fetch(live, device, report)
         self._advance(live)
 
     def _on_tick(self, now_s: float) -> None:
@@ -222,20 +222,23 @@ class FederatedDriver:
 
     def _fetch(self, live: _Live, device: str, report: FederatedReport) -> None:
         state = live.state
-        if not state.collecting or device not in state.missing or device in live.pulling:
+        if device in live.pulling:
             return
-        allowed = update_bytes(state.head.classes, state.head.features)
+        settings = state.plan.settings
+        allowed = update_bytes(
+            state.head.classes, state.head.features, settings.codec, settings.share
+        )
         if report.update_bytes != allowed or report.update_hash is None:
             reason = f"update of {report.update_bytes} bytes is on offer, expected {allowed}"
             self._reject(live, device, report.round, reason)
             return
-        round_ = state.round
+        round_ = report.round
 
         def done(result: bytes | EdgekitError) -> None:
             live.pulling.discard(device)
             if live.state.phase is Phase.FINISHED:
                 return
-            if (live.state.round, live.state.collecting) != (round_, True):
+            if not live.state.awaits(device, round_):
                 # The device may answer the next round yet; this is no answer to that one.
                 self._reject(live, device, round_, f"late: round {round_} is closed")
             elif isinstance(result, EdgekitError):
@@ -289,7 +292,7 @@ class FederatedDriver:
         self._tail()
 
     def _tell_devices(self, live: _Live) -> None:
-        """Give the task of the current round to all that have not answered."""
+        """Give the task of the current round to all that are to be at it and have not answered."""
         state, plan = live.state, live.state.plan
         head = state.head.encode()
         left_s = state.opened_s + plan.deadline_s - time.time()
@@ -305,7 +308,8 @@ class FederatedDriver:
             deadline_s=max(1, math.ceil(left_s)),
         )
         for device in state.missing:
-            self._wish(live, device, task)
+            if state.busy.get(device) == state.round:  # an older task may go on where it counts
+                self._wish(live, device, task)
 
     def _wish(self, live: _Live, device: str, task: FederatedTask | None) -> None:
         try:

@@ -112,7 +112,8 @@ def test_head_with_a_wrong_field_is_refused(offset: int, value: bytes, status: S
     [
         (0, b"EKHD", Status.MAGIC),
         (4, b"\0\0", Status.VERSION),
-        (6, b"\1\0", Status.VERSION),
+        (6, b"\5\0", Status.VERSION),
+        (6, b"\1\0", Status.RANGE),
         (56, b"\0\0\0\0", Status.SHAPE),
         (60, b"\0\0", Status.SHAPE),
         (60, b"\xff\xff", Status.TRUNCATED),

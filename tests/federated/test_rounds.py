@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgekit.federated.checks import NORM_FLOOR
-from edgekit.federated.codecs import HeadWeights, Update
+from edgekit.federated.codecs import HeadWeights, Update, compressed, decode_update
 from edgekit.federated.rounds import (
     FINISHED,
     ROUND_CLOSED,
@@ -31,6 +31,7 @@ from edgekit.federated.rounds import (
     reject,
     replay,
 )
+from edgekit.federated.settings import Settings
 from edgekit.journal import Journal
 from edgekit.link.status import Status
 
@@ -372,3 +373,86 @@ def test_too_few_updates_leave_the_head_as_it_is() -> None:
     assert book.state.head.encode() == start_head().encode()
     with pytest.raises(ValueError, match="too few for 9 updates"):
         make_plan(min_updates=9)
+
+
+def test_cohort_invites_some_and_closes_when_enough_answered() -> None:
+    book = opened(settings=Settings(cohort=2, over_select=1.5, seed=3), min_updates=2)
+    invited = book.state.invited
+    assert len(invited) == 3 and book.state.missing == invited
+    outside = next(device for device in DEVICES if device not in invited)
+    book.add(receive(book.state, outside, make_update(book.state, outside)))
+    assert "not invited" in book.facts[-1][0].body["reason"]
+    for device in invited[:2]:
+        book.add(receive(book.state, device, make_update(book.state, device)))
+    assert due(book.state, book.now) == "target"
+
+
+def test_memory_of_the_server_is_the_same_after_a_replay() -> None:
+    """A strategy with moments goes on from a journal with the same bytes as without a break."""
+    settings = Settings(server_rate=0.1)
+    book = opened(strategy="fedyogi", settings=settings)
+    while book.state.phase is not Phase.FINISHED:
+        for device in DEVICES:
+            book.add(receive(book.state, device, make_update(book.state, device)))
+        again = replay(book.facts)
+        assert again is not None
+        book.run()
+        fact = advance(again, book.now)
+        assert fact is not None and fact.blob == book.state.head.encode()
+    assert len(book.state.moments) == 2 and book.state.plan.settings == settings
+
+
+def test_buffer_counts_stale_updates_once_and_not_for_ever() -> None:
+    settings = Settings(buffer=2, max_staleness=1)
+    book = opened(strategy="fedbuff", settings=settings, rounds=5)
+    slow = make_update(book.state, "elm")
+    slower = make_update(book.state, "doug")
+    for device in ("ash", "birch"):
+        book.add(receive(book.state, device, make_update(book.state, device)))
+    book.run()
+    assert book.state.round == 2
+    assert book.state.busy == {"ash": 2, "birch": 2, "cedar": 1, "doug": 1, "elm": 1}
+    assert book.state.awaits("elm", 1) and not book.state.awaits("elm", 2)
+    book.add(receive(book.state, "elm", slow))
+    assert list(book.state.accepted) == ["elm"]
+    base = book.state.head
+    book.add(receive(book.state, "ash", make_update(book.state, "ash")))
+    parts = book.state.accepted
+    book.run()
+    assert book.state.round == 3
+    moved = (parts["ash"].weights + parts["elm"].weights / math.sqrt(2)) / 2
+    np.testing.assert_allclose(book.state.head.weights, base.weights + moved, rtol=1e-5, atol=1e-6)
+    # The first answer of elm again is a replay, round 1 is too old by now for the others.
+    book.add(receive(book.state, "elm", slow))
+    assert "late: update is for round 1" in book.facts[-1][0].body["reason"]
+    book.add(receive(book.state, "doug", slower))
+    assert "late: update is for round 1" in book.facts[-1][0].body["reason"]
+    assert book.state.busy["cedar"] == 3
+
+
+def test_answer_to_an_older_task_is_no_second_answer() -> None:
+    book = opened(strategy="fedbuff", settings=Settings(buffer=2), rounds=5)
+    first = make_update(book.state, "ash")
+    book.add(receive(book.state, "ash", first))
+    book.add(receive(book.state, "birch", make_update(book.state, "birch")))
+    book.run()
+    book.add(receive(book.state, "ash", first))
+    assert "replay: update is for round 1" in book.facts[-1][0].body["reason"]
+
+
+def test_update_in_another_codec_is_rejected() -> None:
+    book = opened(settings=Settings(codec="top_p", share=0.5))
+    plain = make_update(book.state, "ash")
+    book.add(receive(book.state, "ash", plain))
+    assert "came as float32, expected top_p" in book.facts[-1][0].body["reason"]
+    sparse = compressed(decode_update(make_update(book.state, "elm")), "top_p", share=0.4)
+    book.add(receive(book.state, "elm", sparse.encode()))
+    assert "holds 6 entries, expected 8" in book.facts[-1][0].body["reason"]
+    good = compressed(decode_update(make_update(book.state, "doug")), "top_p", share=0.5)
+    book.add(receive(book.state, "doug", good.encode()))
+    assert list(book.state.accepted) == ["doug"]
+
+
+def test_plan_that_does_not_combine_is_refused() -> None:
+    with pytest.raises(ValueError, match="median does not go with top-P"):
+        make_plan(strategy="median", settings=Settings(codec="top_p"))

@@ -1,0 +1,114 @@
+"""All that is known of a run at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from edgekit.federated.aggregate import Moments
+from edgekit.federated.checks import Terms, norm_bound
+from edgekit.federated.codecs import HeadWeights, Update
+from edgekit.federated.plan import RunPlan
+
+
+class Phase(Enum):
+    """Where a run is."""
+
+    OPEN = "open"
+    COLLECTING = "collecting"
+    CLOSED = "closed"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one device answered in the current round; `update` is None if it does not count."""
+
+    update: Update | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """A closed round, for reports."""
+
+    round: int
+    accepted: int
+    rejected: tuple[tuple[str, str], ...]
+    silent: tuple[str, ...]
+    head_hash: str
+    accuracy: float | None
+    loss_first: float | None
+    loss_last: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """All that is known of a run.
+
+    Attributes:
+        head: The global head; base of the current round, result of the last closed one.
+        round: Number of the current round, 0 before the first.
+        opened_s: When the current round was opened, Unix seconds.
+        answers: First answer of each device in the current round.
+        rejected: Device and reason, in order, of the current round.
+        settled: Devices and rounds that have their judgement.
+        empty: Closed rounds in a row with too few accepted updates.
+        invited: Devices that the current round asks.
+        busy: Round of the task that each device is at; without those that have answered.
+        bases: Hashes of the heads that an update may start from, by round.
+        moments: What the strategy remembers of earlier rounds.
+    """
+
+    plan: RunPlan
+    head: HeadWeights
+    phase: Phase = Phase.CLOSED
+    round: int = 0
+    opened_s: float = 0.0
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    rejected: tuple[tuple[str, str], ...] = ()
+    settled: frozenset[tuple[str, int]] = frozenset()
+    empty: int = 0
+    table: tuple[RoundRow, ...] = ()
+    reason: str = ""
+    invited: tuple[str, ...] = ()
+    busy: Mapping[str, int] = field(default_factory=dict)
+    bases: Mapping[int, bytes] = field(default_factory=dict)
+    moments: Moments = ()
+
+    @property
+    def collecting(self) -> bool:
+        """Whether updates of the current round still count."""
+        return self.phase in (Phase.OPEN, Phase.COLLECTING)
+
+    @property
+    def accepted(self) -> dict[str, Update]:
+        """Accepted updates of the current round, by device id."""
+        return {device: a.update for device, a in self.answers.items() if a.update is not None}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Invited devices without an answer in the current round."""
+        return tuple(device for device in self.invited if device not in self.answers)
+
+    def awaits(self, device: str, round_: int) -> bool:
+        """Whether a device's answer to the task of a round would be judged now."""
+        return self.collecting and device not in self.answers and self.busy.get(device, 0) == round_
+
+    def terms(self) -> Terms:
+        """Return what the current round expects of an update."""
+        return Terms(
+            run=self.plan.run,
+            round=self.round,
+            bases=self.bases,
+            classes=self.head.classes,
+            features=self.head.features,
+            devices=frozenset(self.invited),
+            asked=self.busy,
+            max_norm=norm_bound(self.head),
+            max_samples=self.plan.max_samples,
+            codec=self.plan.settings.codec,
+            share=self.plan.settings.share,
+        )
