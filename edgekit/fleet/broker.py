@@ -195,7 +195,15 @@ class PrivateBroker:
                 if len(starts) > _RESTARTS:
                     raise ToolError(f"mosquitto ended {len(starts)} times: {self._last_line()}")
                 starts.append(time.monotonic())
-                self._start_once()
+                if not self._start_once():
+                    if self._stopping.is_set():
+                        break
+                    if not self._started.is_set():
+                        raise ToolError(
+                            f"mosquitto did not start on port {self._port}: {self._last_line()}"
+                        )
+                    logger.warning("mosquitto ended while it started and is started again")
+                    continue
                 self._started.set()
                 if self._process is not None:
                     code = self._process.wait()
@@ -210,7 +218,8 @@ class PrivateBroker:
         finally:
             self._started.set()
 
-    def _start_once(self) -> None:
+    def _start_once(self) -> bool:
+        """Start the process; False if it ended, or did not answer in time."""
         chosen = self._port == 0
         port = self._port
         for _ in range(3):
@@ -223,11 +232,10 @@ class PrivateBroker:
                 self._port = port
                 running = {"pid": self._process.pid, "host": HOST, "port": port}
                 _write_private(self._folder / _RUNNING, json.dumps(running))
-                return
+                return True
             if not chosen or self._stopping.is_set():
                 break
-        if not self._stopping.is_set():
-            raise ToolError(f"mosquitto did not start on port {port}: {self._last_line()}")
+        return False
 
     def _wait_until_ready(self, port: int) -> bool:
         process = self._process

@@ -153,6 +153,8 @@ class FederatedDriver:
         for live in self._lives.values():
             if live.state.collecting:
                 self._tell_devices(live)
+            elif live.state.phase is Phase.FINISHED:
+                self._release(live)
 
     def _tail(self) -> None:
         """Take in what has entered the journal, by this driver or by an order from elsewhere."""
@@ -163,8 +165,7 @@ class FederatedDriver:
             if event.kind == ROUND_OPENED:
                 self._tell_devices(live)
             elif event.kind == FINISHED:
-                for device in live.state.plan.devices:
-                    self._wish(live, device, None)
+                self._release(live)
             log.info("%s: %s", event.kind, event.body)
         with self._changed:
             self._changed.notify_all()
@@ -310,6 +311,14 @@ class FederatedDriver:
         for device in state.missing:
             if state.busy.get(device) == state.round:  # an older task may go on where it counts
                 self._wish(live, device, task)
+
+    def _release(self, live: _Live) -> None:
+        """Take the task of a run that has ended from all that still have it."""
+        plan, views = live.state.plan, self._server.devices()
+        for device in plan.devices:
+            task = self._server.wished_task(device) if device in views else None
+            if task is not None and task.run == plan.run:
+                self._wish(live, device, None)
 
     def _wish(self, live: _Live, device: str, task: FederatedTask | None) -> None:
         try:

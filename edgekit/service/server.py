@@ -166,6 +166,15 @@ class FleetServer:
         self._devices.refresh_if_changed()
         return self._devices.views
 
+    def wished_task(self, device: str) -> FederatedTask | None:
+        """Return the task that a device has; for the service thread, or inside `call`.
+
+        Raises:
+            DeviceError: If the device is not in the fleet.
+        """
+        wish = self._devices[device].wish
+        return None if wish is None else wish.task
+
     def set_desired(
         self,
         device: str,

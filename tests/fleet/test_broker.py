@@ -169,6 +169,25 @@ def test_broker_that_was_killed_comes_back_on_its_port(
     assert running_broker(tmp_path) == address
 
 
+def test_broker_that_is_killed_while_it_starts_is_started_again(
+    broker: PrivateBroker, tmp_path: Path
+) -> None:
+    ready, killed = broker._wait_until_ready, []
+
+    def kill_first(port: int) -> bool:
+        if not killed:
+            killed.append(broker.pid)
+            os.kill(broker.pid, signal.SIGKILL)
+        return ready(port)
+
+    broker._wait_until_ready = kill_first  # type: ignore[method-assign]
+    before = broker.pid
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: broker.pid not in (before, *killed) and bool(killed), 60)
+    wait_until(lambda: running_broker(tmp_path) == broker.address, 60)
+    assert broker.failure is None
+
+
 def test_nothing_is_left_after_stop(tmp_path: Path) -> None:
     broker = PrivateBroker(tmp_path, fleet="f", passwords=PASSWORDS)
     address = broker.start()

@@ -66,6 +66,7 @@ class ScriptedDevice:
         release_key: Public key that releases must be signed with.
         judge: What the device finds out about an image that it has downloaded.
         learn: Its update object for a task; a Status refuses, None stays silent.
+        heartbeat_s: How often it reports when nothing changes.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class ScriptedDevice:
         judge: Verdict = accept,
         learn: Learn | None = None,
         kernels: bytes = b"\x11" * 8,
+        heartbeat_s: float = 3_600.0,
     ) -> None:
+        self.heartbeat_s = heartbeat_s
         self.kernels = kernels
         self.peer, self.judge, self.learn = peer, judge, learn
         self.release_key = release_key
@@ -109,7 +112,11 @@ class ScriptedDevice:
 
     def _run(self) -> None:
         done: object = None
+        told_s = time.monotonic()
         while not self._stopping.wait(0.02):
+            if time.monotonic() - told_s > self.heartbeat_s:
+                told_s = time.monotonic()
+                self.report()
             wish = self.peer.desired
             if wish is None or wish == done:
                 continue

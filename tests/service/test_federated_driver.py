@@ -14,8 +14,9 @@ from service.scripted import Learn, ScriptedDevice, all_of, replace_server, shif
 from edgekit.errors import DeviceError, RefusedError
 from edgekit.federated.aggregate import fold
 from edgekit.federated.codecs import HeadWeights, decode_update
-from edgekit.federated.orders import run_body, run_states
+from edgekit.federated.orders import abort, run_body, run_states
 from edgekit.federated.rounds import Phase, RunPlan
+from edgekit.journal import Journal
 from edgekit.link.frames import FrameType
 from edgekit.link.messages import FederatedTask
 from edgekit.link.status import Status
@@ -252,6 +253,23 @@ def test_abort_ends_a_run_and_frees_its_devices(fleet: LocalFleet) -> None:
         wait_until(lambda: (now := device.peer.desired) is not None and now.task is None)
         with pytest.raises(RefusedError, match="has finished"):
             driver.abort(plan(1).run)
+
+
+def test_run_that_ended_while_no_server_was_there_frees_its_devices(fleet: LocalFleet) -> None:
+    """A server that was killed right behind the end of a run left its devices with their task."""
+    driver = FederatedDriver(fleet.server)
+    with all_of(devices(fleet, None)) as (device,):
+        driver.start(plan(1), HEAD)
+        wait_until(lambda: (now := device.peer.desired) is not None and now.task is not None)
+        end = abort(driver.status(plan(1).run), "enough")
+        fleet.server.close()
+        with Journal.open(fleet._root / "journal.db") as journal:
+            journal.append(end.kind, str(plan(1).run), end.body)
+        replace_server(fleet)
+        FederatedDriver(fleet.server)
+        wait_until(lambda: (now := device.peer.desired) is not None and now.task is None, 60)
+        wishes = [event.body for event in fleet.server.journal.events(kinds=("device.desired",))]
+        assert [body["task"] is None for body in wishes] == [False, True]
 
 
 def test_strangers_and_used_numbers_are_refused(fleet: LocalFleet) -> None:
