@@ -180,6 +180,17 @@ class Journal:
                 return
             after = rows[-1][0]
 
+    def newest_first(self) -> Iterator[Event]:
+        """Yield the events from the last one on back to the first."""
+        query = f"SELECT * FROM events WHERE seq < ? ORDER BY seq DESC LIMIT {_PAGE_EVENTS}"
+        before = self.last_seq() + 1
+        while before > 1:
+            with self._lock, self._errors():
+                rows = self._database.execute(query, (before,)).fetchall()
+            for row in rows:
+                yield _event(row)
+            before = rows[-1][0] if rows else 0
+
     def blob(self, name: str) -> bytes:
         """Return a bulk file by its hash.
 

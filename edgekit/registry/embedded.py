@@ -16,12 +16,11 @@ import pyoxigraph as ox
 
 from edgekit.errors import FormatError, StoreError
 from edgekit.registry.engine import Results, Term
+from edgekit.registry.pieces import load_in_memory, load_on_disk, problem
 from edgekit.registry.terms import PREFIXES
 
 _READ_ATTEMPTS = 10
 _READ_PAUSE_S = 0.1
-_AGAIN = re.compile(r"^Parser error (at|between) line .*?: ")
-_PIECE_BYTES = 1_000_000
 _POSITION = re.compile(r"^error at (\d+):(\d+): ")
 # RuntimeError is RocksDB's "Corruption" and "IO error".
 _FAILURES = (OSError, RuntimeError)
@@ -138,27 +137,13 @@ class Embedded:
             if not isinstance(source, Path):
                 self._store.bulk_extend(source)
             elif self._folder is None:
-                self._load(source)
+                load_in_memory(self._store, source)
             else:
-                self._store.bulk_load(path=source, format=ox.RdfFormat.N_QUADS)
+                load_on_disk(self._store, source)
         except SyntaxError as exc:
-            raise FormatError(f"{source}: {_syntax(exc)}") from exc
+            raise FormatError(f"{source}: {problem(exc)}") from exc
         except _FAILURES as exc:
             self._fail(exc)
-
-    def _load(self, path: Path) -> None:
-        """Load an N-Quads file in pieces of whole lines: what one costs is given back early."""
-        lines = 0
-        with path.open("rb") as file:
-            while data := file.read(_PIECE_BYTES):
-                data += file.readline()
-                try:
-                    self._store.load(data, format=ox.RdfFormat.N_QUADS)
-                except SyntaxError as exc:
-                    if exc.lineno is not None:
-                        exc.lineno += lines
-                    raise
-                lines += data.count(b"\n")
 
     def backup(self, folder: Path) -> None:
         try:
@@ -198,11 +183,6 @@ def _placed(exc: SyntaxError) -> str:
     if found is None:
         return text
     return f"line {found[1]}, column {found[2]}: {text[found.end() :]}"
-
-
-def _syntax(exc: SyntaxError) -> str:
-    where = "" if exc.lineno is None else f"line {exc.lineno}, column {exc.offset}: "
-    return where + _AGAIN.sub("", exc.msg)
 
 
 def lock_path(folder: Path) -> Path:

@@ -7,7 +7,7 @@ at all: one update is one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,29 @@ Built = TypeVar("Built")
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a graph."""
+
+    graph: str
+    removed: Set[ox.Quad]
+    added: Set[ox.Quad]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A value made of the store.
+
+    Attributes:
+        prefixes: Beginnings of the IRIs of the graphs that it is made from.
+        follow: Takes a change into the value; says whether it could.
+    """
+
+    prefixes: tuple[str, ...]
+    value: Any
+    follow: Callable[[Any, Change], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What a store says of itself.
 
@@ -47,7 +70,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._kept: dict[str, tuple[tuple[str, ...], Any]] = {}
+        self._kept: dict[str, _Kept] = {}
 
     @classmethod
     def memory(cls) -> Self:
@@ -127,7 +150,7 @@ class Store:
         """
         self._require_writable()
         operations: list[str] = []
-        changed: list[str] = []
+        changed: list[Change] = []
         for graph, quads in changes.items():
             new = _proven(graph, quads)
             if self._engine.local:
@@ -136,14 +159,16 @@ class Store:
                     continue
                 operations += _data("DELETE", graph, old - new)
                 operations += _data("INSERT", graph, new - old)
+                changed.append(Change(graph.value, old - new, new - old))
             else:
                 operations += [f"DROP SILENT GRAPH {graph}", *_data("INSERT", graph, new)]
             if not new:
                 operations.append(f"DROP SILENT GRAPH {graph}")
-            changed.append(graph.value)
         if operations:
             self._engine.update(" ;\n".join(operations))
-        self._forget(changed)
+        if not self._engine.local:
+            self._kept.clear()  # What was there before is not known.
+        self._follow(changed)
 
     def extend(self, quads: Iterable[ox.Quad]) -> None:
         """Add quads to what is there, all of them or none.
@@ -186,16 +211,23 @@ class Store:
         """
         self._engine.backup(folder)
 
-    def kept(self, name: str, prefixes: Sequence[str], build: Callable[[], Built]) -> Built:
+    def kept(
+        self,
+        name: str,
+        prefixes: Sequence[str],
+        build: Callable[[], Built],
+        follow: Callable[[Built, Change], bool] = lambda value, change: False,
+    ) -> Built:
         """Return what `build` makes of the store, made anew only after a change of what it is from.
 
         Args:
             name: Of the value; one is kept for each.
             prefixes: Beginnings of the IRIs of the graphs that it is made from.
+            follow: Brings a change of such a graph into the value; False if it cannot.
         """
         if name not in self._kept:
-            self._kept[name] = (tuple(prefixes), build())
-        found: Built = self._kept[name][1]
+            self._kept[name] = _Kept(tuple(prefixes), build(), follow)
+        found: Built = self._kept[name].value
         return found
 
     def query(
@@ -271,13 +303,12 @@ class Store:
         if not self.writable:
             raise StoreError(f"{self._engine.place} is open for reading only")
 
-    def _forget(self, graphs: Iterable[str]) -> None:
-        if not self._kept:
-            return
-        for graph in graphs:
-            stale = [name for name, (some, _) in self._kept.items() if graph.startswith(some)]
-            for name in stale:
-                del self._kept[name]
+    def _follow(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            for name, kept in list(self._kept.items()):
+                concerned = change.graph.startswith(kept.prefixes)
+                if concerned and not kept.follow(kept.value, change):
+                    del self._kept[name]
 
 
 def triples_of(results: Results) -> Triples:

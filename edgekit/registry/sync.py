@@ -7,8 +7,10 @@ journal: after a crash it goes on from there. It holds nothing that is not in th
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pyoxigraph as ox
 
 from edgekit.errors import StoreError
 from edgekit.journal.journal import Event, Journal
@@ -76,16 +78,20 @@ def rebuild(folder: Path, journal: Journal) -> int:
     Raises:
         StoreError: If another process writes to the store, or the journal cannot be projected.
     """
-    graphs: Changes = {}
-    last = 0
-    for event in journal.events():
-        graphs |= project(event, _blob(journal, event))
-        last = event.seq
-    graphs |= position(last)
-    return make_anew(
-        folder,
-        lambda store: store.fill(quad for quads in graphs.values() for quad in quads),
-    )
+    return make_anew(folder, lambda store: store.fill(_last_quads(journal)))
+
+
+def _last_quads(journal: Journal) -> Iterator[ox.Quad]:
+    """Yield the quads of every graph as the last event about it wrote it, the last event first."""
+    seen: set[str] = set()
+    for event in journal.newest_first():
+        changes = project(event, _blob(journal, event))
+        if not seen:
+            changes |= position(event.seq)
+        for where, quads in changes.items():
+            if where.value not in seen:
+                seen.add(where.value)
+                yield from quads
 
 
 def make_anew(folder: Path, fill: Callable[[Store], None]) -> int:

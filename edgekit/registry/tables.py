@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyoxigraph as ox
 
 from edgekit.registry.names import integer, node, real, text
 from edgekit.registry.rules import Cost, Needs, Offers
-from edgekit.registry.store import Store
-from edgekit.registry.terms import DOCUMENTS, GRAPH, SPDX_LICENSES, term
+from edgekit.registry.store import Change, Store
+from edgekit.registry.terms import DOCUMENTS, GRAPH, SPDX_LICENSES, TYPE, term
 
 _MODELS = (GRAPH + "model/", DOCUMENTS)
 _BOARDS = (GRAPH + "board/", DOCUMENTS)
@@ -44,7 +44,7 @@ def groups(store: Store) -> dict[str, int]:
 
     A device that never reported counts under the IRI of its board.
     """
-    return store.kept("groups", _DEVICES, lambda: _read_groups(store))
+    return store.kept("groups", _DEVICES, lambda: _read_groups(store), _follow_groups).counts
 
 
 def _read_models(store: Store) -> dict[str, Needs]:
@@ -153,7 +153,15 @@ def _least(a: int | None, b: int | None) -> int | None:
     return b if a is None else a if b is None else min(a, b)
 
 
-def _read_groups(store: Store) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """Devices counted by configuration or board, and those that do not count."""
+
+    counts: dict[str, int]
+    revoked: frozenset[str]
+
+
+def _read_groups(store: Store) -> _Groups:
     found = {
         node(row, "configuration").value: integer(row, "devices") or 0
         for row in store.named("configuration_counts")
@@ -164,8 +172,34 @@ def _read_groups(store: Store) -> dict[str, int]:
     if integer(total, "devices") != sum(found.values()):
         for row in store.named("silent_counts"):
             found[node(row, "board").value] = integer(row, "devices") or 0
+    revoked = set()
     for row in store.named("revoked"):
+        revoked.add(node(row, "device").value)
         key = row["configuration"] or row["board"]
         if isinstance(key, ox.NamedNode) and key.value in found:
             found[key.value] -= 1
-    return found
+    return _Groups(found, frozenset(revoked))
+
+
+_COUNTED = frozenset(map(term, ("ek:configuration", "ek:board", "ek:revokedAt"))) | {TYPE}
+
+
+def _follow_groups(groups: _Groups, change: Change) -> bool:
+    """Count a device that has another configuration now; what else it says changes no count."""
+    removed = [quad for quad in change.removed if quad.predicate in _COUNTED]
+    added = [quad for quad in change.added if quad.predicate in _COUNTED]
+    if not removed and not added:
+        return True
+    if len(removed) != 1 or len(added) != 1:
+        return False
+    (old,), (new,) = removed, added
+    moved = old.subject == new.subject
+    moved = moved and old.predicate == new.predicate == term("ek:configuration")
+    if not moved or not isinstance(old.object, ox.NamedNode):
+        return False
+    if not isinstance(new.object, ox.NamedNode) or not isinstance(old.subject, ox.NamedNode):
+        return False
+    if old.subject.value not in groups.revoked:
+        groups.counts[old.object.value] -= 1
+        groups.counts[new.object.value] = groups.counts.get(new.object.value, 0) + 1
+    return True

@@ -16,12 +16,15 @@ from registry.fleet_fixture import (
     board,
     model,
     plain_events,
+    reported,
 )
 
 from edgekit.errors import StoreError
+from edgekit.journal.journal import Event
 from edgekit.registry import fleet as fleet_of
-from edgekit.registry import match
+from edgekit.registry import match, tables
 from edgekit.registry.match import Match
+from edgekit.registry.project import project
 from edgekit.registry.rules import FIRMWARE_RAM_BYTES, Budget, Reason, with_margin
 from edgekit.registry.store import Store
 from edgekit.registry.sync import apply, projected
@@ -328,3 +331,26 @@ def test_devices_are_counted_by_configuration(fleet: Store) -> None:
     (event, _), *_ = plain_events([("device.added", "d7", body, None)])
     apply(fleet, replace(event, seq=projected(fleet) + 1))
     assert match.count_devices(fleet, "digits:1") == before + 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_kept_counts_follow_reports(fleet: Store, seed: int) -> None:
+    """Whatever devices say, add and lose: the counts are those of a store read anew."""
+    rng = random.Random(seed)
+    devices = [f"d{number}" for number in range(1, 9)]
+    for seq in range(40):
+        device = rng.choice(devices)
+        kind, body = rng.choice(
+            [
+                ("device.reported", reported(device, DIGITS_1, ram_free=rng.choice((1, 2, 3)))),
+                ("device.reported", reported(device, None, board=rng.choice(("cam", "imu")))),
+                ("device.presence", {"device": device, "state": "lost", "boot": seq}),
+                ("device.added", {"device": device, "board": "cam", "fleet": "demo"}),
+                ("device.revoked", {"device": device, "reason": "stolen"}),
+            ]
+        )
+        fleet.replace_graphs(project(Event(seq, seq, kind, device, "", body, None, "", "")))
+        anew = Store.memory()
+        anew.extend(fleet.quads())
+        kept, read = tables.groups(fleet), tables.groups(anew)
+        assert {k: n for k, n in kept.items() if n} == {k: n for k, n in read.items() if n}

@@ -215,3 +215,16 @@ def test_catch_up_refuses_a_journal_that_is_behind(tmp_path: Path) -> None:
     with write_journal(tmp_path / "short", story()[:2]) as journal:  # noqa: SIM117
         with pytest.raises(StoreError, match="the journal ends at 2"):
             catch_up(store, journal)
+
+
+def test_rebuild_of_what_cannot_be_projected_leaves_the_old_store(tmp_path: Path) -> None:
+    with write_journal(tmp_path) as journal:
+        rebuild(tmp_path / "store", journal)
+        body = {"graph": "urn:x", "media_type": "text/turtle", "source": "x.ttl"}
+        event = journal.append("document.loaded", "urn:x", body, blob=b"no turtle")
+        journal.append("device.presence", "d1", {"device": "d1", "state": "lost", "boot": 3})
+        with pytest.raises(StoreError, match=rf"journal event {event.seq} \(document.loaded\)"):
+            rebuild(tmp_path / "store", journal)
+    with Store.open(tmp_path / "store") as store:
+        assert projected(store) == event.seq - 1
+    assert not (tmp_path / "store.new").exists()

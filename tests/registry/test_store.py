@@ -322,3 +322,27 @@ def test_damaged_store_is_named(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(StoreError, match="cannot be read"):
         Store.read_only(tmp_path / "store")
+
+
+def test_file_in_pieces_is_loaded_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory and on disk; a mistake in a later piece has the line of the file."""
+    from edgekit.registry import pieces
+
+    monkeypatch.setattr(pieces, "MEMORY_BYTES", 1_000)
+    monkeypatch.setattr(pieces, "DISK_BYTES", 10_000)
+    monkeypatch.setattr(pieces, "_SMALL_BYTES", 0)
+    quads = [quad(n, graph) for n in range(500) for graph in (G, H)]
+    file = tmp_path / "a.nq"
+    file.write_bytes((ox.serialize(quads, format=ox.RdfFormat.N_QUADS) or b"").rstrip(b"\n"))
+    for store in (Store.memory(), Store.open(tmp_path / "store")):
+        store.fill(file)
+        assert set(store.quads()) == set(quads)
+        store.close()
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:900], "<urn:a> <urn:b> 'x", *lines[900:]]))
+    for store in (Store.memory(), Store.open(tmp_path / "other")):
+        with pytest.raises(FormatError, match=r"a\.nq: line 901, column "):
+            store.fill(file)
+        store.close()
+    file.write_bytes(b"")
+    Store.memory().fill(file)

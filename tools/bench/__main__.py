@@ -72,8 +72,13 @@ def _host(chosen: argparse.Namespace) -> Measured:
 
 def _registry(chosen: argparse.Namespace) -> Measured:
     results = registry.measure(chosen.only, chosen.seed)
-    whole = not chosen.only and chosen.seed == 0
-    return results, registry.rows_of(results), registry.text_of(results), whole
+    whole = chosen.only in ("", "large") and chosen.seed == 0
+    rows, said = registry.rows_of(results), registry.text_of(results)
+    if whole:
+        # Fleets of both sizes are on one page, and take turns in being measured.
+        results = registry.merged(results, page.runs_of(registry.AREA))
+        page.write_results(registry.AREA, results, registry.rows_of(results))
+    return results, rows, said, False
 
 
 def _text(chosen: argparse.Namespace) -> Measured:

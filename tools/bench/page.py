@@ -31,7 +31,7 @@ def write_results(area: str, results: Sequence[Result], rows: Sequence[Row]) -> 
 
 def page() -> str:
     """Return the text of the page, from the summaries of all areas."""
-    runs, host_runs, registry_runs = (_runs(path) for path in RESULTS.values())
+    runs, host_runs, registry_runs = (runs_of(area) for area in RESULTS)
     template = Template((_HERE / "performance.md").read_text(encoding="utf-8"))
     return template.substitute(
         boards="\n".join(_board(name, runs) for name in BOARDS),
@@ -44,8 +44,9 @@ def page() -> str:
     )
 
 
-def _runs(path: Path) -> list[Result]:
+def runs_of(area: str) -> list[Result]:
     """Return what an area measured; nothing if it never was."""
+    path = RESULTS[area]
     if not path.is_file():
         return []
     found: list[Result] = json.loads(path.read_text(encoding="utf-8"))["runs"]

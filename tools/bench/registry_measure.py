@@ -1,7 +1,7 @@
 """One engine of the registry under the fleet, in a process of its own: times and memory as JSON.
 
 `python -m tools.bench.registry_measure ENGINE FILE DEVICES [FOLDER]`; engines: memory, disk (loads
-the folder), opened (reads the folder that disk left), rdflib. A figure is the median of its turns;
+the folder), opened (reads the folder that disk left). A figure is the median of its turns;
 the first turn, when nothing is kept yet, is reported beside it.
 """
 
@@ -24,9 +24,7 @@ from edgekit.journal.journal import Event
 from edgekit.journal.schema import check_body
 from edgekit.link.messages import FederatedReport, FreeBytes, Reported, UpdateReport
 from edgekit.registry import match
-from edgekit.registry.documents import TURTLE, read_document
 from edgekit.registry.project import project
-from edgekit.registry.shacl import check
 from edgekit.registry.store import Store
 from tools.bench.registry_fleet import Fleet, device_id, site_of
 
@@ -123,6 +121,10 @@ def updates(store: Store, fleet: Fleet) -> dict[str, Any]:
 
 def documents() -> dict[str, float]:
     """Judge foreign documents, a board each."""
+    # Only here: what judges is no part of the memory that questions take.
+    from edgekit.registry.documents import TURTLE, read_document
+    from edgekit.registry.shacl import check
+
     source = (share.ontologies() / "examples" / "board-valid.ttl").read_text(encoding="utf-8")
     graph = ox.NamedNode("https://example.org/document")
     texts = [source.replace("nucleo", f"n{number}").encode() for number in range(DOCUMENTS)]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from edgekit import share
@@ -77,23 +78,36 @@ def result_key(*parts: bytes | str) -> str:
     return digest.hexdigest()
 
 
-def resumed(area: str, name: str, key: str, measure: Callable[[], Result]) -> Result:
-    """Return a kept result if it was made from the same key, else measure and keep it.
+def kept(area: str, name: str, key: str) -> Result | None:
+    """Return a kept result if it was made from the same key.
 
     Args:
         name: Of the set, with its seed; one result is kept for each.
         key: Of configuration and code, as `result_key` makes it.
     """
-    path = share.cache_dir() / "bench" / area / f"{name}.json"
-    if path.is_file():
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            kept = {}
-        if kept.get("key") == key:
-            found: Result = kept["result"]
-            return found
-    result = measure()
+    try:
+        found = json.loads(_path(area, name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    result: Result | None = found["result"] if found.get("key") == key else None
+    return result
+
+
+def keep(area: str, name: str, key: str, result: Result) -> None:
+    """Keep a result for `kept`."""
+    path = _path(area, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps({"key": key, "result": result}, indent=1).encode())
-    return result
+
+
+def resumed(area: str, name: str, key: str, measure: Callable[[], Result]) -> Result:
+    """Return a kept result if it was made from the same key, else measure and keep it."""
+    found = kept(area, name, key)
+    if found is None:
+        found = measure()
+        keep(area, name, key, found)
+    return found
+
+
+def _path(area: str, name: str) -> Path:
+    return share.cache_dir() / "bench" / area / f"{name}.json"
