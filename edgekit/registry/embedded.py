@@ -19,8 +19,8 @@ from edgekit.registry.engine import Results, Term
 from edgekit.registry.pieces import load_in_memory, load_on_disk, problem
 from edgekit.registry.terms import PREFIXES
 
-_READ_ATTEMPTS = 10
-_READ_PAUSE_S = 0.1
+_READ_S = 5.0
+_READ_PAUSES_S = (0.002, 0.02)
 _POSITION = re.compile(r"^error at (\d+):(\d+): ")
 # RuntimeError is RocksDB's "Corruption" and "IO error".
 _FAILURES = (OSError, RuntimeError)
@@ -71,23 +71,30 @@ class Embedded:
     def read_only(cls, folder: Path) -> Self:
         """Open a folder for reading, as it is at this moment, also while another process writes.
 
-        The writer may remove a file between the reading of the list of files and of the file
-        itself; then the list has changed, and the next attempt reads the new one.
+        The writer may write its tables out meanwhile and remove its log. Then a file is missing,
+        or, worse, the reader finds the list of files from before and the log from after, and what
+        was in neither is not there: so what it opened counts only if the files stayed the same.
 
         Raises:
             StoreError: If there is none, or it cannot be read.
         """
         if not (folder / "CURRENT").is_file():
             raise StoreError(f"no registry at {folder}; 'edgekit registry rebuild' makes one")
-        for attempt in range(_READ_ATTEMPTS):
+        end = time.monotonic() + _READ_S
+        pause, most = _READ_PAUSES_S
+        while True:
+            before, why = _files(folder), "its writer changes its files all the time"
             try:
                 store = ox.Store.read_only(str(folder))
-                return cls(store, f"registry {folder}", writable=False, folder=None)
+                if _files(folder) == before:
+                    return cls(store, f"registry {folder}", writable=False, folder=None)
             except _FAILURES as exc:
-                if attempt == _READ_ATTEMPTS - 1:
-                    raise StoreError(f"registry {folder} cannot be read: {exc}") from exc
-                time.sleep(_READ_PAUSE_S)
-        raise AssertionError("the last attempt returns or raises")
+                why = str(exc)
+            same = _files(folder) == before
+            if time.monotonic() > end or (same and pause == most):
+                raise StoreError(f"registry {folder} cannot be read: {why}")
+            time.sleep(pause)
+            pause = min(most, pause * 2)
 
     def query(
         self,
@@ -176,6 +183,18 @@ class Embedded:
         raise StoreError(f"{self.place} cannot be written: {reason}") from exc
 
 
+def _files(folder: Path) -> frozenset[tuple[str, int]]:
+    """Return the files that make a store, with the length of the list that says which count."""
+    found = set()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("MANIFEST"):
+                found.add((entry.name, entry.stat().st_size))
+            elif entry.name == "CURRENT" or entry.name.endswith((".log", ".sst")):
+                found.add((entry.name, 0))
+    return frozenset(found)
+
+
 def _placed(exc: SyntaxError) -> str:
     """Spell the place of an error of a query out."""
     text = str(exc)
@@ -219,6 +238,15 @@ def hold(folder: Path) -> IO[str]:
         file.write(str(os.getpid()))
         file.flush()
     return file
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process, this one too, holds a folder for writing."""
+    try:
+        hold(folder).close()
+    except StoreInUseError:
+        return True
+    return False
 
 
 def _holder(path: Path) -> str:

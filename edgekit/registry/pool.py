@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import StoreError
+from edgekit.registry.embedded import is_held
+from edgekit.registry.sync import STORE_FOLDER
 from edgekit.registry.worker import MEMORY_BYTES, Message, read_message, write_message
 
 _START_S = 60.0
+_FOLLOW_S = 60.0
 
 
 class _Process:
@@ -31,16 +34,25 @@ class _Process:
         self._role = role
         self._child: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
     def start(self) -> None:
         """Start it and wait until it has the store.
 
         Raises:
             StoreError: If it cannot have it.
         """
-        if self._child is not None and self._child.poll() is None:
+        if self.runs:
             return
+        self.kill()
         line = [sys.executable, "-m", "edgekit.registry.worker", str(self._root), self._role]
-        self._child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            self._child = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        except OSError as exc:
+            raise StoreError(f"no process for the registry: {exc.strerror}") from exc
         found = self._read(_START_S)
         if found is None or found[0]["status"] != 200:
             self.kill()
@@ -106,6 +118,7 @@ class Pool:
 
     def __init__(self, root: Path, *, readers: int, time_s: float) -> None:
         self._time_s = time_s
+        self._folder = root / STORE_FOLDER
         self._writer = _Process(root, "writer")
         self._writing = threading.Lock()
         self._version = 0
@@ -121,12 +134,7 @@ class Pool:
         Raises:
             StoreError: If the store cannot be opened at all.
         """
-        try:
-            self.follow()
-        except StoreError as exc:
-            if "in use by" not in str(exc):
-                raise
-            self.follows = False
+        self.follow()
         self._readers[0].start()
 
     def close(self) -> None:
@@ -163,15 +171,32 @@ class Pool:
     def follow(self) -> None:
         """Bring what is new in the journal into the store.
 
+        If another process writes to the store, that one does it: its changes are served, and when
+        it ends its work is taken over.
+
         Raises:
             StoreError: If the store cannot be written.
         """
+        more = True
+        while more:
+            with self._writing:
+                head = self._followed()
+            if head["status"] != 200:
+                raise StoreError(str(head["error"]))
+            if head["events"]:
+                self._version += 1
+            more = head["more"]
+
+    def _followed(self) -> dict[str, Any]:
+        """Let the writer follow for some events; if it cannot, readers look anew."""
+        elsewhere = {"status": 200, "events": 1, "more": False}
+        self.follows = self._writer.runs or not is_held(self._folder)
         if not self.follows:
-            self._version += 1  # Another process writes: readers look anew.
-            return
-        with self._writing:
-            head, _ = self._writer.ask({"task": "follow"}, b"", _START_S)
-        if head["status"] != 200:
-            raise StoreError(str(head["error"]))
-        if head["events"]:
-            self._version += 1
+            return elsewhere
+        try:
+            return self._writer.ask({"task": "follow"}, b"", _FOLLOW_S)[0]
+        except StoreError as exc:
+            if "in use by" not in str(exc):
+                raise
+            self.follows = False  # Another process was faster.
+            return elsewhere

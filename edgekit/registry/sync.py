@@ -48,8 +48,8 @@ def apply(store: Store, event: Event, blob: bytes | None = None) -> None:
     store.replace_graphs(project(event, blob) | position(event.seq))
 
 
-def catch_up(store: Store, journal: Journal) -> int:
-    """Bring all events that the store lacks into it; return how many."""
+def catch_up(store: Store, journal: Journal, most: int | None = None) -> int:
+    """Bring all events that the store lacks into it, or the first `most`; return how many."""
     first = projected(store)
     last = stored = first
     if journal.last_seq() < first:
@@ -64,6 +64,8 @@ def catch_up(store: Store, journal: Journal) -> int:
         if last - stored == _BATCH_EVENTS:
             store.replace_graphs(changes | position(last))
             changes, stored = {}, last
+        if most is not None and last - first == most:
+            break
     if last > stored:
         store.replace_graphs(changes | position(last))
     return last - first
@@ -84,14 +86,16 @@ def rebuild(folder: Path, journal: Journal) -> int:
 def _last_quads(journal: Journal) -> Iterator[ox.Quad]:
     """Yield the quads of every graph as the last event about it wrote it, the last event first."""
     seen: set[str] = set()
+    last = 0
     for event in journal.newest_first():
-        changes = project(event, _blob(journal, event))
-        if not seen:
-            changes |= position(event.seq)
-        for where, quads in changes.items():
+        last = max(last, event.seq)
+        for where, quads in project(event, _blob(journal, event)).items():
             if where.value not in seen:
                 seen.add(where.value)
                 yield from quads
+    # At the end: a store whose filling was cut does not say that it is whole.
+    for quads in position(last).values():
+        yield from quads
 
 
 def make_anew(folder: Path, fill: Callable[[Store], None]) -> int:

@@ -25,6 +25,8 @@ from edgekit.registry.store import Results, Store, triples_of
 from edgekit.registry.sync import STORE_FOLDER, catch_up
 
 MEMORY_BYTES = 2 * 1024**3
+FOLLOWED_EVENTS = 2_000
+"""Of the journal at a time: so many take seconds, and updates need not wait for all."""
 
 Message = tuple[dict[str, Any], bytes]
 
@@ -45,6 +47,10 @@ ROW_TYPES, TRIPLE_TYPES = tuple(_ROWS), tuple(_TRIPLES)
 
 class TooLargeError(EdgekitError):
     """A result is larger than the service sends."""
+
+
+class AwayError(EdgekitError):
+    """The store cannot be opened at this moment."""
 
 
 def write_message(stream: IO[bytes], head: dict[str, Any], body: bytes = b"") -> None:
@@ -97,6 +103,8 @@ class Worker:
             return {"status": 400, "error": str(exc)}, b""
         except TooLargeError as exc:
             return {"status": 413, "error": str(exc)}, b""
+        except AwayError as exc:
+            return {"status": 503, "error": str(exc)}, b""
         except EdgekitError as exc:
             return {"status": 500, "error": str(exc)}, b""
         except OSError as exc:  # pyoxigraph wraps what the writer of a result raises
@@ -113,13 +121,21 @@ class Worker:
         }
 
     def store(self, version: int = 0) -> Store:
-        """Return the store, for a reader as it was at that version or later."""
+        """Return the store, for a reader as it was at that version or later.
+
+        Raises:
+            AwayError: If a reader cannot have it now; the next request may.
+            StoreError: If the writer cannot have it.
+        """
         if self._writer:
             if self._store is None:
                 self._store = Store.open(self._root / STORE_FOLDER)
             return self._store
         if self._store is None or self._version != version:
-            self._store = Store.read_only(self._root / STORE_FOLDER)
+            try:
+                self._store = Store.read_only(self._root / STORE_FOLDER)
+            except StoreError as exc:
+                raise AwayError(str(exc)) from exc
             self._version = version
         return self._store
 
@@ -138,12 +154,13 @@ class Worker:
         return {"status": 204}, b""
 
     def _follow(self, head: dict[str, Any], body: bytes) -> Message:
-        """Follow the journal; say how many events that were."""
+        """Follow the journal for some events; say how many that were and whether there are more."""
         if not (self._root / "journal.db").is_file():
             self.store()
-            return {"status": 200, "events": 0}, b""
+            return {"status": 200, "events": 0, "more": False}, b""
         with Journal.open(self._root) as journal:
-            return {"status": 200, "events": catch_up(self.store(), journal)}, b""
+            events = catch_up(self.store(), journal, FOLLOWED_EVENTS)
+            return {"status": 200, "events": events, "more": events == FOLLOWED_EVENTS}, b""
 
     def _graph_get(self, head: dict[str, Any], body: bytes) -> Message:
         graph = _named(head["graph"])
@@ -220,7 +237,7 @@ def main(arguments: list[str]) -> int:
     out = sys.stdout.buffer
     try:
         worker.store()
-    except StoreError as exc:
+    except (StoreError, AwayError) as exc:
         write_message(out, {"status": 503, "error": str(exc)})
         return 1
     write_message(out, {"status": 200})

@@ -15,9 +15,12 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from registry.fleet_fixture import write_journal
 
+from edgekit.journal import Journal
+from edgekit.registry import worker
 from edgekit.registry.http_server import RegistryServer, Service
 from edgekit.registry.protocol import accepted
 from edgekit.registry.saved import saved_queries
+from edgekit.registry.sync import catch_up, open_writer
 
 DEVICES = "SELECT ?id { ?d a ek:Device ; dcterms:identifier ?id } ORDER BY ?id"
 RUNAWAY = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i . ?j ?k ?l }"
@@ -209,19 +212,12 @@ def test_service_describes_itself(services: dict[str, RegistryServer]) -> None:
 
 
 def test_service_follows_the_journal(tmp_path: Path) -> None:
-    from edgekit.journal import Journal
-
     root = tmp_path / ".edgekit"
     write_journal(root).close()
     with RegistryServer(Service(root)) as server, Journal.open(root) as journal:
         body = {"device": "d99", "board": "cam", "fleet": "demo", "site": "hall-2"}
         journal.append("device.added", "d99", body)
-        end = time.monotonic() + 60.0
-        while time.monotonic() < end:
-            if '"d99"' in query(server, DEVICES)[2]:
-                return
-            time.sleep(0.05)
-    raise AssertionError("the service does not follow")
+        assert _devices(server, "d99"), "the service does not follow"
 
 
 def test_page_has_form_saved_queries_and_results(services: dict[str, RegistryServer]) -> None:
@@ -254,3 +250,55 @@ def test_accepted_follows_weights() -> None:
     assert accepted("", None, offered) == list(offered)
     assert accepted("b/*;q=0.1, a/y", None, offered) == ["a/y", "b/z"]
     assert accepted("a/x;q=0, */*", None, offered) == ["a/y", "b/z"]
+
+
+def _devices(server: RegistryServer, wanted: str) -> bool:
+    """Wait until a query shows a device."""
+    end = time.monotonic() + 60.0
+    while time.monotonic() < end:
+        if f'"{wanted}"' in query(server, DEVICES)[2]:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_service_takes_over_when_another_writer_ends(tmp_path: Path) -> None:
+    """It serves what that one writes; nothing that comes later is lost."""
+    root = tmp_path / ".edgekit"
+    write_journal(root).close()
+    body = {"board": "cam", "fleet": "demo"}
+    with Journal.open(root) as journal:
+        store = open_writer(root)
+        with RegistryServer(Service(root)) as server:
+            journal.append("device.added", "d98", body | {"device": "d98"})
+            catch_up(store, journal)
+            assert _devices(server, "d98")
+            store.close()
+            journal.append("device.added", "d99", body | {"device": "d99"})
+            assert _devices(server, "d99")
+
+
+def test_long_journal_is_followed_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "FOLLOWED_EVENTS", 7)
+    root = tmp_path / ".edgekit"
+    with write_journal(root) as journal:
+        last = journal.last_seq()
+    at = worker.Worker(root, writer=True)
+    said = [at.answer({"task": "follow"}, b"")[0] for _ in range(last // 7 + 2)]
+    at.store().close()
+    assert [each["events"] for each in said] == [7] * (last // 7) + [last % 7, 0]
+    assert [each["more"] for each in said] == [True] * (last // 7) + [False, False]
+
+
+def test_reader_that_cannot_open_the_store_is_asked_again(
+    tmp_path: Path,
+) -> None:
+    at = worker.Worker(tmp_path, writer=False)
+    head, _ = at.answer({"task": "query", "version": 3, "accept": [], "most": 9}, b"ASK {}")
+    assert head["status"] == 503 and "no registry at" in head["error"]
+    write_journal(tmp_path).close()
+    open_writer(tmp_path).close()
+    head, _ = at.answer({"task": "query", "version": 3, "accept": [], "most": 99}, b"ASK {}")
+    assert head["status"] == 200

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyoxigraph as ox
 import pytest
@@ -17,7 +18,9 @@ from registry.fleet_fixture import story, write_journal
 
 from edgekit.errors import FormatError, StoreError
 from edgekit.journal import Journal
+from edgekit.registry import embedded
 from edgekit.registry.backup import restore_backup, write_backup
+from edgekit.registry.embedded import Embedded
 from edgekit.registry.store import Store, StoreInUseError
 from edgekit.registry.sync import open_writer, projected, rebuild
 
@@ -346,3 +349,35 @@ def test_file_in_pieces_is_loaded_whole(tmp_path: Path, monkeypatch: pytest.Monk
         store.close()
     file.write_bytes(b"")
     Store.memory().fill(file)
+
+
+def test_reader_opens_again_when_the_writer_changes_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store read while its tables were written out was there in part, the rest of it missing.
+
+    The list of files was from before, the log from after; so what is opened while files change
+    does not count, and a file that is gone is looked for anew.
+    """
+    engine = Embedded.open(tmp_path / "store")
+    store = Store(engine)
+    store.replace_graph(G, [quad(1)])
+    opened: list[int] = []
+
+    def open_and_change(folder: str) -> ox.Store:
+        found = ox.Store.read_only(folder)
+        opened.append(len(found))
+        if len(opened) < 3:
+            store.replace_graph(G, [quad(number) for number in range(len(opened) + 1)])
+            engine._store.flush()
+        if len(opened) == 2:
+            raise OSError("No such file")
+        return found
+
+    changing = SimpleNamespace(Store=SimpleNamespace(read_only=open_and_change))
+    monkeypatch.setattr(embedded, "ox", changing)
+    reader = Store.read_only(tmp_path / "store")
+    assert (len(reader), opened) == (3, [1, 2, 3])
+    monkeypatch.undo()
+    reader.close()
+    store.close()
