@@ -46,12 +46,12 @@ class ShareHook(BuildHookInterface[Any]):
     def _build_libraries(self, out: Path) -> list[Path]:
         sys.path.insert(0, self.root)
         try:
-            from edgekit.runtime.head import build_head_library
             from edgekit.runtime.host import build_host_library
+            from edgekit.runtime.learn_library import KINDS, build_learn_library
 
             return [
                 build_host_library(out / "libedgekit.so"),
-                build_head_library(out / "libedgekit_head.so"),
+                *(build_learn_library(out / f"libedgekit_learn_{kind}.so", kind) for kind in KINDS),
             ]
         finally:
             sys.path.remove(self.root)

@@ -102,7 +102,8 @@ def test_wheel_holds_what_is_shared(wheel: Path) -> None:
         "edgekit/_share/third_party/monocypher/monocypher.c",
         "edgekit/_share/third_party/monocypher/LICENSE.txt",
         "edgekit/_share/host/libedgekit.so",
-        "edgekit/_share/host/libedgekit_head.so",
+        "edgekit/_share/host/libedgekit_learn_float32.so",
+        "edgekit/_share/host/libedgekit_learn_fixed.so",
     ):
         assert wanted in names
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]

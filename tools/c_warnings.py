@@ -21,6 +21,7 @@ from edgekit.export.mcu import (
     PROGRAM,
     arch_folders,
     library_units,
+    numbers_folder,
     port_folders,
     port_units,
     program_units,
@@ -40,7 +41,8 @@ def commands(board: Board, sources: list[Path], generated: Path) -> list[list[st
     firmware = share.firmware()
     toolchain = TOOLCHAINS[board.core]
     include = [generated, *port_folders(board), firmware / "include"]
-    include += [folder for name in (*COMMON, *PROGRAM) if (folder := firmware / name).is_dir()]
+    names = (*COMMON, *PROGRAM, numbers_folder(board))
+    include += [folder for name in names if (folder := firmware / name).is_dir()]
     include += arch_folders(board)
     base = [find_compiler(toolchain), "-c", "-o", "/dev/null", "-std=c11", "-O2", *WARNINGS]
     base += [*toolchain.core_flags, '-DEK_OP_SET_HEADER="ek_op_set.h"']
@@ -61,7 +63,10 @@ def check(kind: str) -> list[str]:
         generated = share.cache_dir() / "check" / board.name
         write_generated(board, kernel_set("all"), generated)
         # Portable sources once, with the first board that has them; ports for every core.
-        wanted = [(unit.source, "") for unit in [*library_units(board), *program_units(board)]]
+        # What computes with numbers, once with each kind of them.
+        kind_of = {"learn": numbers_folder(board)}
+        units = [*library_units(board), *program_units(board)]
+        wanted = [(unit.source, kind_of.get(unit.source.parent.name, "")) for unit in units]
         wanted += [(unit.source, board.core) for unit in port_units(board)]
         if kind == "host":
             # Only the library of this machine has them.

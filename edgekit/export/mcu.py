@@ -28,6 +28,9 @@ TOKENIZER = {True: "features/text", False: "features/no_text"}
 # The trained head must agree bit for bit on every core, so no multiply-add is fused.
 FOLDER_FLAGS = {"learn": ("-ffp-contract=off",)}
 
+# The number that learning computes with, by whether the core has an FPU.
+NUMBERS = {True: "learn/float32", False: "learn/fixed"}
+
 # Kernels keep as many sums in registers as there are; the early scheduler would spill them.
 ARCH_FLAGS = ("-fno-schedule-insns",)
 
@@ -125,13 +128,19 @@ def library_units(board: Board, *, text: bool = True) -> list[Unit]:
     for folder in arch_folders(board):
         for path in sorted(folder.glob("*.[cS]")):
             fast.setdefault(path.stem, path)
+    common = (*COMMON, numbers_folder(board)) if board.agent else BENCH_COMMON
     portable = [
         Unit(path, FOLDER_FLAGS.get(folder, ()))
-        for folder in (*(COMMON if board.agent else BENCH_COMMON), TOKENIZER[text])
+        for folder in (*common, TOKENIZER[text])
         for path in sorted((firmware / folder).glob("*.c"))
         if path.stem not in fast
     ]
     return [*portable, *(Unit(path, ARCH_FLAGS) for path in fast.values())]
+
+
+def numbers_folder(board: Board) -> str:
+    """Return the folder of firmware/ with the number that a board learns with."""
+    return NUMBERS[board.chip.has_fpu]
 
 
 def port_folders(board: Board) -> list[Path]:
@@ -197,7 +206,8 @@ def build_program(
     ]
     toolchain = TOOLCHAINS[board.core]
     elf = out / ("agent" if board.core == "host" else "firmware.elf")
-    folders = [firmware / "include", *(firmware / name for name in (*COMMON, *PROGRAM))]
+    names = (*COMMON, *PROGRAM, numbers_folder(board))
+    folders = [firmware / "include", *(firmware / name for name in names)]
     try:
         compile_and_link(
             toolchain,

@@ -6,30 +6,16 @@ Twin: firmware/learn/ek_train.c (this file calls it)
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit import share
-from edgekit.errors import ToolError
-from edgekit.link.status import Status, refuse
+from edgekit.runtime.learn_library import check, learn_library
 
 Float32Array = npt.NDArray[np.float32]
 Int8Array = npt.NDArray[np.int8]
 
 MAX_CLASSES = 128
-
-# The flags that keep float32 equal everywhere: no fused multiply-add, no reordering.
-_FLAGS = ("-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
-_SOURCES = ("learn/ek_train.c", "learn/ek_exp.c", "learn/ek_head_hash.c")
-_HEADERS = ("learn", "link", "include")
 
 
 class _Trainer(ctypes.Structure):
@@ -80,7 +66,7 @@ class HeadTrainer:
     def hash(self) -> bytes:
         """BLAKE2b-256 of weights and bias, as a device reports it."""
         digest = (ctypes.c_uint8 * 32)()
-        _library().ek_head_hash(ctypes.byref(self._trainer(1.0, 0)), digest)
+        learn_library().ek_head_hash(ctypes.byref(self._trainer(1.0, 0)), digest)
         return bytes(digest)
 
     def train(
@@ -120,14 +106,14 @@ class HeadTrainer:
         losses = []
         for _ in range(epochs):
             loss = ctypes.c_float()
-            status = _library().ek_head_train_epoch(
+            status = learn_library().ek_head_train_epoch(
                 ctypes.byref(trainer),
                 ctypes.byref(rule),
                 ctypes.byref(samples),
                 scratch.ctypes.data,
                 ctypes.byref(loss),
             )
-            _check(status)
+            check(status, "head training")
             losses.append(float(loss.value))
         return losses
 
@@ -142,10 +128,10 @@ class HeadTrainer:
         trainer = self._trainer(scale, zero_point)
         out = np.empty((x.shape[0], self.bias.shape[0]), np.float32)
         for i in range(x.shape[0]):
-            status = _library().ek_head_predict(
+            status = learn_library().ek_head_predict(
                 ctypes.byref(trainer), x[i].ctypes.data, out[i].ctypes.data
             )
-            _check(status)
+            check(status, "head training")
         return out
 
     def _check_features(self, features: Int8Array) -> Int8Array:
@@ -161,77 +147,3 @@ class HeadTrainer:
         return _Trainer(
             self.weights.ctypes.data, self.bias.ctypes.data, classes, features, scale, zero_point
         )
-
-
-def _check(status: int) -> None:
-    if status != 0:
-        name = Status(status)
-        raise refuse(name, f"head training: {name.name}")
-
-
-def build_head_library(out: Path) -> Path:
-    """Compile the device's training code into the shared library `out`.
-
-    Raises:
-        ToolError: If there is no C compiler, the sources of Monocypher are missing, or it fails.
-    """
-    firmware, monocypher = share.firmware(), share.third_party()
-    _build(out, [firmware / "include", firmware, monocypher], _sources())
-    return out
-
-
-def _sources() -> list[Path]:
-    firmware = share.firmware()
-    return [*(firmware / name for name in _SOURCES), share.third_party() / "monocypher.c"]
-
-
-def _built_library() -> Path:
-    packaged = Path(share.__file__).resolve().parent / "_share" / "host" / "libedgekit_head.so"
-    if share.checkout() is None and packaged.is_file():
-        return packaged
-    headers = [p for name in _HEADERS for p in sorted((share.firmware() / name).glob("*.[hd]*"))]
-    key = hashlib.blake2b(" ".join(_FLAGS).encode(), digest_size=12)
-    for path in (*_sources(), *headers):
-        key.update(path.name.encode() + path.read_bytes())
-    library = share.cache_dir() / "host" / f"head-{key.hexdigest()}.so"
-    return library if library.is_file() else build_head_library(library)
-
-
-@cache
-def _library() -> ctypes.CDLL:
-    """Load the library: the one of the package, else one built now if its sources changed."""
-    library = _built_library()
-    try:
-        loaded = ctypes.CDLL(str(library))
-    except OSError as exc:
-        raise ToolError(f"{library}: cannot be loaded: {exc}") from exc
-    pointer = ctypes.c_void_p
-    loaded.ek_head_train_epoch.argtypes = [pointer] * 5
-    loaded.ek_head_train_epoch.restype = ctypes.c_int
-    loaded.ek_head_predict.argtypes = [pointer] * 3
-    loaded.ek_head_predict.restype = ctypes.c_int
-    loaded.ek_head_hash.argtypes = [pointer] * 2
-    loaded.ek_head_hash.restype = None
-    return loaded
-
-
-def _build(library: Path, include: list[Path], sources: list[Path]) -> None:
-    compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
-    if compiler is None:
-        raise ToolError("a C compiler is missing; apt-get install gcc libc6-dev")
-    library.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=library.parent, suffix=".so")
-    os.close(handle)
-    flags = [*_FLAGS, *(f"-I{path}" for path in include)]
-    try:
-        done = subprocess.run(
-            [compiler, *flags, *map(str, sources), "-o", name],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise ToolError(f"building {library.name} failed: {done.stderr.strip()[:300]}")
-        os.replace(name, library)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -66,3 +66,30 @@ float ek_log_f32(float x) {
     y = y - 0.5f * z;
     return (m + y) + LN2_HIGH * (float)e;
 }
+
+float ek_tanh_f32(float x) {
+    const float size = x < 0.0f ? -x : x;
+    if (size < 0.625f) {
+        const float z = x * x;
+        float y = -5.70498872745e-3f;
+        y = y * z + 2.06390887954e-2f;
+        y = y * z - 5.37397155531e-2f;
+        y = y * z + 1.33314422036e-1f;
+        y = y * z - 3.33332819422e-1f;
+        return y * z * x + x;
+    }
+    const float y = 1.0f - 2.0f / (ek_exp_f32(size + size) + 1.0f);
+    return x < 0.0f ? -y : y;
+}
+
+float ek_sqrt_f32(float x) {
+    const uint32_t bits = ek_wire_float_bits(x);
+    if (bits < 0x00800000U || bits >= 0x7f800000U) {
+        return bits == 0x7f800000U || x != x ? x : 0.0f;
+    }
+    /* Half the exponent: within 4 %, and each step squares the error. */
+    float y = ek_wire_bits_float((bits >> 1) + 0x1fbb4f2eU);
+    y = 0.5f * (y + x / y);
+    y = 0.5f * (y + x / y);
+    return 0.5f * (y + x / y);
+}

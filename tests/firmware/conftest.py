@@ -21,7 +21,18 @@ TOOLCHAIN = Toolchain(
     link_flags=(*SANITIZE, "-lm"),
 )
 FLAGS = ("-std=c11", "-O1", "-g", "-ffp-contract=off", *SANITIZE)
-FOLDERS = ("include", ".", "kernels", "runtime", "features", "link", "boot", "learn", "agent")
+FOLDERS = (
+    "include",
+    ".",
+    "kernels",
+    "runtime",
+    "features",
+    "link",
+    "boot",
+    "learn",
+    "learn/float32",
+    "agent",
+)
 
 Compile = Callable[[str, Sequence[Path]], Path]
 
