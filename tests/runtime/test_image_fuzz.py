@@ -18,27 +18,33 @@ from streaming_models import streaming
 
 from edgekit import share
 from edgekit.export.compile import compile_tflite
+from edgekit.export.toolchain import Toolchain, Unit, compile_and_link
 from edgekit.formats.image import Features
 from edgekit.ops import FAMILIES, kernel
 from edgekit.passes.pack import pack
 from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 
-MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 600
+MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 300
 FUSED_CHAINS = NORMS | ATTENTIONS
 TABLE = Features("lut_u8", np.arange(-128, 128, dtype=np.int8).tobytes())
-FLAGS = (
-    "-std=c11",
-    "-D_POSIX_C_SOURCE=200809L",
-    "-g",
-    "-O1",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Wshadow",
-    "-Wstrict-prototypes",
-    "-Werror",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all",
+SANITIZED = Toolchain(
+    compiler="cc",
+    package="gcc libc6-dev",
+    core_flags=(
+        "-std=c11",
+        "-D_POSIX_C_SOURCE=200809L",
+        "-g",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Wconversion",
+        "-Wshadow",
+        "-Wstrict-prototypes",
+        "-Werror",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+    ),
+    link_flags=(),
 )
 
 
@@ -93,11 +99,16 @@ def packed_for(family: str, seed: int) -> bytes:
 def accepted_of(images: list[Path], count: int, arch: tuple[str, ...], folder: Path) -> int:
     """Mutate each image count times and return how many the loader took."""
     firmware = share.firmware()
-    includes = [f"-I{firmware / name}" for name in ("include", *FOLDERS, *arch)]
     program = folder / "fuzz_image"
-    command = ["cc", *FLAGS, *includes, "-o", str(program)]
-    command.append(str(Path(__file__).with_name("fuzz_image.c")))
-    subprocess.run([*command, *map(str, host_sources(firmware, arch))], check=True)
+    sources = [Path(__file__).with_name("fuzz_image.c"), *host_sources(firmware, arch)]
+    compile_and_link(
+        SANITIZED,
+        [Unit(source) for source in sources],
+        include=[firmware / name for name in ("include", *FOLDERS, *arch)],
+        flags=(),
+        link_script=None,
+        elf=program,
+    )
     done = subprocess.run([program, str(count), "1", *images], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[:4000]
     return int(done.stdout)
