@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from edgekit.models.framework import import_framework
 from edgekit.models.worker import Emit, Event, serve_worker
 
 
 def _work(request: Event, emit: Emit) -> None:
     emit({"event": "loading"})
+    import_framework()
     for run in request["runs"]:
         emit({"event": "converting", "run": run})
         _convert(Path(run), request)

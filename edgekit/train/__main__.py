@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from edgekit.models.framework import import_framework
 from edgekit.models.worker import Emit, Event, serve_worker
 
 
 def _work(request: Event, emit: Emit) -> None:
     emit({"event": "loading"})
+    import_framework()
     from edgekit.train.loop import set_up
 
     set_up()

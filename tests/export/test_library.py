@@ -153,9 +153,14 @@ def test_library_of_every_kernel_builds_with_the_documented_line(op: str, tmp_pa
 def test_constant_image_equals_what_the_loader_finds(tmp_path: Path) -> None:
     """Twin: templates/library/model.c and ek_resolve.c, firmware/runtime/ek_image.c."""
     whole = [compile_tflite(make(), name=name, family="dsp") for name, make in MODELS.items()]
+    firmware = share.firmware()
+    include = [f"-I{firmware / name}" for name in ("include", "kernels", "runtime", "features")]
+    folders = ("kernels", "runtime", "features", "features/text")
+    sources = [path for name in folders for path in sorted((firmware / name).glob("*.c"))]
+    (runtime := tmp_path / "runtime").mkdir()
+    subprocess.run(["cc", "-std=c11", "-c", *include, *sources], cwd=runtime, check=True)
     for number, model in enumerate((tiny(), plain(), *whole)):
         folder = write_library(model, out=tmp_path / f"lib{number}").folder
-        firmware = share.firmware()
         data = c_text.byte_lines(model.image)
         (folder / "image.h").write_text(
             f"_Alignas(16) static const uint8_t image_bytes[] = {{{data}}};\n"
@@ -164,9 +169,7 @@ def test_constant_image_equals_what_the_loader_finds(tmp_path: Path) -> None:
         line += [str(Path(__file__).with_name("library_twin.c"))]
         line += [str(path) for path in (folder / "src").glob("ek_*.[cS]")]
         line += ["-DHEAD"] if read_image(model.image).head is not None else []
-        line += [f"-I{firmware / name}" for name in ("include", "kernels", "runtime", "features")]
-        for name in ("kernels", "runtime", "features", "features/text"):
-            line += map(str, sorted((firmware / name).glob("*.c")))
+        line += [*include, *map(str, runtime.glob("*.o"))]
         exe = tmp_path / f"twin{number}"
         subprocess.run([*line, "-o", str(exe)], check=True)
         done = subprocess.run([exe], capture_output=True, text=True)

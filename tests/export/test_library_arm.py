@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -22,6 +23,8 @@ from edgekit.runtime import Runner
 from tools.bench.flash import code_bytes
 
 pytestmark = pytest.mark.emulator
+
+FULL = bool(os.environ.get("EDGEKIT_FULL"))
 
 MEMORY = {"memcmp", "memcpy", "memset"}
 # The compiler's own run time: division, 64-bit products, switch tables.
@@ -106,6 +109,9 @@ def flash(source: bytes) -> int:
     return code_bytes(model, board)
 
 
+ALL_CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55", "cortex-m33")
+
+
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "host"])
 def test_one_line_takes_the_kernels_of_the_core(family: str, tmp_path: Path) -> None:
     model = compile_tflite(small_cnn(), name="cnn", family=family)
@@ -113,7 +119,7 @@ def test_one_line_takes_the_kernels_of_the_core(family: str, tmp_path: Path) -> 
     forms = {path.stem for path in (library.folder / "src").glob("*_on_*")}
     assert forms or family == "small"
     line = documented(library.folder, "arm-none-eabi-gcc")
-    for core in ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"):
+    for core in ALL_CORES if FULL else ALL_CORES[::2]:
         objects = tmp_path / core
         chosen = "cortex-m55 -mfloat-abi=hard" if core == "cortex-m55" else core
         shell(line.replace("cortex-m4", chosen), library.folder, objects)
