@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyoxigraph as ox
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-from jsonschema import Draft7Validator
 
 from edgekit import share
 from edgekit.registry.documents import read_document
@@ -17,12 +14,17 @@ from edgekit.registry.export import bill_of_materials, thing_description
 from edgekit.registry.shacl import check
 from edgekit.registry.store import Store
 
+if TYPE_CHECKING:
+    from jsonschema import Draft7Validator  # takes seconds to import: only where it is used
+
 DEVICES = ("d1", "d2", "d3", "d4", "d5", "d6")
 MODELS = ("digits:1", "digits:2", "keywords:1", "fusion:1", "large:1")
 
 
 @pytest.fixture(scope="module")
 def td_schema() -> Draft7Validator:
+    from jsonschema import Draft7Validator
+
     root = share.checkout()
     assert root is not None
     path = root / "build" / "third_party" / "wot" / "td-json-schema-validation.json"
@@ -61,6 +63,9 @@ def test_schema_refuses_a_broken_description(fleet: Store, td_schema: Draft7Vali
 
 
 def valid_bom(document: dict[str, Any]) -> object:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     return JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document))
 
 

@@ -13,7 +13,6 @@ from edgekit.models import make_config
 from edgekit.models.saved import unpack_arrays
 from edgekit.train.launch import run_pretraining, run_text_jobs
 from edgekit.train.pretrain_jobs import PretrainJob
-from edgekit.train.start import copy_body
 from edgekit.train.text_jobs import TextJob, read_teacher
 
 pytestmark = pytest.mark.train
@@ -191,6 +190,8 @@ def test_pretraining_resumes_and_starts_a_run(taught, root):
 
 
 def test_start_of_other_sizes_and_teacher_of_other_labels_are_refused(taught, root):
+    from edgekit.train.start import copy_body  # imports the framework: only here
+
     meta, _ = unpack_arrays(root / "pretrained" / "model.npz")
     config = make_config("embbert", {**meta["sizes"], "hidden": 32})
     with pytest.raises(ConfigError, match=r"has hidden = 16, the project 32"):
