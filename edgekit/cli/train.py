@@ -53,11 +53,14 @@ def train(
 
 
 def _train_image(config: Config, epochs: int | None, seed: int | None, as_json: bool) -> None:
+    from edgekit.service.lineage import enter_training, image_dataset_body
     from edgekit.train.launch import run_jobs
     from edgekit.train.projects import project_job
 
     job = project_job(config, epochs=epochs, seed=seed)
     (result,) = run_jobs([job], _show if sys.stderr.isatty() else None)
+    data = image_dataset_body(job.dataset)
+    enter_training(config.state, data, job, seconds=result.seconds)
     if as_json:
         print(json.dumps(result.to_json()))
         return
@@ -68,11 +71,14 @@ def _train_image(config: Config, epochs: int | None, seed: int | None, as_json: 
 
 
 def _train_text(config: Config, epochs: int | None, seed: int | None, as_json: bool) -> None:
+    from edgekit.service.lineage import enter_training, text_dataset_body
     from edgekit.train.launch import run_text_jobs
     from edgekit.train.text_projects import text_project_job
 
     job = text_project_job(config, epochs=epochs, seed=seed)
     (result,) = run_text_jobs([job], _show if sys.stderr.isatty() else None)
+    data = text_dataset_body(config, job, len(result.label_names))
+    enter_training(config.state, data, job, seconds=result.seconds)
     if as_json:
         print(json.dumps(result.to_json()))
         return

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgekit.config import Config
+    from edgekit.export.compile import CompiledModel
     from edgekit.fleet.releases import Acceptance, Release
 
 update_app = typer.Typer(
@@ -62,6 +63,7 @@ def publish(
     from edgekit.journal import Journal
     from edgekit.ops import kernel_set
     from edgekit.service.describe import register
+    from edgekit.service.lineage import training_of
 
     has_file = (project / FILE_NAME).exists()
     config = load_config(project) if has_file or accept is None else Config(root=project)
@@ -88,7 +90,8 @@ def publish(
             acceptance=acceptance,
         )
         reached = None if release.accuracy is None else {"int8": release.accuracy}
-        register(journal, model, target, kernels, accuracy=reached)
+        training = training_of(journal, config.state, lambda path: _is_source(path, model, config))
+        register(journal, model, target, kernels, accuracy=reached, training=training)
     if as_json:
         print(json.dumps(_facts(release), indent=2))
         return
@@ -122,6 +125,19 @@ def ls(project: Path = _PROJECT, as_json: bool = _JSON) -> None:
             f"{manifest.device_class:<14} {manifest.counter:>7}  {manifest.name:<24}"
             f" {manifest.version:<8} {measured:>8}  {release.image_id[:16]}"
         )
+
+
+def _is_source(tflite: Path, model: CompiledModel, config: Config) -> bool:
+    """Whether the project's compiler makes this image of this file."""
+    from edgekit.cli.model import compile_for_project
+    from edgekit.errors import EdgekitError
+    from edgekit.formats.image_reader import read_image
+
+    family = read_image(model.image).meta.kernel_family
+    try:
+        return compile_for_project(tflite, config, family=family).id == model.id
+    except EdgekitError:
+        return False
 
 
 def _acceptance_of(config: Config, minimum: float) -> Acceptance:

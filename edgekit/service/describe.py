@@ -169,13 +169,20 @@ def register(
     kernel_ops: tuple[str, ...],
     *,
     accuracy: Mapping[str, float] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Enter a board with its firmware and a model for it, unless the journal has them so."""
+    """Enter a board with its firmware and a model for it, unless the journal has them so.
+
+    Args:
+        training: Body of the event of the run that the model came from.
+    """
     described = board_body(board, kernel_ops)
     known = [event.body for event in journal.events(0, ("board.described",), subject=board.name)]
     if not known or known[-1] != described:
         journal.append("board.described", board.name, described)
     body = model_body(model, device_class=board.name, accuracy=accuracy)
+    if training is not None:
+        body |= {"training": training["run"], "dataset": training["datasets"][0]}
     said = journal.events(0, ("model.registered",), subject=model.id.hex())
     if all(event.body != body for event in said):
         journal.append("model.registered", model.id.hex(), body)

@@ -8,6 +8,7 @@ import pytest
 from edgekit.cli.main import Command, load_command
 from edgekit.config import parse_config
 from edgekit.errors import ConfigError, FormatError, StoreError
+from edgekit.journal import Journal
 from edgekit.train.projects import project_job
 
 NAMES = ("train", "quantize", "evaluate")
@@ -76,3 +77,6 @@ def test_three_commands_in_a_row(tmp_path, capsys):
     assert "may not be published" in text
     _run("train", *project)
     assert "was already trained" in capsys.readouterr().out
+    with Journal.open(tmp_path / ".edgekit") as journal:
+        kinds = [event.kind for event in journal.events()]
+    assert kinds == ["dataset.described", "training.finished"]
