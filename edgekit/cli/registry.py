@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from edgekit.cli import registry_ask, registry_describe, registry_serve
-
-if TYPE_CHECKING:
-    from edgekit.registry.store import Store
+from edgekit.cli.registry_store import DATA, STORE, open_store
 
 registry_app = typer.Typer(
     help="The RDF registry of models, boards, devices and runs.", no_args_is_help=True
@@ -31,7 +28,6 @@ for _command in (
 
 _PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
 _JSON = typer.Option(False, "--json", help="Print the result as JSON.")
-_DATA = ".edgekit"
 
 
 @registry_app.command()
@@ -39,6 +35,7 @@ def load(
     file: Path = typer.Argument(..., help="Turtle (.ttl) or JSON-LD (.jsonld, .json, .td)."),
     name: str = typer.Option("", "--name", help="Name of the document; default the file's."),
     project: Path = _PROJECT,
+    address: str = STORE,
     as_json: bool = _JSON,
 ) -> None:
     """Check a document and take it into the registry; it replaces the one of the same name.
@@ -53,7 +50,10 @@ def load(
 
     data = _read(file)
     media_type = media_type_of(file)
-    with _open(project, create=True) as store, Journal.open(project / _DATA) as journal:
+    with (
+        open_store(project, address, create=True) as store,
+        Journal.open(project / DATA) as journal,
+    ):
         report, graph = load_document(
             store, journal, data, media_type, name=name or file.stem, source=file.name
         )
@@ -110,8 +110,8 @@ def validate(
 
 
 @registry_app.command()
-def rebuild(project: Path = _PROJECT, as_json: bool = _JSON) -> None:
-    """Make the registry anew from the journal.
+def rebuild(project: Path = _PROJECT, address: str = STORE, as_json: bool = _JSON) -> None:
+    """Make the registry anew from the journal; with --store, all that a server holds.
 
     Example: edgekit registry rebuild
     """
@@ -119,25 +119,23 @@ def rebuild(project: Path = _PROJECT, as_json: bool = _JSON) -> None:
 
     from edgekit.errors import StoreError
     from edgekit.journal.journal import Journal
-    from edgekit.registry.sync import STORE_FOLDER
+    from edgekit.registry.sync import STORE_FOLDER, rebuild_there
     from edgekit.registry.sync import rebuild as make_anew
 
-    root = project / _DATA
+    root = project / DATA
     if not (root / "journal.db").is_file():
         raise StoreError(f"no journal at {root / 'journal.db'}")
     with Journal.open(root) as journal:
-        quads = make_anew(root / STORE_FOLDER, journal)
+        if address:
+            with open_store(project, address) as store:
+                quads = rebuild_there(store, journal)
+        else:
+            quads = make_anew(root / STORE_FOLDER, journal)
         events = journal.last_seq()
     if as_json:
         print(json.dumps({"events": events, "quads": quads}))
     else:
         print(f"{events} events, {quads} quads")
-
-
-def _open(project: Path, *, create: bool = False) -> Store:
-    from edgekit.registry.sync import open_current, open_writer
-
-    return (open_writer if create else open_current)(project / _DATA)
 
 
 def _read(path: Path) -> bytes:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from edgekit.cli.registry_store import STORE, open_store
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
 _PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
 _JSON = typer.Option(False, "--json", help="Print the result as JSON.")
 _PLOT = typer.Option(None, "--plot", help="Also draw a picture: .png, .svg or .pdf.")
-_DATA = ".edgekit"
 
 
 def query(
     text: str = typer.Argument("", help="Name of a saved query, SPARQL, or a file *.rq."),
     values: list[str] = typer.Argument(None, help="Values of its parameters, or NAME=VALUE."),
     project: Path = _PROJECT,
+    address: str = STORE,
     show_list: bool = typer.Option(False, "--list", help="List the saved queries."),
     as_json: bool = typer.Option(False, "--json", help="SPARQL results as JSON."),
     as_csv: bool = typer.Option(False, "--csv", help="SPARQL results as CSV."),
@@ -51,7 +53,7 @@ def query(
         sparql = _read_text(Path(text)) if text.endswith(".rq") else text
         return store.query(sparql)
 
-    with _open(project) as store:
+    with open_store(project, address) as store:
         print(write(ask(store)))
         if plot is not None:
             _plot_results(ask(store), plot, text if len(text) < 64 else "query")
@@ -124,6 +126,7 @@ def match(
     planned: bool = typer.Option(False, "--planned", help="Also boards without firmware yet."),
     limit: int = typer.Option(100, "--limit", min=1, help="Devices to list; all are counted."),
     project: Path = _PROJECT,
+    address: str = STORE,
     as_json: bool = _JSON,
     plot: Path | None = _PLOT,
 ) -> None:
@@ -144,7 +147,7 @@ def match(
     budget = Budget(latency_us or None, energy_uj or None, allowed, planned)
     groups: dict[str, Sequence[Match]] = {}
     counts: dict[str, int] = {}
-    with _open(project) as store:
+    with open_store(project, address) as store:
         if board:
             node = find(store, board, "board").value
             known = boards(store).get(node)
@@ -234,6 +237,7 @@ def show(
     name: str = typer.Argument(..., help="IRI, name, device id, NAME:VERSION or image id."),
     depth: int = typer.Option(1, "--depth", min=0, max=3, help="How far to follow."),
     project: Path = _PROJECT,
+    address: str = STORE,
     as_json: bool = _JSON,
     plot: Path | None = _PLOT,
 ) -> None:
@@ -246,7 +250,7 @@ def show(
     from edgekit.registry.names import find
     from edgekit.registry.tree import as_lines, read_tree
 
-    with _open(project) as store:
+    with open_store(project, address) as store:
         tree = read_tree(store, find(store, name), depth)
     if plot is not None:
         from edgekit.registry.plot import plot_tree
@@ -264,12 +268,6 @@ def _tree_facts(tree: Branch) -> dict[str, object]:
         key: [_tree_facts(child) for child in children] for key, children in tree.branches.items()
     }
     return {"iri": tree.iri, "title": tree.title, "facts": tree.facts, "links": links}
-
-
-def _open(project: Path) -> Store:
-    from edgekit.registry.sync import open_current
-
-    return open_current(project / _DATA)
 
 
 def _read_text(path: Path) -> str:

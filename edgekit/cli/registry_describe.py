@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from edgekit.cli.registry_store import DATA, STORE, follow, open_store
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 
 _PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
 _JSON = typer.Option(False, "--json", help="Print the result as JSON.")
-_DATA = ".edgekit"
 
 
 def add(
@@ -26,6 +27,7 @@ def add(
     sensors: list[str] = typer.Option(None, "--sensor", help="Kind that the input comes from."),
     rate_hz: float | None = typer.Option(None, "--rate-hz", help="Samples a second it expects."),
     project: Path = _PROJECT,
+    address: str = STORE,
     as_json: bool = _JSON,
 ) -> None:
     """Describe boards of edgekit and models of yours in the registry.
@@ -37,7 +39,6 @@ def add(
     from edgekit.boards import boards
     from edgekit.errors import ConfigError
     from edgekit.journal.journal import Journal
-    from edgekit.registry.sync import open_writer
 
     events: list[tuple[str, str, dict[str, Any]]] = []
     for name in what:
@@ -54,12 +55,12 @@ def add(
                 f" boards are {', '.join(boards())}"
             )
     added = []
-    with Journal.open(project / _DATA) as journal:
+    with Journal.open(project / DATA) as journal:
         for kind, subject, body in events:
             if _is_new(journal, kind, subject, body):
                 journal.append(kind, subject, body)
                 added.append(subject)
-    open_writer(project / _DATA).close()
+    follow(project, address)
     if as_json:
         print(json.dumps({"added": added, "known": len(events) - len(added)}))
     else:
@@ -75,6 +76,7 @@ def measure(
     peak_ram: int | None = typer.Option(None, "--peak-ram-bytes", min=0, help="Most RAM in use."),
     instructions: int | None = typer.Option(None, "--instructions", min=0, help="One inference."),
     project: Path = _PROJECT,
+    address: str = STORE,
     as_json: bool = _JSON,
 ) -> None:
     """Enter what one inference costs, so that it can be matched against a budget.
@@ -87,7 +89,6 @@ def measure(
     from edgekit.errors import StoreError
     from edgekit.journal.journal import Journal
     from edgekit.registry.names import find
-    from edgekit.registry.sync import open_writer
 
     costs = {
         "latency_us": latency_us,
@@ -97,16 +98,15 @@ def measure(
     }
     if all(value is None for value in costs.values()):
         raise typer.BadParameter("expected one of --latency-us, --energy-uj, ...")
-    root = project / _DATA
-    with open_writer(root) as store:
+    with open_store(project, address) as store:
         image = find(store, model, "model").value.rsplit("/", 1)[-1]
         where = find(store, board, "board").value.rsplit("/", 1)[-1]
     if len(image) != 64:
         raise StoreError(f"model '{model}' was described by a document; measure a compiled one")
     body = {"image_id": image, "board": where, "measured_by": by, "tool_version": __version__}
-    with Journal.open(root) as journal:
+    with Journal.open(project / DATA) as journal:
         journal.append("benchmark.measured", image, body | costs)
-    open_writer(root).close()
+    follow(project, address)
     print(json.dumps(body | costs) if as_json else f"{model} on {where}: entered")
 
 
@@ -115,6 +115,7 @@ def export(
     to: str = typer.Option(..., "--to", help="td (device), bom (model) or ttl (anything)."),
     out: Path | None = typer.Option(None, "--out", help="File; default standard output."),
     project: Path = _PROJECT,
+    address: str = STORE,
     as_json: bool = _JSON,
 ) -> None:
     """Write a Thing Description 1.1, a CycloneDX bill of materials, or Turtle.
@@ -125,9 +126,8 @@ def export(
 
     from edgekit.data.files import write_atomic
     from edgekit.registry.export import as_turtle, bill_of_materials, thing_description
-    from edgekit.registry.sync import open_current
 
-    with open_current(project / _DATA) as store:
+    with open_store(project, address) as store:
         if to == "td":
             text = json.dumps(thing_description(store, name), indent=2)
         elif to == "bom":

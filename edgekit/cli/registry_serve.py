@@ -6,9 +6,10 @@ from pathlib import Path
 
 import typer
 
+from edgekit.cli.registry_store import DATA, STORE, open_store
+
 _PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
 _JSON = typer.Option(False, "--json", help="Print the result as JSON.")
-_DATA = ".edgekit"
 
 
 def serve(
@@ -31,7 +32,7 @@ def serve(
     from edgekit.errors import StoreError
     from edgekit.registry.http_server import RegistryServer, Service
 
-    root = project / _DATA
+    root = project / DATA
     if not (root / "journal.db").is_file():
         raise StoreError(f"no journal at {root / 'journal.db'}: nothing was registered yet")
     service = Service(
@@ -54,6 +55,7 @@ def serve(
 def backup(
     file: Path = typer.Argument(..., help="File to write: .nq, or .nq.gz compressed."),
     project: Path = _PROJECT,
+    address: str = STORE,
     as_json: bool = _JSON,
 ) -> None:
     """Write the whole registry to one N-Quads file, also while a service writes to it.
@@ -63,9 +65,8 @@ def backup(
     import json
 
     from edgekit.registry.backup import write_backup
-    from edgekit.registry.sync import open_current
 
-    with open_current(project / _DATA) as store:
+    with open_store(project, address) as store:
         count = write_backup(store, file)
     print(json.dumps({"quads": count}) if as_json else f"{file}: {count} quads")
 
@@ -83,5 +84,5 @@ def restore(
 
     from edgekit.registry.backup import restore_backup
 
-    count = restore_backup(project / _DATA, file)
+    count = restore_backup(project / DATA, file)
     print(json.dumps({"quads": count}) if as_json else f"{file}: {count} quads")

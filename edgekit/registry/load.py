@@ -32,7 +32,8 @@ def load_document(
     cannot give a board a second size.
 
     Args:
-        store: Open for writing; brought in step with the journal.
+        store: Brought in step with the journal; if it is open for reading only, who writes to it
+            does that.
         source: Where the document came from, for the journal.
 
     Returns:
@@ -46,7 +47,7 @@ def load_document(
     quads = list(read_document(data, media_type, graph=graph, source=source))
     if not quads:
         raise RefusedError(f"{source}: found no triples, expected at least one")
-    catch_up(store, journal)
+    _follow(store, journal)
     quads = list(with_flat_terms(quads, graph))
     things = {quad.subject for quad in quads if isinstance(quad.subject, ox.NamedNode)}
     known = [quad for thing in things for quad in store.describe(thing) if quad.graph_name != graph]
@@ -54,5 +55,10 @@ def load_document(
     report.require(source)
     body = {"graph": graph.value, "media_type": media_type, "source": source}
     journal.append("document.loaded", graph.value, body, blob=data)
-    catch_up(store, journal)
+    _follow(store, journal)
     return report, graph.value
+
+
+def _follow(store: Store, journal: Journal) -> None:
+    if store.writable:
+        catch_up(store, journal)

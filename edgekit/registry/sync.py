@@ -98,6 +98,19 @@ def _last_quads(journal: Journal) -> Iterator[ox.Quad]:
         yield from quads
 
 
+def rebuild_there(store: Store, journal: Journal) -> int:
+    """Make a store that is not ours anew from the journal, in its place; return its quads.
+
+    If that is cut, the store does not say that it follows the journal, and it is made anew again.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    store.update("DROP ALL")
+    store.fill(_last_quads(journal))
+    return len(store)
+
+
 def make_anew(folder: Path, fill: Callable[[Store], None]) -> int:
     """Fill a new store and put it in the place of the one in a folder; return its quads.
 
@@ -155,6 +168,15 @@ def open_current(root: Path) -> Store:
     """
     if not (root / "journal.db").is_file():
         raise StoreError(f"no journal at {root / 'journal.db'}: nothing was registered yet")
+    return open_following(root)
+
+
+def open_following(root: Path) -> Store:
+    """Do as `open_current`, and make what is missing.
+
+    Args:
+        root: The folder `.edgekit` of the project.
+    """
     try:
         return open_writer(root)
     except StoreInUseError:
