@@ -35,6 +35,11 @@ def model_iri(image_id: str) -> ox.NamedNode:
     return thing("model", image_id)
 
 
+def model_or_none(image_id: str | None) -> ox.NamedNode | None:
+    """Return the IRI of a model version, None if there is none."""
+    return None if image_id is None else model_iri(image_id)
+
+
 def accuracy_of(value: Any, name: str) -> float | None:
     """Read a share that is either given alone, meaning the compiled model, or by name."""
     found = value.get(name) if isinstance(value, Mapping) else value if name == "int8" else None

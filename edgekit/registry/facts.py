@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyoxigraph as ox
 
+from edgekit.journal.journal import Event
 from edgekit.registry.terms import SPDX_LICENSES, TYPE, term
 
 Changes = dict[ox.NamedNode, tuple[ox.Quad, ...]]
 Value = ox.NamedNode | ox.Literal | str | int | float | None
 Facts = Mapping[str, Value | Sequence[Value]]
+Rule = Callable[[Event, bytes | None], Changes]
+"""From an event and its bulk file to the graphs that it rewrites."""
 
 _SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _VERSION = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(?![\d])")
@@ -33,6 +36,11 @@ def quads(
             node = item if isinstance(item, ox.NamedNode | ox.Literal) else ox.Literal(item)
             found.append(ox.Quad(subject, term(name), node, where))
     return tuple(found)
+
+
+def one(where: ox.NamedNode, subject: ox.NamedNode, kind: str | None, facts: Facts) -> Changes:
+    """Return one graph with facts about one subject; see `quads`."""
+    return {where: quads(where, subject, kind, facts)}
 
 
 def _values(

@@ -5,7 +5,9 @@ It is HTML without scripts: every state has an address of its own.
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Callable
 from html import escape
 from string import Template
@@ -20,6 +22,8 @@ from edgekit.registry.worker import ROW_TYPES, Message
 
 HTML = "text/html"
 _MAX_ROWS = 1_000
+_HASH = re.compile(r"\b[0-9a-f]{32,}\b")
+_HASH_SHOWN = 12
 _FIRST = (
     "SELECT ?id ?board ?seen WHERE {\n  ?device a ek:Device ; dcterms:identifier ?id ;"
     " ek:board ?board .\n  OPTIONAL { ?device ek:lastSeen ?seen }\n} ORDER BY ?id LIMIT 50"
@@ -45,13 +49,18 @@ def render_page(request: Request, ask: Ask, most: int) -> Message:
     if text and not missing:
         result = _result(text, chosen, given, ask, most)
     page = Template(_PAGE).substitute(
-        query=escape(text or _FIRST),
+        query=escape(_joined(text.splitlines(), "#") if chosen else text or _FIRST),
         saved="\n".join(_saved(each) for each in saved_queries()),
         form="" if chosen is None else _form(chosen, given),
         result=result,
         prefixes=escape(" ".join(f"{name}:" for name in PREFIXES)),
     )
     return {"status": 200, "type": HTML}, page.encode()
+
+
+def _joined(lines: list[str], mark: str) -> str:
+    """Join lines, without those that begin with a mark and come first."""
+    return "\n".join(itertools.dropwhile(lambda line: line.startswith(mark), lines))
 
 
 def _result(
@@ -65,15 +74,17 @@ def _result(
     if "error" in answer:
         return f'<p class="error">{escape(str(answer["error"]))}</p>'
     if answer["type"] != ROW_TYPES[0]:
-        return f"<pre>{escape(body.decode())}</pre>"
+        return f"<pre>{escape(_joined(body.decode().splitlines(), '@prefix'))}</pre>"
     found = json.loads(body)
     if "boolean" in found:
         return f"<p>{'yes' if found['boolean'] else 'no'}</p>"
     rows, names = found["results"]["bindings"], found["head"]["vars"]
+    marks = {name: _NUMBER * all(map(_is_number, _column(rows, name))) for name in names}
     lines = "".join(
-        f"<tr>{''.join(_cell(row.get(name)) for name in names)}</tr>\n" for row in rows[:_MAX_ROWS]
+        f"<tr>{''.join(_cell(row.get(name), marks[name]) for name in names)}</tr>\n"
+        for row in rows[:_MAX_ROWS]
     )
-    heads = "".join(f"<th>{escape(name)}</th>" for name in names)
+    heads = "".join(f"<th{marks[name]}>{escape(name)}</th>" for name in names)
     shown = "" if len(rows) <= _MAX_ROWS else f", the first {_MAX_ROWS} shown"
     links = (
         ""
@@ -89,19 +100,36 @@ def _result(
     )
 
 
-def _cell(term: dict[str, str] | None) -> str:
+_NUMBER = ' class="number"'
+
+
+def _column(rows: list[dict[str, dict[str, str]]], name: str) -> list[dict[str, str]]:
+    return [row[name] for row in rows if name in row]
+
+
+def _is_number(term: dict[str, str]) -> bool:
+    kind = term.get("datatype", "").rsplit("#")[-1]
+    return kind in ("integer", "decimal", "double", "float")
+
+
+def _cell(term: dict[str, str] | None, mark: str) -> str:
     if term is None:
         return "<td></td>"
     value = term["value"]
     if term["type"] != "uri":
-        kind = term.get("datatype", "").rsplit("#")[-1]
-        number = ' class="number"' if kind in ("integer", "decimal", "double", "float") else ""
-        return f"<td{number}>{escape(value)}</td>"
+        shown = _cut(value)
+        title = "" if shown == value else f' title="{escape(value)}"'
+        return f"<td{mark}{title}>{escape(shown)}</td>"
     about = f"SELECT ?property ?value WHERE {{ {ox.NamedNode(value)} ?property ?value }}"
     return (
         f'<td><a href="/?query={quote(about)}" title="{escape(value)}">'
-        f"{escape(shorten(value))}</a></td>"
+        f"{escape(_cut(shorten(value)))}</a></td>"
     )
+
+
+def _cut(text: str) -> str:
+    """Cut the hashes in a text to their first characters; the cell's title has the whole."""
+    return _HASH.sub(lambda match: match[0][:_HASH_SHOWN] + "…", text)
 
 
 def _saved(query: SavedQuery) -> str:

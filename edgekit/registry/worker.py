@@ -12,7 +12,7 @@ import io
 import json
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ from edgekit.journal.journal import Journal
 from edgekit.registry.saved import run
 from edgekit.registry.store import Results, Store, triples_of
 from edgekit.registry.sync import STORE_FOLDER, catch_up
+from edgekit.registry.terms import PREFIXES
 
 MEMORY_BYTES = 2 * 1024**3
 FOLLOWED_EVENTS = 2_000
@@ -170,7 +171,7 @@ class Worker:
             return {"status": 404, "error": f"no graph {graph}"}, b""
         kind = next(name for name in head["accept"] if name in _TRIPLES)
         out = _Limited(head["most"])
-        ox.serialize(triples, out, format=_TRIPLES[kind])
+        _write_triples(triples, out, kind)
         return {"status": 200, "type": kind}, out.getvalue()
 
     def _graph_put(self, head: dict[str, Any], body: bytes) -> Message:
@@ -225,8 +226,13 @@ def _written(results: Results, accept: list[str], most: int) -> Message:
             results.serialize(out, format=_ROWS[kind])
     else:
         kind = next((name for name in accept if name in _TRIPLES), TRIPLE_TYPES[0])
-        ox.serialize(triples_of(results), out, format=_TRIPLES[kind])
+        _write_triples(triples_of(results), out, kind)
     return {"status": 200, "type": kind}, out.getvalue()
+
+
+def _write_triples(triples: Iterable[ox.Triple], out: IO[bytes], kind: str) -> None:
+    short = PREFIXES if kind in ("text/turtle", "application/rdf+xml") else None
+    ox.serialize(triples, out, format=_TRIPLES[kind], prefixes=short)
 
 
 def main(arguments: list[str]) -> int:

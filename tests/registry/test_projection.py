@@ -15,7 +15,8 @@ from registry.fleet_fixture import DIGITS_1, plain_events, reported, story, writ
 
 from edgekit.errors import StoreError
 from edgekit.journal.schema import KINDS
-from edgekit.registry.project import PROJECTIONS, project, telemetry
+from edgekit.registry.project import PROJECTIONS, project
+from edgekit.registry.project_devices import telemetry
 from edgekit.registry.shacl import check, declared_terms
 from edgekit.registry.store import Store
 from edgekit.registry.sync import apply, catch_up, projected, rebuild

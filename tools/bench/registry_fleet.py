@@ -17,7 +17,8 @@ import pyoxigraph as ox
 from edgekit.journal.journal import Event
 from edgekit.journal.schema import check_body
 from edgekit.registry.facts import Changes
-from edgekit.registry.project import project, telemetry
+from edgekit.registry.project import project
+from edgekit.registry.project_devices import telemetry
 
 BOARDS, MODELS, SITES, FIRMWARES = 200, 1_000, 100, 150
 TELEMETRY_SITES = 5
