@@ -14,7 +14,7 @@ from edgekit.errors import FormatError
 from edgekit.registry.engine import Term
 
 # Source: SPARQL 1.1 Query Language, 19.8 Grammar, productions 139-166; comments: 19.4.
-_TOKENS = re.compile(
+TOKENS = re.compile(
     r"(?P<skip>\#[^\n]*|<[^<>\"{}|^`\\\x00-\x20]*>|'''.*?'''|\"\"\".*?\"\"\""
     r"|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")"
     r"|[?$](?P<name>\w+)|(?P<word>[A-Za-z_][\w.-]*:?)|(?P<mark>[{}()])",
@@ -36,7 +36,7 @@ def bind_values(text: str, values: Mapping[str, Term]) -> str:
         return text
     pieces: list[str] = []
     at, last, place = 0, "", _Place()
-    for match in _TOKENS.finditer(text):
+    for match in TOKENS.finditer(text):
         pieces.append(text[at : match.start()])
         at = match.end()
         token, name = match[0], match["name"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,11 +16,11 @@ import pyoxigraph as ox
 from edgekit.errors import FormatError, StoreError
 from edgekit.registry.engine import Results, Term
 from edgekit.registry.pieces import load_in_memory, load_on_disk, problem
+from edgekit.registry.syntax import spelled
 from edgekit.registry.terms import PREFIXES
 
 _READ_S = 5.0
 _READ_PAUSES_S = (0.002, 0.02)
-_POSITION = re.compile(r"^error at (\d+):(\d+): ")
 # RuntimeError is RocksDB's "Corruption" and "IO error".
 _FAILURES = (OSError, RuntimeError)
 
@@ -103,10 +102,12 @@ class Embedded:
         *,
         default: Sequence[str] | None = None,
         named: Sequence[str] | None = None,
+        base: str | None = None,
     ) -> Results:
         try:
             return self._store.query(
                 text,
+                base_iri=base,
                 prefixes=PREFIXES,
                 use_default_graph_as_union=default is None and named is None,
                 default_graph=None if default is None else list(map(ox.NamedNode, default)),
@@ -114,17 +115,19 @@ class Embedded:
                 substitutions={ox.Variable(name): node for name, node in values.items()},
             )
         except SyntaxError as exc:
-            raise FormatError(f"query: {_placed(exc)}") from exc
+            raise FormatError(f"query: {spelled(exc, text)}") from exc
         except ValueError as exc:
             raise FormatError(f"query: {exc}") from exc
         except _FAILURES as exc:
             raise StoreError(f"{self.place} cannot be read: {exc}") from exc
 
-    def update(self, text: str) -> None:
+    def update(self, text: str, *, base: str | None = None) -> None:
         try:
-            self._store.update(text, prefixes=PREFIXES)
+            self._store.update(text, base_iri=base, prefixes=PREFIXES)
         except SyntaxError as exc:
-            raise FormatError(f"update: {_placed(exc)}") from exc
+            raise FormatError(f"update: {spelled(exc, text)}") from exc
+        except ValueError as exc:
+            raise FormatError(f"update: {exc}") from exc
         except _FAILURES as exc:
             self._fail(exc)
 
@@ -193,15 +196,6 @@ def _files(folder: Path) -> frozenset[tuple[str, int]]:
             elif entry.name == "CURRENT" or entry.name.endswith((".log", ".sst")):
                 found.add((entry.name, 0))
     return frozenset(found)
-
-
-def _placed(exc: SyntaxError) -> str:
-    """Spell the place of an error of a query out."""
-    text = str(exc)
-    found = _POSITION.match(text)
-    if found is None:
-        return text
-    return f"line {found[1]}, column {found[2]}: {text[found.end() :]}"
 
 
 def lock_path(folder: Path) -> Path:

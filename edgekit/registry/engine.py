@@ -33,6 +33,7 @@ class Engine(Protocol):
         *,
         default: Sequence[str] | None = None,
         named: Sequence[str] | None = None,
+        base: str | None = None,
     ) -> Results:
         """Run a query whose default graph is the union of all, or of the graphs given.
 
@@ -41,7 +42,7 @@ class Engine(Protocol):
             StoreError: If the engine fails.
         """
 
-    def update(self, text: str) -> None:
+    def update(self, text: str, *, base: str | None = None) -> None:
         """Run an update: all of it or nothing.
 
         Raises:

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict
 from urllib.parse import parse_qs, urlsplit
 
 from edgekit.errors import EdgekitError, StoreError
@@ -157,9 +157,14 @@ class RegistryServer:
         return Handler
 
 
+class _Limits(TypedDict):
+    most: int
+    may_write: bool
+
+
 def _serve(request: Request, service: Service, pool: Pool) -> Message:
     """Answer a request; the head has `status`, and `type` or `error`."""
-    limits = {"most": service.most_bytes, "may_write": service.write}
+    limits: _Limits = {"most": service.most_bytes, "may_write": service.write}
     if request.path == "/":
         return render_page(request, lambda task: _do(task, pool), service.most_bytes)
     if request.path in SPARQL_PATHS:
@@ -167,9 +172,10 @@ def _serve(request: Request, service: Service, pool: Pool) -> Message:
             update = ", sd:SPARQL11Update" * service.write
             text = _SERVICE.format(endpoint="sparql", update=update)
             return {"status": 200, "type": "text/turtle"}, text.encode()
-        return _do(sparql_task(request, most=limits["most"], may_write=service.write), pool)
+        base = f"http://{request.host}{request.path}" if request.host else ""
+        return _do(sparql_task(request, **limits, base=base), pool)
     if request.path == GRAPH_PATH:
-        return _do(graph_task(request, most=limits["most"], may_write=service.write), pool)
+        return _do(graph_task(request, **limits), pool)
     raise RequestError(404, f"no {request.path} here; there are /, /sparql and {GRAPH_PATH}")
 
 
@@ -253,7 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
             raise RequestError(400, f"address: {exc}") from exc
         kind = self.headers.get("Content-Type", "").split(";")[0].strip().lower()
         accept = ", ".join(self.headers.get_all("Accept", []))
-        return Request(self.command, parts.path, parameters, kind, accept, body)
+        host = self.headers.get("Host", "")
+        return Request(self.command, parts.path, parameters, kind, accept, body, host)
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, FormatError
+from edgekit.registry.using import with_dataset
 from edgekit.registry.worker import ROW_TYPES, TRIPLE_TYPES
 
 FORM = "application/x-www-form-urlencoded"
@@ -45,6 +46,7 @@ class Request:
 
     Attributes:
         kind: Content type of the body, without parameters.
+        host: By which the service was called, with its port.
     """
 
     method: str
@@ -53,6 +55,7 @@ class Request:
     kind: str
     accept: str
     body: bytes
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,12 @@ class Form:
         return found[0] if found else None
 
 
-def sparql_task(request: Request, *, most: int, may_write: bool) -> Task:
+def sparql_task(request: Request, *, most: int, may_write: bool, base: str = "") -> Task:
     """Read a request to the query or update address.
 
     Args:
         most: Bytes of a result.
+        base: What relative IRIs are taken from; empty refuses them.
 
     Raises:
         RequestError: With the HTTP status that fits.
@@ -123,11 +127,16 @@ def sparql_task(request: Request, *, most: int, may_write: bool) -> Task:
     if name == "update":
         if not may_write:
             raise RequestError(403, "this service only reads; 'edgekit registry serve --write'")
-        if {"using-graph-uri", "using-named-graph-uri"} & set(form.values):
-            raise RequestError(400, "found using-graph-uri, expected USING in the update itself")
-        return Task({"task": "update"}, text.encode(), writes=True)
+        default, named = (form.values.get(f"using-{word}graph-uri", []) for word in ("", "named-"))
+        if default or named:
+            try:
+                text = with_dataset(text, default, named)
+            except FormatError as exc:
+                raise RequestError(400, str(exc)) from exc
+        return Task({"task": "update", "base": base}, text.encode(), writes=True)
     head = {
         "task": "query",
+        "base": base,
         "accept": accepted(request.accept, form.one("format"), (*ROW_TYPES, *TRIPLE_TYPES)),
         "most": most,
     }

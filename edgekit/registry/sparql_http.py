@@ -89,10 +89,11 @@ class SparqlHttp:
         *,
         default: Sequence[str] | None = None,
         named: Sequence[str] | None = None,
+        base: str | None = None,
     ) -> Results:
         # Parsed here first: so line and column are those of the text, whatever the server says.
-        Embedded.memory().query(text, values)
-        bound = _PROLOGUE + bind_values(text, values)
+        Embedded.memory().query(text, values, base=base)
+        bound = _prologue(base) + bind_values(text, values)
         choice = [("default-graph-uri", iri) for iri in default or ()]
         choice += [("named-graph-uri", iri) for iri in named or ()]
         path = self._address.paths["query"]
@@ -110,11 +111,11 @@ class SparqlHttp:
             return ox.parse_query_results(data[0], format=ox.QueryResultsFormat.JSON)
         return (quad.triple for quad in ox.parse(data[0], format=ox.RdfFormat.N_TRIPLES))
 
-    def update(self, text: str) -> None:
+    def update(self, text: str, *, base: str | None = None) -> None:
         self._ask(
             "POST",
             self._address.paths["update"],
-            (_PROLOGUE + text).encode(),
+            (_prologue(base) + text).encode(),
             {"Content-Type": "application/sparql-update"},
             "update",
         )
@@ -228,6 +229,10 @@ class SparqlHttp:
             kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
             self._connection = kind(self._address.host, timeout=self._timeout_s)
         return self._connection
+
+
+def _prologue(base: str | None) -> str:
+    return _PROLOGUE if base is None else f"BASE {ox.NamedNode(base)}\n{_PROLOGUE}"
 
 
 def _insert(quads: Iterable[ox.Quad]) -> str:

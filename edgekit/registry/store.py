@@ -191,8 +191,11 @@ class Store:
         self._engine.bulk(source)
         self._kept.clear()
 
-    def update(self, text: str) -> None:
+    def update(self, text: str, *, base: str | None = None) -> None:
         """Run a SPARQL update: all of it or nothing.
+
+        Args:
+            base: What relative IRIs are taken from.
 
         Raises:
             FormatError: If the text is no update, or fetches something.
@@ -200,7 +203,7 @@ class Store:
         """
         self._require_writable()
         check_update(text)
-        self._engine.update(text)
+        self._engine.update(text, base=base)
         self._kept.clear()
 
     def backup(self, folder: Path) -> None:
@@ -237,6 +240,7 @@ class Store:
         *,
         default: Sequence[str] | None = None,
         named: Sequence[str] | None = None,
+        base: str | None = None,
     ) -> Results:
         """Run a SPARQL query over all graphs, with the prefixes of `terms.py` declared.
 
@@ -246,13 +250,14 @@ class Store:
                 must project each, and must use it outside OPTIONAL.
             default: IRIs of the graphs to ask instead of all.
             named: IRIs of the graphs that GRAPH may name, instead of all.
+            base: What relative IRIs are taken from.
 
         Raises:
             FormatError: If the text is no query, with line and column, or asks another server.
             StoreError: If the store cannot be read.
         """
         check_query(text)
-        return self._engine.query(text, values or {}, default=default, named=named)
+        return self._engine.query(text, values or {}, default=default, named=named, base=base)
 
     def select(self, text: str, values: Mapping[str, Term] | None = None) -> Iterator[Row]:
         """Run a SELECT query and yield a dict per row; an unbound variable is None."""

@@ -142,7 +142,10 @@ class Worker:
 
     def _query(self, head: dict[str, Any], body: bytes) -> Message:
         results = self.store(head["version"]).query(
-            body.decode(), default=head.get("default"), named=head.get("named")
+            body.decode(),
+            default=head.get("default"),
+            named=head.get("named"),
+            base=head.get("base") or None,
         )
         return _written(results, head["accept"], head["most"])
 
@@ -151,7 +154,7 @@ class Worker:
         return _written(results, head["accept"], head["most"])
 
     def _update(self, head: dict[str, Any], body: bytes) -> Message:
-        self.store().update(body.decode())
+        self.store().update(body.decode(), base=head.get("base") or None)
         return {"status": 204}, b""
 
     def _follow(self, head: dict[str, Any], body: bytes) -> Message:

@@ -29,6 +29,8 @@ LARGE = 1_000_000
 ENGINES = ("memory", "disk", "opened", "rdflib")
 SETS = (*ENGINES, "large")
 TIME_S = 3_600
+LOADS = 3
+"""Of a fleet of DEVICES; the fastest counts, the questions are asked after the first."""
 
 # Of the processor, in memory; on disk four times as much is allowed.
 QUESTIONS = {
@@ -36,7 +38,7 @@ QUESTIONS = {
     "first_100": ("devices for one model, first 100", 10.0),
     "count_all": ("devices for one model, count of all", 150.0),
     "by_firmware": ("count by firmware version", 100.0),
-    "site_telemetry": ("latest telemetry of one site's 1,000 devices", 50.0),
+    "site_telemetry": ("latest telemetry of one site, a hundredth of the devices", 50.0),
     "update": ("device state checked, projected, graph replaced", 1.0),
 }
 """Milliseconds."""
@@ -50,6 +52,11 @@ DISK_TIMES = 4.0
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("edgekit/registry/*.py", "edgekit/registry/queries/*.rq", "tools/bench/registry*.py")
+_ELSEWHERE = frozenset(
+    "backup.py bind.py export.py http_server.py page.py plot.py pool.py protocol.py render.py"
+    " sparql_http.py tree.py worker.py".split()
+)
+"""What no figure depends on."""
 _PROJECTION = (
     *("edgekit/registry/project*.py", "edgekit/registry/describe.py", "edgekit/registry/facts.py"),
     *("edgekit/registry/terms.py", "tools/bench/registry_fleet.py"),
@@ -92,7 +99,11 @@ def _on_disk(devices: int, seed: int) -> list[Result]:
     def run() -> Result:
         with tempfile.TemporaryDirectory(prefix="edgekit-registry-", dir=_folder()) as name:
             file, folder = _file(devices, seed), Path(name) / "store"
-            return {each: _run(each, file, devices, str(folder)) for each in ("disk", "opened")}
+            loads = [
+                _run("disk", file, devices, f"{folder}{turn}") for turn in range(_loads(devices))
+            ]
+            opened = _run("opened", file, devices, f"{folder}0")
+            return {"disk": _fastest(loads), "opened": opened}
 
     both = resumed(AREA, f"disk-{devices}-{seed}", key, run)
     return [{**both[each], "devices": devices} for each in ("disk", "opened")]
@@ -100,10 +111,23 @@ def _on_disk(devices: int, seed: int) -> list[Result]:
 
 def _engine(name: str, devices: int, seed: int) -> Result:
     key = _key(name, devices, seed)
-    found = resumed(
-        AREA, f"{name}-{devices}-{seed}", key, lambda: _run(name, _file(devices, seed), devices)
-    )
-    return {**found, "devices": devices}
+
+    def run() -> Result:
+        file = _file(devices, seed)
+        loads = [_run("load", file, devices) for _ in range(_loads(devices) - 1)]
+        return _fastest([_run(name, file, devices), *loads])
+
+    return {**resumed(AREA, f"{name}-{devices}-{seed}", key, run), "devices": devices}
+
+
+def _loads(devices: int) -> int:
+    return LOADS if devices == DEVICES else 1
+
+
+def _fastest(runs: Sequence[Result]) -> Result:
+    """Return what the first run measured, with the times of the fastest load."""
+    times = {name: min(each[name] for each in runs) for name in ("load_s", "load_cpu_s")}
+    return {**runs[0], **times, "loads": len(runs)}
 
 
 def _run(engine: str, file: Path, devices: int, *rest: str) -> dict[str, Any]:
@@ -168,7 +192,8 @@ def _file(devices: int, seed: int) -> Path:
 
 
 def _key(name: str, devices: int, seed: int, patterns: Sequence[str] = _CODE) -> str:
-    code = [path.read_bytes() for each in patterns for path in sorted(_ROOT.glob(each))]
+    files = [path for each in patterns for path in sorted(_ROOT.glob(each))]
+    code = [path.read_bytes() for path in files if path.name not in _ELSEWHERE]
     return result_key(name, str(devices), str(seed), *code)
 
 

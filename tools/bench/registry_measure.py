@@ -1,8 +1,8 @@
 """One engine of the registry under the fleet, in a process of its own: times and memory as JSON.
 
-`python -m tools.bench.registry_measure ENGINE FILE DEVICES [FOLDER]`; engines: memory, disk (loads
-the folder), opened (reads the folder that disk left). A figure is the median of its turns;
-the first turn, when nothing is kept yet, is reported beside it.
+`python -m tools.bench.registry_measure ENGINE FILE DEVICES [FOLDER]`; engines: memory, load (does
+no more than that), disk (loads the folder), opened (reads the folder that disk left). A figure is
+the median of its turns; the first turn, when nothing is kept yet, is reported beside it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(arguments[3]) if len(arguments) > 3 else None
     facts: dict[str, Any] = {"engine": engine, "start_mb": memory_mb()[0]}
     begin, cpu = time.perf_counter(), time.process_time()
-    if engine == "memory" or folder is None:
+    if engine in ("memory", "load") or folder is None:
         store = Store.memory()
     elif engine == "disk":
         store = Store.open(folder)
@@ -48,12 +48,14 @@ def main(arguments: list[str]) -> None:
         rows = list(store.select(f'SELECT ?d {{ ?d dcterms:identifier "{device_id(0)}" }}'))
         assert len(rows) == 1
         facts["restart_s"] = time.perf_counter() - begin
-    if engine in ("memory", "disk"):
+    if engine in ("memory", "load", "disk"):
         store.fill(file)
         facts |= {"load_s": time.perf_counter() - begin, "load_cpu_s": time.process_time() - cpu}
     gc.collect()
     facts["loaded_mb"] = memory_mb()[0]
-    if engine == "disk":
+    if engine == "load":
+        store.close()
+    elif engine == "disk":
         store.close()
         facts["folder_mb"] = sum(f.stat().st_size for f in folder.iterdir()) / 1e6 if folder else 0
     else:
