@@ -314,7 +314,7 @@ def _row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:
         accuracy=body.get("accuracy"),
         loss_first=mean("loss_first"),
         loss_last=mean("loss_last"),
-        seconds=time_s - state.opened_s,
+        seconds=max(0.0, time_s - state.opened_s),  # clocks are set back
     )
 
 

@@ -14,7 +14,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,33 +190,42 @@ class FleetStore:
         if not changed:
             raise ConfigError(f"device '{device}' is not in fleet '{self.fleet}'")
 
-    def save_heard(self, counters: Mapping[str, int]) -> None:
-        """Keep the highest accepted counter of some devices, in one transaction."""
+    def save_heard(
+        self,
+        counters: Mapping[str, int],
+        reported: Mapping[str, tuple[bytes, float]] | None = None,
+    ) -> None:
+        """Keep what was heard of some devices, in one transaction.
+
+        Args:
+            counters: Highest accepted counter of each.
+            reported: Content of the last verified Reported of each, and its time in Unix seconds.
+        """
         with self._transaction() as database:
             database.executemany(
                 "UPDATE devices SET heard_boot=?, heard_low=? WHERE device=?",
                 [(value >> 32, value & _LOW, device) for device, value in counters.items()],
             )
-
-    def save_reported(self, device: str, content: bytes, time_s: float) -> None:
-        """Keep the last verified Reported of a device."""
-        with self._transaction() as database:
-            database.execute(
+            database.executemany(
                 "UPDATE devices SET reported=?, reported_s=? WHERE device=?",
-                (content, time_s, device),
+                [(*said, device) for device, said in (reported or {}).items()],
             )
 
-    def reserve_counters(self, device: str) -> range:
-        """Reserve the next block of server counters (low halves); never given out again."""
+    def reserve_counters(self, devices: Iterable[str]) -> dict[str, range]:
+        """Reserve each device's next block of server counters (low halves).
+
+        They are never given out again.
+        """
+        reserved = {}
         with self._transaction() as database:
-            start = int(
-                database.execute(
+            for device in devices:
+                row = database.execute(
                     "UPDATE devices SET reserved_low = reserved_low + ? WHERE device = ?"
                     " RETURNING reserved_low",
                     (COUNTER_BLOCK, device),
-                ).fetchone()[0]
-            )
-        return range(start - COUNTER_BLOCK, start)
+                ).fetchone()
+                reserved[device] = range(int(row[0]) - COUNTER_BLOCK, int(row[0]))
+        return reserved
 
     def add_offer(self, object_id: int, blob: str) -> None:
         """Put a blob of the journal on offer to every claimed device."""

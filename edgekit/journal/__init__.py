@@ -3,7 +3,7 @@
 `SCHEMA.md` lists every kind of event with its body.
 """
 
-from edgekit.journal.journal import Event, Journal
+from edgekit.journal.journal import Entry, Event, Journal
 from edgekit.journal.schema import KINDS, Kind
 
-__all__ = ["Event", "Journal", "KINDS", "Kind"]
+__all__ = ["Entry", "Event", "Journal", "KINDS", "Kind"]

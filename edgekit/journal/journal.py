@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -53,6 +53,17 @@ class Event:
     blob: str | None
     previous: str
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to become an event."""
+
+    kind: str
+    subject: str
+    body: Mapping[str, Any]
+    actor: str = "edgekit"
+    blob: bytes | None = None
 
 
 class Journal:
@@ -130,26 +141,41 @@ class Journal:
             ValueError: If the body does not fit its kind.
             StoreError: If the disk is full, or another process holds the journal for 10 s.
         """
-        check_body(kind, body, has_blob=blob is not None)
-        text = canonical(body)
-        name = None if blob is None else self.blobs.write(blob)
+        return self.append_all([Entry(kind, subject, body, actor, blob)])[0]
+
+    def append_all(self, entries: Sequence[Entry]) -> list[Event]:
+        """Append events durably in one step: all of them, or none.
+
+        Raises:
+            ValueError: If a body does not fit its kind.
+            StoreError: If the disk is full, or another process holds the journal for 10 s.
+        """
+        for entry in entries:
+            check_body(entry.kind, entry.body, has_blob=entry.blob is not None)
+        texts = [canonical(entry.body) for entry in entries]
+        names = [None if entry.blob is None else self.blobs.write(entry.blob) for entry in entries]
+        rows: list[tuple[Any, ...]] = []
         with self._lock, self._errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 row = self._database.execute(
                     "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
                 ).fetchone()
-                seq, previous = (row[0] + 1, row[1]) if row else (1, FIRST_HASH)
-                time_ms = time.time_ns() // 1_000_000
-                whole = _hash(seq, time_ms, kind, subject, actor, text, name, previous)
-                values = (seq, time_ms, kind, subject, actor, text, name, previous, whole)
-                self._database.execute("INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?)", values)
+                seq, previous = row or (0, FIRST_HASH)
+                for entry, text, name in zip(entries, texts, names, strict=True):
+                    seq += 1
+                    time_ms = time.time_ns() // 1_000_000
+                    fields = (seq, time_ms, entry.kind, entry.subject, entry.actor, text, name)
+                    whole = _hash(*fields, previous)
+                    rows.append((*fields, previous, whole))
+                    previous = whole
+                self._database.executemany("INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?)", rows)
                 self._database.execute("COMMIT")
             except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
-        return _event(values)
+        return [_event(row) for row in rows]
 
     def events(
         self, after: int = 0, kinds: Iterable[str] | None = None, *, subject: str | None = None

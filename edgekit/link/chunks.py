@@ -77,11 +77,13 @@ class ChunkStore:
 @dataclass(slots=True)
 class _Pending:
     length: int
+    first_s: float
     sent_s: float
+    retry_s: float
     attempts: int = 1
 
     def due_s(self) -> float:
-        return self.sent_s + min(RETRY_S * 2.0 ** (self.attempts - 1), MAX_RETRY_S)
+        return self.sent_s + min(self.retry_s * 2.0 ** (self.attempts - 1), MAX_RETRY_S)
 
 
 class ChunkPull:
@@ -89,6 +91,9 @@ class ChunkPull:
 
     The holder may answer with less than was asked for; the rest is then asked for in pieces of that
     size. Chunks may come twice and in any order.
+
+    Args:
+        digest: BLAKE2b-256 that the bytes must have; None leaves that to the caller.
     """
 
     def __init__(
@@ -96,7 +101,7 @@ class ChunkPull:
         *,
         object_id: int,
         total: int,
-        digest: bytes,
+        digest: bytes | None,
         now_s: float,
         chunk_bytes: int = MAX_CHUNK_BYTES,
     ) -> None:
@@ -113,6 +118,7 @@ class ChunkPull:
         self._missing = [(0, total)]  # ranges that nobody has been asked for, last one first out
         self._pending: dict[int, _Pending] = {}
         self._left = total
+        self._answer_s = 0.0  # that an answer takes: of the last ones, smoothed
 
     @property
     def done(self) -> bool:
@@ -144,12 +150,17 @@ class ChunkPull:
             length = min(self._chunk_bytes, stop - start)
             if start + length < stop:
                 self._missing.append((start + length, stop))
-            self._pending[start] = _Pending(length, now_s)
+            # Whoever is slow to answer is not asked more often for it.
+            retry_s = max(RETRY_S, 2.0 * self._answer_s)
+            self._pending[start] = _Pending(length, now_s, now_s, retry_s)
             out.append(ChunkRequest(self.object_id, start, length))
         return out
 
-    def receive(self, chunk: Chunk) -> None:
+    def receive(self, chunk: Chunk, now_s: float | None = None) -> None:
         """Take a chunk; one that was not asked for changes nothing.
+
+        Args:
+            now_s: When it came; None leaves the time between repeats as it is.
 
         Raises:
             LinkError: STATE if the holder does not know the object, RANGE if it is of another size.
@@ -166,6 +177,8 @@ class ChunkPull:
         pending = self._pending.get(chunk.offset)
         if pending is None:
             return
+        if now_s is not None:
+            self._answer_s += 0.25 * (now_s - pending.first_s - self._answer_s)
         got = min(len(chunk.data), pending.length)
         del self._pending[chunk.offset]
         self._data[chunk.offset : chunk.offset + got] = chunk.data[:got]
@@ -187,6 +200,8 @@ class ChunkPull:
         if not self.done:
             raise refuse(Status.STATE, f"object {self.object_id:016x} lacks {self._left} bytes")
         data = bytes(self._data)
+        if self.digest is None:
+            return data
         found = blake2b(data, digest_size=32).digest()
         if found != self.digest:
             raise refuse(

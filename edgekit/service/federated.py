@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgekit.errors import DeviceError, EdgekitError
+from edgekit.errors import DeviceError, EdgekitError, StoreError
 from edgekit.federated.codecs import HeadWeights, decode_head, update_bytes
 from edgekit.federated.orders import abort, begin, take_event, unknown_run
 from edgekit.federated.rounds import (
@@ -34,7 +34,7 @@ from edgekit.federated.rounds import (
 from edgekit.fleet.devices import DeviceView
 from edgekit.journal import Event
 from edgekit.link.messages import FederatedReport, FederatedState, FederatedTask
-from edgekit.service.server import KEEP, FleetServer
+from edgekit.service.server import FleetServer
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +52,26 @@ class _Live:
         evaluate: Accuracy of a head, 0 .. 1; None leaves it out.
         pulling: Devices whose update is under way.
         pulls: Attempts per device and round.
+        opened_s: When the current round was opened, by a clock that nobody sets.
     """
 
     state: RunState
     evaluate: Evaluate | None = None
     pulling: set[str] = field(default_factory=set)
     pulls: dict[tuple[str, int], int] = field(default_factory=dict)
+    opened_s: float = 0.0
+
+    def now_s(self) -> float:
+        """Unix seconds as of the clock that stood when the round was opened.
+
+        The machine's clock may be set meanwhile; a deadline is not to be sooner or later for it.
+        """
+        return self.state.opened_s + time.monotonic() - self.opened_s
+
+    def resume(self) -> None:
+        """Take up a round that another server opened, by the machine's clock."""
+        gone_s = time.time() - self.state.opened_s
+        self.opened_s = time.monotonic() - min(max(gone_s, 0.0), self.state.plan.deadline_s)
 
 
 class FederatedDriver:
@@ -151,6 +165,7 @@ class FederatedDriver:
         for event in self._server.journal.events(kinds=KINDS):
             self._take(event)
         for live in self._lives.values():
+            live.resume()
             if live.state.collecting:
                 self._tell_devices(live)
             elif live.state.phase is Phase.FINISHED:
@@ -163,6 +178,7 @@ class FederatedDriver:
             if live is None:
                 continue
             if event.kind == ROUND_OPENED:
+                live.opened_s = time.monotonic()
                 self._tell_devices(live)
             elif event.kind == FINISHED:
                 self._release(live)
@@ -197,10 +213,16 @@ class FederatedDriver:
         self._advance(self._live(plan.run))
 
     def _on_device(self, device: str, view: DeviceView) -> None:
+        live = self._hear(device, view)
+        if live is not None:
+            self._advance(live)
+
+    def _hear(self, device: str, view: DeviceView) -> _Live | None:
+        """Take a device's report; return the run that it is about, if it goes on."""
         report = None if view.reported is None else view.reported.federated
         live = None if report is None else self._lives.get(report.run)
         if report is None or live is None or live.state.phase is Phase.FINISHED:
-            return
+            return None
         state = live.state
         if report.state is FederatedState.REFUSED and state.awaits(device, report.round):
             self._reject(live, device, report.round, refused_by_device(report.status))
@@ -208,7 +230,7 @@ class FederatedDriver:
             self._fetch(live, device, report)
         elif report.state is FederatedState.READY and report.round < state.round:
             self._reject(live, device, report.round, f"late: round {report.round} is closed")
-        self._advance(live)
+        return live
 
     def _on_tick(self, now_s: float) -> None:
         views = self._server.devices()
@@ -218,7 +240,7 @@ class FederatedDriver:
                 continue
             for device in live.state.missing:
                 if device in views:
-                    self._on_device(device, views[device])
+                    self._hear(device, views[device])
             self._advance(live)
 
     def _fetch(self, live: _Live, device: str, report: FederatedReport) -> None:
@@ -234,6 +256,12 @@ class FederatedDriver:
             self._reject(live, device, report.round, reason)
             return
         round_ = report.round
+
+        def fetched(result: bytes | EdgekitError) -> None:
+            if isinstance(result, bytes) and live.state.awaits(device, round_):
+                self._server.write_blob(result, lambda error: done(error or result))
+            else:
+                done(result)
 
         def done(result: bytes | EdgekitError) -> None:
             live.pulling.discard(device)
@@ -255,13 +283,16 @@ class FederatedDriver:
                 object_id=report.update_object,
                 total=report.update_bytes,
                 digest=report.update_hash,
-                done=done,
+                done=fetched,
             )
         except DeviceError as exc:
             live.pulling.discard(device)
             self._reject(live, device, round_, str(exc))
 
     def _failed(self, live: _Live, device: str, round_: int, error: EdgekitError) -> None:
+        if isinstance(error, StoreError):  # no fault of the device, which holds it ready
+            log.error("run %d: update of %s: %s", live.state.plan.run, device, error)
+            return
         count = live.pulls[device, round_] = live.pulls.get((device, round_), 0) + 1
         log.warning("run %d: update of %s: %s", live.state.plan.run, device, error)
         if count >= MAX_PULLS:
@@ -273,7 +304,7 @@ class FederatedDriver:
             self._enter(live, fact)
 
     def _advance(self, live: _Live) -> None:
-        while (fact := advance(live.state, time.time())) is not None:
+        while (fact := advance(live.state, live.now_s())) is not None:
             if fact.kind == ROUND_CLOSED and fact.blob is not None and live.evaluate is not None:
                 fact.body["accuracy"] = self._accuracy(live, live.evaluate, fact.blob)
             self._enter(live, fact)
@@ -296,7 +327,7 @@ class FederatedDriver:
         """Give the task of the current round to all that are to be at it and have not answered."""
         state, plan = live.state, live.state.plan
         head = state.head.encode()
-        left_s = state.opened_s + plan.deadline_s - time.time()
+        left_s = state.opened_s + plan.deadline_s - live.now_s()
         task = FederatedTask(
             run=plan.run,
             round=state.round,
@@ -308,24 +339,23 @@ class FederatedDriver:
             decay=plan.decay,
             deadline_s=max(1, math.ceil(left_s)),
         )
-        for device in state.missing:
-            if state.busy.get(device) == state.round:  # an older task may go on where it counts
-                self._wish(live, device, task)
+        # An older task may go on where it counts.
+        self._wish(live, [d for d in state.missing if state.busy.get(d) == state.round], task)
 
     def _release(self, live: _Live) -> None:
         """Take the task of a run that has ended from all that still have it."""
         plan, views = live.state.plan, self._server.devices()
-        for device in plan.devices:
-            task = self._server.wished_task(device) if device in views else None
-            if task is not None and task.run == plan.run:
-                self._wish(live, device, None)
+        tasks = {name: self._server.wished_task(name) for name in plan.devices if name in views}
+        done = [name for name, task in tasks.items() if task and task.run == plan.run]
+        self._wish(live, done, None)
 
-    def _wish(self, live: _Live, device: str, task: FederatedTask | None) -> None:
+    def _wish(self, live: _Live, devices: list[str], task: FederatedTask | None) -> None:
+        views = self._server.devices()
         try:
-            self._server.set_desired(device, model=KEEP, task=task)
+            # One that was removed meanwhile is missing; the round closes without it.
+            self._server.set_task([device for device in devices if device in views], task)
         except EdgekitError as exc:
-            # Removed meanwhile, say: the round closes without it.
-            log.warning("run %d: device %s: %s", live.state.plan.run, device, exc)
+            log.warning("run %d: %s", live.state.plan.run, exc)
 
     def _live(self, run: int) -> _Live:
         if run not in self._lives:

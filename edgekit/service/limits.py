@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgekit.fleet.rates import Bucket
-from edgekit.journal import Journal
+from edgekit.journal import Entry, Journal
 from edgekit.link.messages import Log
 
 _EVENTS_PER_S, _EVENTS_BURST = 2.0, 100.0
@@ -60,40 +60,44 @@ class News:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: dict[str, dict[str, dict[str, Any]]] = {}  # device, kind, body
+        self._waiting: dict[str, list[Entry]] = {}
         self._buckets: dict[str, Bucket] = {}
 
     def note(self, device: str, kind: str, body: dict[str, Any]) -> None:
-        """Journal an event of a device now, or `tell` it later.
-
-        Raises:
-            StoreError: If it could not be journaled now; it is tried again.
-        """
-        self._waiting.setdefault(device, {})[kind] = body
-        self._tell(device)
+        """Let an event of a device wait for the next `tell`."""
+        waiting = self._waiting.setdefault(device, [])
+        waiting.append(Entry(kind, device, body, actor=device))
+        if len(waiting) > _EVENTS_BURST:
+            self._waiting[device] = _newest(waiting)
 
     def tell(self) -> None:
-        """Journal what has waited long enough.
+        """Journal what may be told now, in one step.
 
         Raises:
-            StoreError: If the disk is full, say.
+            StoreError: If the disk is full, say; then all of it is told later.
         """
-        for device in list(self._waiting):
-            self._tell(device)
+        now_s = time.monotonic()
+        told: dict[str, int] = {}
+        for device, waiting in self._waiting.items():
+            bucket = self._buckets.get(device)
+            if bucket is None:
+                bucket = self._buckets[device] = Bucket(_EVENTS_PER_S, now_s, burst=_EVENTS_BURST)
+            told[device] = next(
+                (at for at in range(len(waiting)) if not bucket.take(now_s)), len(waiting)
+            )
+        entries = [entry for device in told for entry in self._waiting[device][: told[device]]]
+        if entries:
+            self._journal.append_all(entries)
+        for device, count in told.items():
+            self._waiting[device] = _newest(self._waiting[device][count:])
+            if not self._waiting[device]:
+                del self._waiting[device]
 
     def forget(self, device: str) -> None:
         """Drop what a device has not told yet."""
         self._waiting.pop(device, None)
 
-    def _tell(self, device: str) -> None:
-        now_s = time.monotonic()
-        bucket = self._buckets.get(device)
-        if bucket is None:
-            bucket = self._buckets[device] = Bucket(_EVENTS_PER_S, now_s, burst=_EVENTS_BURST)
-        waiting = self._waiting[device]
-        while waiting and bucket.take(now_s):
-            kind = next(iter(waiting))
-            self._journal.append(kind, device, waiting[kind], actor=device)
-            del waiting[kind]
-        if not waiting:
-            del self._waiting[device]
+
+def _newest(entries: list[Entry]) -> list[Entry]:
+    """Of each kind the newest."""
+    return list({entry.kind: entry for entry in entries}.values())

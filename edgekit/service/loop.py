@@ -41,7 +41,7 @@ class Loop:
     Args:
         verify: Judges a message and adds what it is to cause to a list of steps.
         save: Makes durable what verifying has changed; if it raises, no message takes effect.
-        tick: Called every tenth of a second with the time in Unix seconds.
+        tick: Called every tenth of a second.
 
     Attributes:
         refused: How many messages and steps failed, by status.
@@ -52,7 +52,7 @@ class Loop:
         *,
         verify: Callable[[Message, list[Step]], None],
         save: Step,
-        tick: Callable[[float], None],
+        tick: Step,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self._verify = verify
@@ -69,12 +69,14 @@ class Loop:
         self._thread = threading.Thread(target=self._run, name="edgekit-service", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread when all that waits is done; nothing if it does not run."""
-        if self._thread is not None:
-            self._queue.put(self._end)
-            self._thread.join()
-            self._thread = None
+    def stop(self) -> bool:
+        """End the thread when all that waits is done; False if it did not run."""
+        if self._thread is None:
+            return False
+        self._queue.put(self._end)
+        self._thread.join()
+        self._thread = None
+        return True
 
     def hear(self, topic: str, payload: bytes, retained: bool) -> None:
         """Let a message wait for its turn; dropped and counted if too many wait."""
@@ -139,7 +141,7 @@ class Loop:
             self._work(items)
             if time.monotonic() >= next_tick_s:
                 next_tick_s = time.monotonic() + _TICK_S
-                self._on_tick(time.time())
+                self._on_tick(time.monotonic())
 
     def _end(self) -> None:
         self._stopping = True
@@ -158,11 +160,11 @@ class Loop:
             self.guarded(effect)
 
     def _on_tick(self, now_s: float) -> None:
-        self.guarded(lambda: self._tick(now_s))
+        self.guarded(self._tick)
         for ticker in self._tickers:
             if now_s >= ticker.next_s:
-                ticker.next_s = now_s + ticker.period_s
-                self.guarded(lambda fn=ticker.fn: fn(now_s))  # type: ignore[misc]
+                ticker.next_s = now_s + ticker.period_s  # of a clock that nobody sets
+                self.guarded(lambda fn=ticker.fn: fn(time.time()))  # type: ignore[misc]
 
 
 @dataclass(slots=True)

@@ -1,27 +1,28 @@
 """The fleet server: one thread that owns all state between journal, store and broker.
 
 MQTT callbacks only put messages into a queue. A message counts only after its frame, its code and
-its counter have been verified and the counter is durable; every change of a wish is in the journal
-before it is published. So a server that is killed goes on from its files.
+its counter have been verified and the counter is durable (those of chunks and of requests for them
+follow within a second); every change of a wish is in the journal before it is published. So a
+server that is killed goes on from its files.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError
+from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError, StoreError
 from edgekit.fleet.devices import DeviceView, Presence, PresenceReport, is_news, reported_body
 from edgekit.fleet.identity import answer_claim, claim_response
 from edgekit.fleet.members import dismiss
 from edgekit.fleet.store import SERVER_USER, FleetStore
-from edgekit.journal import Journal
+from edgekit.journal import Entry, Journal
 from edgekit.link.chunks import ChunkStore, object_id
 from edgekit.link.frames import FrameType, decode_frame, encode_frame
 from edgekit.link.messages import (
@@ -62,6 +63,9 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15
 _STORE_CHECK_S = 0.5
+_REPEATABLE = (FrameType.CHUNK, FrameType.CHUNK_REQUEST)  # heard twice, they change nothing
+_BLOB_WRITERS = 8  # threads; a disk that is asked for several files at once writes them together
+_SAVE_S = 1.0
 _REPEAT_S = 1.0  # the same wish is not published to a device more often
 
 T = TypeVar("T")
@@ -98,13 +102,18 @@ class FleetServer:
         self._loop = Loop(verify=self._verify, save=self._save_heard, tick=self._tick)
         self.refused = self._loop.refused
         self._devices = Devices(self._store, fleet)
-        self._pulls = Pulls(send=self._send_request, tell=self._tell_result)
+        self._pulls = Pulls(
+            send=self._send_request, tell=self._tell_result, is_reachable=self._is_reachable
+        )
         self._questions = Questions(self._send_question)
         self._chunks = ChunkStore(self._load_offer)
+        self._writers = ThreadPoolExecutor(_BLOB_WRITERS, thread_name_prefix="edgekit-blob")
         self._listeners: list[Listener] = []
         self._dirty: dict[str, int] = {}
+        self._later: dict[str, int] = {}  # counters that are kept with the next others, or tick
+        self._reported: dict[str, tuple[bytes, float]] = {}
         self._news = limits.News(self.journal)
-        self._next_store_check_s = 0.0
+        self._next_store_check_s = self._next_save_s = 0.0
         self._connection = ThreadedConnection(
             Connection(
                 address=broker,
@@ -127,7 +136,10 @@ class FleetServer:
     def close(self) -> None:
         """Stop both threads and close journal and store."""
         self._connection.close()
-        self._loop.stop()
+        self._writers.shutdown(cancel_futures=True)
+        if self._loop.stop():
+            self._loop.guarded(self._save_all)
+            self._loop.guarded(self._news.tell)
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -187,7 +199,15 @@ class FleetServer:
         Raises:
             DeviceError: If the device is not in the fleet.
         """
-        return self.call(lambda: self._set_desired(device, model, task))
+        return self.call(lambda: self._set_desired([device], model, task)[0])
+
+    def set_task(self, devices: Sequence[str], task: FederatedTask | None) -> None:
+        """Wish all of some devices the same task, in one step.
+
+        Raises:
+            DeviceError: If one is not in the fleet; then none has it.
+        """
+        self.call(lambda: self._set_desired(devices, KEEP, task))
 
     def offer(self, data: bytes) -> int:
         """Put an object on offer to every claimed device, durably; return its id on the link."""
@@ -198,6 +218,18 @@ class FleetServer:
             return number
 
         return self.call(work)
+
+    def write_blob(self, data: bytes, done: Callable[[StoreError | None], None]) -> None:
+        """Keep bytes beside the journal, in another thread; `done` gets the error, if one."""
+
+        def tell(written: Future[str]) -> None:
+            if not written.cancelled():
+                error = written.exception()
+                if error is not None and not isinstance(error, StoreError):
+                    raise error
+                self._loop.put(lambda: done(error))
+
+        self._writers.submit(self.journal.blobs.write, data).add_done_callback(tell)
 
     def pull(
         self, device: str, *, object_id: int, total: int, digest: bytes, done: PullDone
@@ -215,7 +247,7 @@ class FleetServer:
             if self._devices[device].key is None:
                 raise DeviceError(f"device '{device}' is not claimed")
             self._pulls.start(device, object_id=object_id, total=total, digest=digest, done=done)
-            self._pulls.ask(self._is_reachable)
+            self._pulls.ask()
 
         self.call(work)
 
@@ -259,15 +291,24 @@ class FleetServer:
 
     def _save_heard(self) -> None:
         if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            self._store.save_heard(dirty)
+            self._save_all()
 
-    def _tick(self, now_s: float) -> None:
+    def _save_all(self) -> None:
+        if self._dirty or self._later or self._reported:
+            counters = self._later | self._dirty
+            reported, self._reported, self._dirty, self._later = self._reported, {}, {}, {}
+            self._store.save_heard(counters, reported)
+
+    def _tick(self) -> None:
+        now_s = time.monotonic()
         self._loop.guarded(self._news.tell)
+        if now_s >= self._next_save_s:
+            self._next_save_s = now_s + _SAVE_S
+            self._loop.guarded(self._save_all)
         if now_s >= self._next_store_check_s:
             self._next_store_check_s = now_s + _STORE_CHECK_S
             self._devices.refresh_if_changed()
-        self._pulls.ask(self._is_reachable)
+        self._pulls.ask()
         self._questions.ask(self._is_reachable)
 
     def _load_offer(self, number: int) -> bytes | None:
@@ -298,7 +339,10 @@ class FleetServer:
                 return  # the broker's copy of what is known
             raise LinkError(f"{message.topic}: {exc}", status=exc.status) from exc
         device.heard_counter = sealed.counter
-        self._dirty[parsed.device] = sealed.counter
+        if sealed.type in _REPEATABLE:
+            self._later[parsed.device] = sealed.counter
+        else:
+            self._dirty[parsed.device] = sealed.counter
         effects.append(lambda: self._take(device, sealed))
 
     def _claim(self, device: Device, request: ClaimRequest) -> None:
@@ -315,7 +359,8 @@ class FleetServer:
         if bound is None:
             self._store.bind(name, claim)
             device.heard_counter = 0
-            self._dirty.pop(name, None)
+            for kept in (self._dirty, self._later, self._reported):
+                kept.pop(name, None)
             device.body = None
             self._news.forget(name)
             self._devices.refresh()
@@ -370,7 +415,7 @@ class FleetServer:
         if is_news(body, device.body):
             self._news.note(name, "device.reported", body)
             device.body = body
-        self._store.save_reported(name, sealed.content, time.time())
+        self._reported[name] = sealed.content, time.time()
         self._devices.show(device, reported=reported)
         wish = device.wish
         if wish is not None:
@@ -393,18 +438,36 @@ class FleetServer:
             self._publish_wish(device)
 
     def _set_desired(
-        self, name: str, model: SignedManifest | Keep | None, task: FederatedTask | Keep | None
-    ) -> int:
-        device = self._devices[name]
-        now_s = time.time()
-        wish = (device.wish or Wish()).changed(model=model, task=task, now_s=now_s)
-        # What cannot be said must not enter the journal.
-        wish.document(now_s=now_s, heartbeat_s=self._heartbeat_s).encode()
-        self.journal.append("device.desired", name, wish.body(name))
-        device.wish = wish
-        self._devices.show(device, desired_version=wish.version)
-        self._publish_wish(device)
-        return wish.version
+        self,
+        names: Sequence[str],
+        model: SignedManifest | Keep | None,
+        task: FederatedTask | Keep | None,
+    ) -> list[int]:
+        devices, now_s = [self._devices[name] for name in names], time.time()
+        wishes = [
+            (device.wish or Wish()).changed(model=model, task=task, now_s=now_s)
+            for device in devices
+        ]
+        for wish in wishes:  # what cannot be said must not enter the journal
+            wish.document(now_s=now_s, heartbeat_s=self._heartbeat_s).encode()
+        self.journal.append_all(
+            [
+                Entry("device.desired", name, wish.body(name))
+                for name, wish in zip(names, wishes, strict=True)
+            ]
+        )
+        for device, wish in zip(devices, wishes, strict=True):
+            device.wish = wish
+            self._devices.show(device, desired_version=wish.version)
+        for device in devices:
+            self._publish_wish(device)
+        return [wish.version for wish in wishes]
+
+    def _reserve(self) -> None:
+        """Reserve counters for messages, for all devices that have none, as one write does."""
+        needy = {d.name: d for d in self._devices if d.key is not None and not d.counters}
+        for name, counters in self._store.reserve_counters(needy).items():
+            needy[name].counters = counters
 
     def _publish_wish(self, device: Device) -> None:
         """Publish what a device is to be, sealed for its present boot."""
@@ -432,7 +495,7 @@ class FleetServer:
             return
         name = device.name
         if not device.counters:
-            device.counters = self._store.reserve_counters(name)
+            self._reserve()
         counter = device.view.boot << 32 | device.counters[0]
         device.counters = device.counters[1:]
         frame = seal_frame(device.key, Direction.TO_DEVICE, kind, content, counter)

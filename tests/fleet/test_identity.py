@@ -100,7 +100,7 @@ def test_store_keeps_tokens_keys_and_counters(tmp_path: Path) -> None:
         claim = answer_claim(record.token, "a", claim_request(record.token, "a", PUBLIC), None)
         store.bind("a", claim)
         store.save_heard({"a": 0xFFFFFFFF_FFFFFFFE})
-        store.save_reported("a", b"content", 12.5)
+        store.save_heard({}, {"a": (b"content", 12.5)})
         store.add_offer(2**64 - 1, "ab")
         password = store.server_password()
     with FleetStore.open(tmp_path) as store:
@@ -121,7 +121,7 @@ def test_server_counters_are_never_given_out_twice(tmp_path: Path) -> None:
         with FleetStore.open(tmp_path, fleet="f") as store:
             if store.device("a") is None:
                 store.add_device("a", "host")
-            block = store.reserve_counters("a")
+            block = store.reserve_counters(["a"])["a"]
             assert len(block) == COUNTER_BLOCK
             assert block[0] >= 1
             assert not seen & set(block)
