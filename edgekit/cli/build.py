@@ -19,14 +19,22 @@ def build(
 ) -> None:
     """Build the firmware of a board with a set of kernels.
 
+    For an image with a head it says what a step of learning needs: --ops model.ekm.
+
     Example: edgekit build --board mps2_an386 --ops vision
     """
     from edgekit import share
     from edgekit.boards import load_board
+    from edgekit.cli.check import learning_of, print_learning
+    from edgekit.cli.model import load_model
     from edgekit.export.mcu import build_firmware, tokenizer_bytes
+    from edgekit.formats.image_reader import read_image
 
     target = load_board(board)
     names = choose_ops(ops, target.chip.kernel_family)
+    learning = None
+    if Path(ops).suffix == ".ekm" and target.agent:
+        learning = learning_of(read_image(load_model(Path(ops)).image).head, target)
     folder = out if out is not None else share.cache_dir() / "firmware" / board
     firmware = build_firmware(target, ops=names, out=folder)
     if as_json:
@@ -44,6 +52,7 @@ def build(
             "tokenizer_bytes": tokenizer_bytes(firmware),
             "ram_bytes": firmware.ram_bytes,
             "ram_limit_bytes": target.ram_bytes,
+            "learning": learning,
             "sets": set_sizes(target),
         }
         print(json.dumps(facts, indent=2))
@@ -56,6 +65,7 @@ def build(
     if tokenizer_bytes(firmware):
         print(f"text     {tokenizer_bytes(firmware):>9,} bytes of flash for the tokenizer's code")
     print(f"RAM      {firmware.ram_bytes:>9,} of {target.ram_bytes:,} bytes")
+    print_learning(learning, None)
     for name, size in set_sizes(target).items():
         print(f"set      {size:>9,} bytes of flash, predicted, with --ops {name}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgekit.errors import UnsupportedError
     from edgekit.export.compile import CompiledModel
     from edgekit.export.fusion import FusionReport, Variant
+    from edgekit.formats.image import Head
 
 PAPER_TOTAL_BYTES = 781_056
 """Weights and activations of the 8-bit EmbBERT at 256 tokens.
@@ -32,6 +33,9 @@ def check(
     pairs: bool = typer.Option(
         False, "--pairs", help="Run depthwise with pointwise layers where that needs less RAM."
     ),
+    learn: bool = typer.Option(
+        False, "--learn", help="With the last dense layer trainable: what learning needs."
+    ),
     input_file: Path | None = typer.Option(
         None, "--input", help="Inputs to measure fusion on, .npy [N, ...]; default random ones."
     ),
@@ -44,7 +48,9 @@ def check(
 
     Exits 1 if it does not fit.
 
-    Example: edgekit check model.tflite --board mps2_an386
+    With --learn, or for an image with a head, also what a step of learning costs on the board.
+
+    Example: edgekit check model.tflite --board mps2_an386 --learn
     """
     import json
     from dataclasses import asdict
@@ -61,7 +67,9 @@ def check(
     kernels = None if ops is None else choose_ops(ops, target.chip.kernel_family)
     try:
         family = target.chip.kernel_family
-        compiled = load_model(model, family=family, fuse=fuse, patches=patches, pairs=pairs)
+        compiled = load_model(
+            model, family=family, fuse=fuse, patches=patches, pairs=pairs, head=learn
+        )
     except UnsupportedError as exc:
         if not as_json:
             if not fuse and _fusion(model, target, input_file) is not None:
@@ -73,7 +81,8 @@ def check(
     if plot is not None:
         draw_memory_map(compiled, plot)
     fusion = _fusion(model, target, input_file)
-    features = read_image(compiled.image).features
+    image = read_image(compiled.image)
+    features, learning = image.features, learning_of(image.head, target)
     table_bytes = len(features.table) if features.kind == "bpe" else 0
     if as_json:
         facts = {
@@ -91,6 +100,7 @@ def check(
             "memory_bytes": compiled.weight_bytes + fit.arena_bytes,
             "tokenizer_table_bytes": table_bytes,
             "instructions": fit.instructions,
+            "learning": learning,
             "macs": compiled.macs,
             "nominal_macs": compiled.nominal_macs,
             "unsupported": list(fit.unsupported),
@@ -127,6 +137,7 @@ def check(
             print("agent  none: this board runs models one by one, it joins no fleet")
         if fit.instructions is not None:
             print(f"about  {fit.instructions:,} instructions per inference")
+        print_learning(learning, fit.instructions)
         print(f"macs   {compiled.macs:>9,}{_left_out(compiled)}")
         for note in compiled.notes:
             print(f"note:  {note}")
@@ -138,6 +149,36 @@ def check(
             print(f"help:  {remedy}")
     if not fit.fits:
         raise typer.Exit(1)
+
+
+def learning_of(head: Head | None, board: Board) -> dict[str, Any] | None:
+    """Return what learning on the device needs: shape, and of each method memory and a step."""
+    from dataclasses import asdict
+
+    from edgekit.export.learn_costs import learn_steps
+
+    if head is None:
+        return None
+    return {
+        "features": head.features,
+        "classes": head.classes,
+        "max_classes": head.max_classes,
+        "steps": [asdict(step) for step in learn_steps(head, board)],
+    }
+
+
+def print_learning(learning: dict[str, Any] | None, inference: int | None) -> None:
+    """Print a line per method that the head can learn by."""
+    if learning is None:
+        return
+    shape = f"{learning['features']} -> {learning['max_classes']}"
+    for step in learning["steps"]:
+        line = f"learn  {step['ram_bytes']:>9,} bytes of RAM, head {shape} by {step['method']}"
+        if step["instructions"] is not None:
+            line += f", about {step['instructions']:,} instructions a step"
+            if inference:
+                line += f", {step['instructions'] / inference:.1%} of the inference"
+        print(line)
 
 
 def _peer(compiled: CompiledModel) -> str:

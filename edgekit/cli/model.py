@@ -20,10 +20,12 @@ def load_model(
     fuse: bool = False,
     patches: int = 1,
     pairs: bool = False,
+    head: bool = False,
 ) -> CompiledModel:
     """Compile a `.tflite` for a kernel family, or take an `.ekm` as it is.
 
     Args:
+        head: Make the last dense layer of a `.tflite` trainable.
         patches: As for `compile_tflite`; so are rounding, family, fuse and pairs.
 
     Raises:
@@ -44,6 +46,7 @@ def load_model(
             fuse=fuse,
             patches=patches,
             pairs=pairs,
+            head=head,
         )
     if fuse or patches > 1 or pairs:
         flag = "--fuse" if fuse else "--patches" if patches > 1 else "--pairs"

@@ -147,6 +147,11 @@ class DenseNet:
         self._values[:] = stored(self._numbers, values)
 
     @property
+    def stored(self) -> bytes:
+        """The parameters as they lie in the device's memory."""
+        return self._values.tobytes()
+
+    @property
     def step_bytes(self) -> int:
         """Memory of a step on the device beside its sample."""
         return int(self._library.ek_net_step_bytes(ctypes.byref(self._net)))

@@ -6,12 +6,14 @@
 #include "../link/ek_frame.h"
 #include "../link/ek_wire.h"
 #include "board.h"
-#include "ek_exchange.h"
 #include "ek_port.h"
 
 #define HALF_BYTES (EK_FLASH_LEARN_BYTES / 2U)
 #define RECORD_HEAD_BYTES 48U
-#define PIECE_FLOATS 32U
+#define PIECE_WORDS 32U
+
+#define EK_LEARN_HEAD 1U
+#define EK_LEARN_PARTS 2U
 
 _Static_assert(HALF_BYTES % EK_FLASH_PAGE_BYTES == 0, "half of the learn region is whole pages");
 
@@ -19,19 +21,25 @@ static size_t half_offset(size_t half) {
     return EK_FLASH_LEARN_OFFSET + half * HALF_BYTES;
 }
 
+/* Words behind a record's head; HALF_BYTES, which never fits, for what is no record. */
+static size_t record_words(const uint8_t *record) {
+    const uint32_t a = ek_wire_get_u16(record + 6);
+    const uint32_t b = ek_wire_get_u32(record + 8);
+    const uint32_t version = ek_wire_get_u16(record + 4);
+    if (memcmp(record, "EKLH", 4) != 0 || b >= HALF_BYTES) {
+        return HALF_BYTES;
+    }
+    if (version == EK_LEARN_PARTS) {
+        return b;
+    }
+    return version == EK_LEARN_HEAD && a != 0U && b < HALF_BYTES / a ? (size_t)a * b + a
+                                                                     : HALF_BYTES;
+}
+
 /* Proves the record of one half: shape, length, CRC. */
-static bool record_is_valid(size_t half, size_t *float_bytes) {
+static bool record_is_valid(size_t half) {
     const uint8_t *record = ek_port_flash_base() + half_offset(half);
-    if (memcmp(record, "EKLH", 4) != 0 || ek_wire_get_u16(record + 4) != 1U) {
-        return false;
-    }
-    const uint32_t classes = ek_wire_get_u16(record + 6);
-    const uint32_t features = ek_wire_get_u32(record + 8);
-    if (classes == 0U || features >= HALF_BYTES / 4U / classes) {
-        return false;
-    }
-    *float_bytes = ek_head_float_bytes(classes, features);
-    const size_t covered = RECORD_HEAD_BYTES + *float_bytes;
+    const size_t covered = RECORD_HEAD_BYTES + 4U * record_words(record);
     return covered + 4U <= HALF_BYTES &&
            ek_wire_get_u32(record + covered) == ek_crc32(0, record, covered);
 }
@@ -41,8 +49,7 @@ static size_t find_newest(uint32_t *sequence) {
     size_t found = 2;
     *sequence = 0;
     for (size_t half = 0; half < 2U; half++) {
-        size_t float_bytes = 0;
-        if (record_is_valid(half, &float_bytes)) {
+        if (record_is_valid(half)) {
             const uint32_t here = ek_wire_get_u32(ek_port_flash_base() + half_offset(half) + 12);
             if (found == 2U || here > *sequence) {
                 found = half;
@@ -53,29 +60,54 @@ static size_t find_newest(uint32_t *sequence) {
     return found;
 }
 
-ek_status ek_learn_load(const uint8_t image[32], const ek_trainer *head) {
+static size_t words_of(const ek_learn_part *parts, size_t n) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        count += parts[i].count;
+    }
+    return count;
+}
+
+/* What a record begins with: its kind and shape. */
+typedef struct record_kind {
+    uint16_t version;
+    uint16_t a;
+    uint32_t b;
+} record_kind;
+
+static ek_status load(const uint8_t image[32], record_kind kind, const ek_learn_part *parts,
+                      size_t n) {
     uint32_t sequence = 0;
     const size_t half = find_newest(&sequence);
     if (half == 2U) {
         return EK_ERR_STATE;
     }
     const uint8_t *record = ek_port_flash_base() + half_offset(half);
-    if (memcmp(record + 16, image, 32) != 0 || ek_wire_get_u16(record + 6) != head->classes ||
-        ek_wire_get_u32(record + 8) != head->features) {
+    if (memcmp(record + 16, image, 32) != 0 || ek_wire_get_u16(record + 4) != kind.version ||
+        ek_wire_get_u16(record + 6) != kind.a || ek_wire_get_u32(record + 8) != kind.b) {
         return EK_ERR_STATE;
     }
-    ek_head_floats_read(record + RECORD_HEAD_BYTES, head);
+    const uint8_t *at = record + RECORD_HEAD_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < parts[i].count; j++) {
+            const uint32_t word = ek_wire_get_u32(at + 4U * j);
+            memcpy((uint8_t *)parts[i].words + 4U * j, &word, sizeof word);
+        }
+        at += 4U * parts[i].count;
+    }
     return EK_OK;
 }
 
-/* Writes n floats at offset and continues crc over them. */
-static ek_status write_floats(size_t offset, const float *values, size_t n, uint32_t *crc) {
-    uint8_t piece[PIECE_FLOATS * 4U];
+/* Writes a part at offset and continues crc over it. */
+static ek_status write_part(size_t offset, const ek_learn_part *part, uint32_t *crc) {
+    uint8_t piece[PIECE_WORDS * 4U];
     ek_status status = EK_OK;
-    for (size_t at = 0; at < n && status == EK_OK; at += PIECE_FLOATS) {
-        const size_t count = n - at < PIECE_FLOATS ? n - at : PIECE_FLOATS;
+    for (size_t at = 0; at < part->count && status == EK_OK; at += PIECE_WORDS) {
+        const size_t count = part->count - at < PIECE_WORDS ? part->count - at : PIECE_WORDS;
         for (size_t i = 0; i < count; i++) {
-            ek_wire_put_f32(piece + 4U * i, values[at + i]);
+            uint32_t word;
+            memcpy(&word, (const uint8_t *)part->words + 4U * (at + i), sizeof word);
+            ek_wire_put_u32(piece + 4U * i, word);
         }
         *crc = ek_crc32(*crc, piece, 4U * count);
         status = ek_port_flash_write(offset + 4U * at, piece, 4U * count);
@@ -83,41 +115,73 @@ static ek_status write_floats(size_t offset, const float *values, size_t n, uint
     return status;
 }
 
-ek_status ek_learn_store(const uint8_t image[32], const ek_trainer *head) {
+static ek_status store(const uint8_t image[32], record_kind kind, const ek_learn_part *parts,
+                       size_t n) {
     uint8_t record_head[RECORD_HEAD_BYTES];
     uint8_t tail[4];
     uint32_t sequence = 0;
-    size_t float_bytes = ek_head_float_bytes(head->classes, head->features);
-    if (RECORD_HEAD_BYTES + float_bytes + 4U > HALF_BYTES) {
+    const size_t words = words_of(parts, n);
+    if (words > HALF_BYTES / 4U || RECORD_HEAD_BYTES + 4U * words + 4U > HALF_BYTES) {
         return EK_ERR_SPACE;
     }
     const size_t half = find_newest(&sequence) == 0U ? 1U : 0U;
     memcpy(record_head, "EKLH", 4);
-    ek_wire_put_u16(record_head + 4, 1);
-    ek_wire_put_u16(record_head + 6, (uint16_t)head->classes);
-    ek_wire_put_u32(record_head + 8, head->features);
+    ek_wire_put_u16(record_head + 4, kind.version);
+    ek_wire_put_u16(record_head + 6, kind.a);
+    ek_wire_put_u32(record_head + 8, kind.b);
     ek_wire_put_u32(record_head + 12, sequence + 1U);
     memcpy(record_head + 16, image, 32);
     uint32_t crc = ek_crc32(0, record_head, sizeof record_head);
-    const size_t offset = half_offset(half);
-    const size_t weights = (size_t)head->classes * head->features;
-    const size_t floats = offset + RECORD_HEAD_BYTES;
+    size_t offset = half_offset(half);
     ek_status status = ek_port_flash_erase(offset, HALF_BYTES);
     if (status == EK_OK) {
         status = ek_port_flash_write(offset, record_head, sizeof record_head);
     }
-    if (status == EK_OK) {
-        status = write_floats(floats, head->weights, weights, &crc);
-    }
-    if (status == EK_OK) {
-        status = write_floats(floats + 4U * weights, head->bias, head->classes, &crc);
+    offset += RECORD_HEAD_BYTES;
+    for (size_t i = 0; i < n && status == EK_OK; i++) {
+        status = write_part(offset, &parts[i], &crc);
+        offset += 4U * parts[i].count;
     }
     ek_wire_put_u32(tail, crc);
     if (status == EK_OK) {
-        status = ek_port_flash_write(floats + float_bytes, tail, sizeof tail);
+        status = ek_port_flash_write(offset, tail, sizeof tail);
     }
-    if (status == EK_OK && !record_is_valid(half, &float_bytes)) {
+    if (status == EK_OK && !record_is_valid(half)) {
         status = EK_ERR_FLASH;
     }
     return status;
+}
+
+static record_kind head_kind(const ek_trainer *head, ek_learn_part parts[2]) {
+    parts[0].words = head->weights;
+    parts[0].count = (size_t)head->classes * head->features;
+    parts[1].words = head->bias;
+    parts[1].count = head->classes;
+    const record_kind kind = {EK_LEARN_HEAD, (uint16_t)head->classes, head->features};
+    return kind;
+}
+
+static record_kind parts_kind(const ek_learn_part *parts, size_t n) {
+    const record_kind kind = {EK_LEARN_PARTS, 0, (uint32_t)words_of(parts, n)};
+    return kind;
+}
+
+ek_status ek_learn_load(const uint8_t image[32], const ek_trainer *head) {
+    ek_learn_part parts[2];
+    const record_kind kind = head_kind(head, parts);
+    return load(image, kind, parts, 2);
+}
+
+ek_status ek_learn_store(const uint8_t image[32], const ek_trainer *head) {
+    ek_learn_part parts[2];
+    const record_kind kind = head_kind(head, parts);
+    return store(image, kind, parts, 2);
+}
+
+ek_status ek_learn_load_parts(const uint8_t image[32], const ek_learn_part *parts, size_t n) {
+    return load(image, parts_kind(parts, n), parts, n);
+}
+
+ek_status ek_learn_store_parts(const uint8_t image[32], const ek_learn_part *parts, size_t n) {
+    return store(image, parts_kind(parts, n), parts, n);
 }

@@ -1,7 +1,7 @@
 /* Cuts the power at every flash operation of an installation, of state records and of a learned
  * head, boots again and looks whether the device is whole.
  *
- *     power_cut install OLD NEW | state | learn */
+ *     power_cut install OLD NEW | state | learn | online */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,24 +210,68 @@ static uint8_t load_head(uint8_t first_of_image) {
     return (uint8_t)floats[0];
 }
 
-static int cut_learn(void) {
+static uint8_t load_own_head(void) {
+    return load_head(1);
+}
+
+static uint32_t numbers[3U + 700U];
+
+static uint32_t store_parts(void) {
+    static const uint8_t image[32] = {1, 2, 3};
+    const ek_learn_part parts[2] = {{numbers, 3}, {numbers + 3, 700}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        numbers[i] = learned * 0x01010101U;
+    }
+    check(ek_learn_store_parts(image, parts, 2) == EK_OK, "store parts");
+    return 0;
+}
+
+/* As load_head, of the parts of a head that learns by itself. */
+static uint8_t load_parts(void) {
+    static const uint8_t image[32] = {1, 2, 3};
+    const ek_learn_part parts[2] = {{numbers, 3}, {numbers + 3, 700}};
+    const ek_learn_part fewer[1] = {{numbers, 3}};
+    if (ek_learn_load_parts(image, parts, 2) != EK_OK) {
+        return 0;
+    }
+    for (size_t i = 1; i < sizeof numbers / sizeof *numbers; i++) {
+        check(numbers[i] == numbers[0], "parts are torn");
+    }
+    check(ek_learn_load_parts(image, fewer, 1) == EK_ERR_STATE, "parts of another size");
+    return (uint8_t)numbers[0];
+}
+
+static int cut_learn(uint32_t (*job)(void), uint8_t (*newest)(void)) {
     uint32_t cases = 0;
     memset(cut_flash, 0xff, sizeof cut_flash);
-    check(load_head(1) == 0U, "a head from nowhere");
+    check(newest() == 0U, "a head from nowhere");
     learned = 1;
-    (void)run_whole(store_head);
+    (void)run_whole(job);
     const uint32_t operations = cut_operations;
     for (uint32_t i = 0; i < operations * CUT_MODES; i++) {
-        const uint8_t before = load_head(1);
+        const uint8_t before = newest();
         learned = (uint8_t)(before % 200U + 1U);
-        check(run_cut(i / CUT_MODES, (cut_mode)(i % CUT_MODES), store_head), "no cut");
-        const uint8_t after = load_head(1);
+        check(run_cut(i / CUT_MODES, (cut_mode)(i % CUT_MODES), job), "no cut");
+        const uint8_t after = newest();
         check(after == before || after == learned, "head is lost");
         cases++;
     }
-    (void)run_whole(store_head);
-    check(load_head(1) == learned && load_head(9) == 0U, "head of another image");
+    (void)run_whole(job);
+    check(newest() == learned && load_head(9) == 0U, "head of another image");
     (void)printf("%u operations, %u cuts\n", (unsigned)operations, (unsigned)cases);
+    return 0;
+}
+
+/* What came last counts: a head of a round, or one that learns by itself. */
+static int mix_learn(void) {
+    memset(cut_flash, 0xff, sizeof cut_flash);
+    for (uint8_t i = 1; i < 6U; i++) {
+        learned = i;
+        (void)run_whole(store_head);
+        check(load_own_head() == i && load_parts() == 0U, "head after parts");
+        (void)run_whole(store_parts);
+        check(load_own_head() == 0U && load_parts() == i, "parts after head");
+    }
     return 0;
 }
 
@@ -238,5 +282,11 @@ int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "state") == 0) {
         return cut_state();
     }
-    return argc == 2 && strcmp(argv[1], "learn") == 0 ? cut_learn() : 2;
+    if (argc == 2 && strcmp(argv[1], "learn") == 0) {
+        return cut_learn(store_head, load_own_head);
+    }
+    if (argc == 2 && strcmp(argv[1], "online") == 0) {
+        return cut_learn(store_parts, load_parts) != 0 ? 1 : mix_learn();
+    }
+    return 2;
 }

@@ -57,3 +57,10 @@ def test_learned_head_survives_a_cut_at_every_operation(program: Path) -> None:
     """The head before or the head after, never a mixture."""
     operations, cuts = _run(program, "learn")
     assert cuts == 3 * operations
+
+
+def test_head_that_learns_by_itself_survives_a_cut_at_every_operation(program: Path) -> None:
+    """The checkpoint before or the one after; the newest counts, also beside heads of rounds."""
+    operations, cuts = _run(program, "online")
+    assert operations > 20
+    assert cuts == 3 * operations
