@@ -222,6 +222,8 @@ def _line(row: RoundRow) -> str:
         f"round {row.round}: {row.accepted} updates, {len(row.rejected)} rejected,"
         f" {len(row.silent)} silent in {row.seconds:.1f} s{loss}{measured}"
     )
+    if row.left_out:
+        text += f", not folded: {', '.join(row.left_out)}"
     return "\n  ".join([text, *(f"{device}: {reason}" for device, reason in row.rejected)])
 
 

@@ -50,7 +50,7 @@ def step(
     if settings.noise:
         parts = _noisy(parts, settings, noise_round, expected)
     else:
-        parts = defended(parts, settings)
+        parts, _ = defended(parts, settings)
     moved = STRATEGIES[name].step(state, parts, settings, progress)
     if not (np.abs(moved.values) <= np.finfo(np.float32).max).all():
         raise RefusedError("aggregated head leaves the range of float32")
@@ -89,7 +89,30 @@ def fold(
             raise ValueError(
                 f"update of {device} has shape {update.weights.shape}, base {base.weights.shape}"
             )
-    parts = [
+    state = step(
+        strategy,
+        Global(flat(base).astype(np.float64), moments),
+        contributions(updates, round_),
+        settings or Settings(),
+        progress=min(1.0, (round_ - 1) / rounds),
+        noise_round=round_,
+        expected=expected,
+    )
+    return head_of(state.values.astype(np.float32), base.weights.shape), state.moments
+
+
+def left_out(updates: Mapping[str, Update], settings: Settings) -> tuple[str, ...]:
+    """Return the devices whose accepted updates the defences leave out of the fold."""
+    if settings.noise or not updates:
+        return ()
+    _, away = defended(contributions(updates, 1), settings)
+    names = sorted(updates)
+    return tuple(names[at] for at in away)
+
+
+def contributions(updates: Mapping[str, Update], round_: int) -> list[Contribution]:
+    """Return updates in the order in which they are folded: by device id."""
+    return [
         Contribution(
             flat(updates[device]),
             updates[device].samples,
@@ -98,16 +121,6 @@ def fold(
         )
         for device in sorted(updates)
     ]
-    state = step(
-        strategy,
-        Global(flat(base).astype(np.float64), moments),
-        parts,
-        settings or Settings(),
-        progress=min(1.0, (round_ - 1) / rounds),
-        noise_round=round_,
-        expected=expected,
-    )
-    return head_of(state.values.astype(np.float32), base.weights.shape), state.moments
 
 
 def flat(part: HeadWeights | Update) -> Float32Array:

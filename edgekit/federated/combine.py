@@ -65,7 +65,7 @@ OPTIONS = (
         _no_defence,
     ),
     Option("cohort", lambda s: s.cohort > 0, Settings(cohort=3, seed=1), _no_cohort),
-    Option("clip, weight cap", lambda s: bool(s.clip or s.weight_cap), Settings(), _no_defence),
+    Option("defences", lambda s: bool(s.clip or s.weight_cap or s.align), Settings(), _no_defence),
     Option("DP", lambda s: s.noise > 0, Settings(noise=1.0, seed=1), _no_noise),
 )
 

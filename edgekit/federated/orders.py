@@ -121,6 +121,7 @@ def run_body(state: RunState) -> dict[str, object]:
                 "accepted": row.accepted,
                 "rejected": [{"device": d, "reason": reason} for d, reason in row.rejected],
                 "silent": list(row.silent),
+                "left_out": list(row.left_out),
                 "accuracy": row.accuracy,
                 "loss_first": row.loss_first,
                 "loss_last": row.loss_last,

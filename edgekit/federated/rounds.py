@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.errors import RefusedError
-from edgekit.federated.aggregate import Moments, fold
+from edgekit.federated.aggregate import Moments, fold, left_out
 from edgekit.federated.checks import judge
 from edgekit.federated.codecs import HeadWeights, Update, decode_head, decode_update
 from edgekit.federated.plan import RunPlan, plan_body, plan_of
@@ -254,6 +254,7 @@ def _close(state: RunState) -> Fact:
         "accepted": len(accepted),
         "rejected": len(state.rejected),
         "head_hash": head.hash.hex(),
+        "left_out": list(left_out(accepted, state.plan.settings)),
     }
     return Fact(ROUND_CLOSED, body, head.encode())
 
@@ -310,6 +311,7 @@ def _row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:
         accepted=int(body["accepted"]),
         rejected=state.rejected,
         silent=state.missing,
+        left_out=tuple(body.get("left_out", ())),
         head_hash=str(body["head_hash"]),
         accuracy=body.get("accuracy"),
         loss_first=mean("loss_first"),

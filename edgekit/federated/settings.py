@@ -30,6 +30,7 @@ class Settings:
         local: Parameters at the end of the vector that tiny_metafed keeps on the device.
         clip: An update's norm counts at most this multiple of the round's median; 0: off.
         weight_cap: Claimed samples count at most this multiple of their median; 0: off.
+        align: Leave out updates that point away from the mean of the clipped ones.
         codec: How updates travel.
         share: Of the entries that the top-P codecs send.
         feedback: Whether devices keep what a lossy codec left out, and add it next time.
@@ -52,8 +53,9 @@ class Settings:
     trim: float = 0.2
     byzantine: float = 0.2
     local: int = 0
-    clip: float = 2.0
-    weight_cap: float = 4.0
+    clip: float = 1.0
+    weight_cap: float = 2.0
+    align: bool = True
     codec: str = "float32"
     share: float = 0.25
     feedback: bool = False

@@ -5,13 +5,15 @@ Mode "exact": the heads have the same bytes as those of devices that hold the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import heapq
+import itertools
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.federated.codecs import HeadWeights, Update, decode_head
+from edgekit.federated.codecs import HeadWeights, Update, compressed, decode_head
 from edgekit.federated.rounds import (
     OPENED,
     ROUND_CLOSED,
@@ -77,15 +79,54 @@ def simulate(
     clients: Mapping[str, Client],
     *,
     evaluate: Callable[[HeadWeights], float] | None = None,
+    told: Callable[[RunState], None] | None = None,
 ) -> RunState:
     """Run all rounds of a plan; devices of the plan without a client stay silent.
 
     Args:
         evaluate: Accuracy of a head, 0 .. 1, for the table of rounds.
+        told: Is given the state after each round.
+    """
+
+    def answer(device: str, round_: int, base: HeadWeights) -> list[bytes]:
+        settings = plan.settings
+        update = train(clients[device], plan, round_, base)
+        seed = plan.devices.index(device) * 65_537 + round_
+        return [compressed(update, settings.codec, share=settings.share, seed=seed).encode()]
+
+    return simulate_answers(
+        plan, head, answer, present=clients.keys(), evaluate=evaluate, told=told
+    )
+
+
+Answer = Callable[[str, int, HeadWeights], list[bytes]]
+"""(device, round, base) -> update objects that it delivers, usually one."""
+
+
+def simulate_answers(
+    plan: RunPlan,
+    head: HeadWeights,
+    answer: Answer,
+    *,
+    present: Collection[str],
+    seconds: Callable[[str], float] = lambda device: 0.0,
+    evaluate: Callable[[HeadWeights], float] | None = None,
+    told: Callable[[RunState], None] | None = None,
+) -> RunState:
+    """Run all rounds of a plan on a clock of its own, with devices that answer as they like.
+
+    Args:
+        answer: What a device delivers for its task; only asked when its time has come.
+        present: Devices that answer at all.
+        seconds: Simulated time from task to answer.
+        evaluate: Accuracy of a head, 0 .. 1, for the table of rounds.
+        told: Is given the state after each round; raises StopIteration to end the run.
     """
     now_s = 0.0
     first = open_run(plan, head)
     state = apply(None, OPENED, first.body, time_s=now_s, blob=first.blob)
+    waiting: list[tuple[float, int, str, int, HeadWeights]] = []
+    numbers = itertools.count()
 
     def take(fact: Fact) -> None:
         nonlocal state
@@ -93,15 +134,28 @@ def simulate(
 
     while state.phase is not Phase.FINISHED:
         fact = advance(state, now_s)
-        if fact is None:  # somebody is silent
-            now_s += plan.deadline_s
+        if fact is None:
+            end_s = state.opened_s + plan.deadline_s
+            if not waiting or waiting[0][0] > end_s:  # somebody is silent
+                now_s = end_s
+                continue
+            now_s, _, device, round_, base = heapq.heappop(waiting)
+            for data in answer(device, round_, base):
+                if state.collecting:
+                    take(receive(state, device, data))
             continue
         if fact.kind == ROUND_CLOSED and evaluate is not None and fact.blob is not None:
             fact.body["accuracy"] = evaluate(decode_head(fact.blob))
         take(fact)
+        if fact.kind == ROUND_CLOSED and told is not None:
+            try:
+                told(state)
+            except StopIteration:
+                break
         if fact.kind == ROUND_OPENED:
-            for device in plan.devices:
-                if device in clients and state.collecting:
-                    update = train(clients[device], plan, state.round, state.head)
-                    take(receive(state, device, update.encode()))
+            for device in state.missing:
+                if device in present and state.busy.get(device) == state.round:
+                    due_s = now_s + seconds(device)
+                    task = (due_s, next(numbers), device, state.round, state.head)
+                    heapq.heappush(waiting, task)
     return state

@@ -31,7 +31,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """A closed round, for reports."""
+    """A closed round, for reports.
+
+    Attributes:
+        left_out: Devices whose accepted updates the defences did not fold.
+    """
 
     round: int
     accepted: int
@@ -42,6 +46,7 @@ class RoundRow:
     loss_first: float | None
     loss_last: float | None
     seconds: float
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

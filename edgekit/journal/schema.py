@@ -161,7 +161,8 @@ _LIST = [
     ),
     _kind(
         "federated.round_closed",
-        "run:any round:int accepted:any rejected:any head_hash:hex accuracy:number?",
+        "run:any round:int accepted:any rejected:any head_hash:hex accuracy:number?"
+        " left_out:texts?",
         Blob.OPTIONAL,
     ),
     _kind("federated.finished", "run:any rounds:int head_hash:hex? reason:text", Blob.OPTIONAL),

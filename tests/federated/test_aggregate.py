@@ -15,7 +15,7 @@ from edgekit.federated.codecs import HeadWeights, Update
 from edgekit.federated.settings import Settings
 from edgekit.federated.strategies import STRATEGIES
 
-OPEN = Settings(clip=0, weight_cap=0)
+OPEN = Settings(clip=0, weight_cap=0, align=False)
 BETWEEN = [name for name, s in STRATEGIES.items() if s.server_rate == 1.0]
 
 
@@ -49,7 +49,9 @@ def rounds(draw: st.DrawFn) -> tuple[HeadWeights, dict[str, Update]]:
 
 def test_fedavg_weighs_by_samples() -> None:
     updates = {"a": update_of([1.0, 0.0], 3), "b": update_of([0.0, 4.0], 1)}
-    assert fold("fedavg", base_of([10.0, 20.0]), updates)[0].weights.tolist() == [[10.75, 21.0]]
+    assert fold("fedavg", base_of([10.0, 20.0]), updates, OPEN)[0].weights.tolist() == [
+        [10.75, 21.0]
+    ]
 
 
 def test_median_ignores_one_liar() -> None:

@@ -403,7 +403,7 @@ def test_memory_of_the_server_is_the_same_after_a_replay() -> None:
 
 
 def test_buffer_counts_stale_updates_once_and_not_for_ever() -> None:
-    settings = Settings(buffer=2, max_staleness=1)
+    settings = Settings(buffer=2, max_staleness=1, clip=0)
     book = opened(strategy="fedbuff", settings=settings, rounds=5)
     slow = make_update(book.state, "elm")
     slower = make_update(book.state, "doug")

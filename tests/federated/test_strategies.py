@@ -15,9 +15,10 @@ from edgekit.federated.aggregate import draw_cohort, step
 from edgekit.federated.combine import OPTIONS, check, check_fleet, table
 from edgekit.federated.settings import Settings
 from edgekit.federated.strategies import STRATEGIES, Contribution, Global
+from edgekit.federated.strategies.defences import defended
 from edgekit.federated.strategies.robust import krum_order, liars
 
-OPEN = Settings(clip=0, weight_cap=0)
+OPEN = Settings(clip=0, weight_cap=0, align=False)
 
 
 def part(*values: float, samples: int = 1, staleness: int = 0) -> Contribution:
@@ -25,7 +26,7 @@ def part(*values: float, samples: int = 1, staleness: int = 0) -> Contribution:
 
 
 def run(name: str, start: list[float], *rounds: list[Contribution], **changes: float) -> Global:
-    settings = Settings(**({"clip": 0.0, "weight_cap": 0.0} | changes))  # type: ignore[arg-type]
+    settings = Settings(**({"clip": 0.0, "weight_cap": 0.0, "align": False} | changes))  # type: ignore[arg-type]
     state = Global(np.asarray(start, np.float64))
     for index, parts in enumerate(rounds):
         state = step(name, state, parts, settings, progress=index / len(rounds))
@@ -111,6 +112,14 @@ def test_defences_bound_norm_and_claimed_samples() -> None:
     settings = Settings(clip=2.0, weight_cap=4.0)
     state = step("fedavg", Global(np.zeros(1)), [*honest, liar], settings)
     assert state.values.tolist() == [1.5]
+
+
+def test_updates_that_point_away_are_left_out_and_named() -> None:
+    honest = [part(1.0, 0.2), part(1.0, -0.2), part(0.5, 1.0), part(1.0, 0.0)]
+    parts, away = defended([*honest, part(-3.0, 0.0), part(0.0, 0.0)], Settings())
+    assert away == [4, 5] and len(parts) == 4
+    # Four devices are too few to tell who is right.
+    assert defended([*honest[:3], part(-3.0, 0.0)], Settings())[1] == []
 
 
 def test_fedsgd_is_centralised_gradient_descent() -> None:
