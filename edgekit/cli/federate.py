@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from edgekit.cli.federate_simulate import simulate
+
 if TYPE_CHECKING:
     from edgekit.config import Config
     from edgekit.federated.rounds import RoundRow, RunPlan, RunState
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 federate_app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Learn together without moving samples."
 )
+
+federate_app.command("simulate")(simulate)
 
 _PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
 _JSON = typer.Option(False, "--json", help="Print the result as JSON.")
@@ -64,7 +68,7 @@ def run(
         claimed, running = _devices(root, image_id)
         states = run_states(journal)
         plan = _plan(
-            _config(project),
+            project_config(project),
             run=max(states, default=0) + 1,
             base_image=image_id,
             devices=tuple(devices or running),
@@ -87,7 +91,7 @@ def run(
     _show(state, as_json=as_json)
 
 
-def _config(project: Path) -> Config:
+def project_config(project: Path) -> Config:
     """Return the project's file, or what it says when there is none."""
     from edgekit.config import FILE_NAME, Config, load_config
 

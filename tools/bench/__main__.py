@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.errors import EdgekitError
-from tools.bench import host, mcu, page, registry, text, text_page
+from tools.bench import federated, federated_page, host, mcu, page, registry, text, text_page
 from tools.bench.rows import Result, Row, count, rows_json
 
 EPILOG = (
     "Areas: mcu = instructions, memory and flash of models on emulated boards; host = the library "
     "of this machine beside LiteRT; registry = the store under a fleet; text = text models on "
-    "public sets, with seeds 1, 2, 3 unless one is given. The options from --models on belong to "
+    "public sets, with seeds 1, 2, 3 unless one is given; federated = strategies, meta-learning, "
+    "attacks and speed of learning together. The options from --models on belong to "
     "mcu."
 )
 
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     if whole:
         if chosen.area == text.AREA:
             text_page.write_results(results, rows)
+        elif chosen.area == federated.AREA:
+            federated_page.write_results(results, rows)
         else:
             page.write_results(chosen.area, results, rows)
     print(rows_json(rows) if chosen.json else said)
@@ -87,11 +90,18 @@ def _text(chosen: argparse.Namespace) -> Measured:
     return results, text.rows_of(results), text.text_of(results), whole
 
 
+def _federated(chosen: argparse.Namespace) -> Measured:
+    results = federated.measure(chosen.only, chosen.seed)
+    whole = not chosen.only and chosen.seed == 0
+    return results, federated.rows_of(results), federated.text_of(results), whole
+
+
 _AREAS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "mcu": _mcu,
     "host": _host,
     "registry": _registry,
     "text": _text,
+    "federated": _federated,
 }
 
 

@@ -181,7 +181,8 @@ def _task(rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _sine(task: tuple[float, float], x: npt.NDArray[np.floating]) -> Float32Array:
-    return (task[0] * np.sin(x + task[1])).astype(np.float32)
+    made: Float32Array = (task[0] * np.sin(x + task[1])).astype(np.float32)
+    return made
 
 
 def _travelled(delta: Float32Array, settings: Settings, round_: int) -> Contribution:

@@ -1,0 +1,86 @@
+"""Simulation of a run on this machine, mode "exact": the net of each client is the device's C.
+
+Every update is an object with the bytes that would travel, judged and folded by the state machine
+of a real run. The parameters travel as a head of one class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from edgekit.errors import ConfigError, LinkError
+from edgekit.federated.aggregate import flat, head_of
+from edgekit.federated.codecs import HeadWeights, Update, compressed
+from edgekit.federated.fast import Shard
+from edgekit.federated.nets import DenseNet, Float32Array
+from edgekit.federated.plan import RunPlan
+from edgekit.federated.simulate import simulate_answers
+from edgekit.federated.state import RunState
+from edgekit.runtime.net import DenseNet as DeviceNet
+
+NOT_EXACT = {"fedprox": "the proximal term", "tiny_metafed": "the local part"}
+
+
+def simulate_nets(
+    plan: RunPlan,
+    net: DenseNet,
+    start: Float32Array,
+    shards: Mapping[str, Shard],
+    *,
+    evaluate: Callable[[Float32Array], float] | None = None,
+    told: Callable[[RunState], None] | None = None,
+) -> RunState:
+    """Run all rounds of a plan; the devices' names are the keys of `shards`.
+
+    Raises:
+        ConfigError: If the device's C does not have what the strategy asks of clients.
+    """
+    if plan.strategy in NOT_EXACT or plan.settings.feedback:
+        what = NOT_EXACT.get(plan.strategy, "error feedback")
+        raise ConfigError(f"the device's C has not {what}; mode fast has")
+    settings = plan.settings
+
+    def answer(device: str, round_: int, base: HeadWeights) -> list[bytes]:
+        shard = shards[device]
+        try:
+            update = _trained(plan, net, shard, round_, base)
+        except LinkError:  # a step that is not finite: the device refuses its task
+            return []
+        seed = plan.devices.index(device) * 65_537 + round_
+        return [compressed(update, settings.codec, share=settings.share, seed=seed).encode()]
+
+    measure = None if evaluate is None else (lambda made: evaluate(flat(made)))
+    return simulate_answers(
+        plan,
+        head_of(start.astype(np.float32), (1, len(start) - 1)),
+        answer,
+        present=shards.keys(),
+        evaluate=measure,
+        told=told,
+    )
+
+
+def _trained(plan: RunPlan, net: DenseNet, shard: Shard, round_: int, base: HeadWeights) -> Update:
+    values = flat(base)
+    device = DeviceNet(
+        net.sizes,
+        hidden=net.activation,
+        loss="softmax" if net.loss == "softmax" else "square",
+        parameters=values,
+    )
+    losses = [
+        device.train(shard.x, shard.y, rate=plan.rate, decay=plan.decay) for _ in range(plan.epochs)
+    ]
+    moved = head_of(device.parameters - values, (1, len(values) - 1))
+    return Update(
+        plan.run,
+        round_,
+        len(shard.x),
+        base.hash,
+        losses[0],
+        losses[-1],
+        moved.weights,
+        moved.bias,
+    )
