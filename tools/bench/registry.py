@@ -211,7 +211,11 @@ def rows_of(results: list[Result]) -> list[Row]:
 
         ours = aimed and engine != "rdflib"
         if "load_cpu_s" in facts:
-            quads = facts.get("quads") or next(r["quads"] for r in results if "quads" in r)
+            quads = next(
+                each["quads"]
+                for each in (facts, *results)
+                if "quads" in each and each["devices"] == facts["devices"]
+            )
             aim = LOAD_S.get(engine) if ours else None
             # On disk two cores work at it, and who loads waits for the slower of them.
             by_clock = engine == "disk"
@@ -235,17 +239,24 @@ def rows_of(results: list[Result]) -> list[Row]:
 
 
 def text_of(results: list[Result]) -> str:
-    """Return the table: a line a figure, a column an engine."""
+    """Return a table for each size of the fleet: a line a figure, a column an engine."""
+    sizes = sorted({each["devices"] for each in results})
+    return "\n\n".join(
+        f"{size:,} devices:\n\n{_table([each for each in results if each['devices'] == size])}"
+        for size in sizes
+    )
+
+
+def _table(results: list[Result]) -> str:
     rows = rows_of(results)
-    columns = list(dict.fromkeys(each.figure.split(": ")[0] for each in rows))
+    columns = [each["engine"] for each in results]
     figures: dict[str, dict[str, str]] = {}
     for each in rows:
-        column, figure = each.figure.split(": ", 1)
-        mark = "" if each.ok else " (!)"
-        value = _spelled(each.value, each.unit) + mark
+        where, figure = each.figure.split(": ", 1)
+        value = _spelled(each.value, each.unit) + (" (!)" if not each.ok else "")
         if figure.endswith(", stopped"):
             figure, value = figure.removesuffix(", stopped"), f"> {value}"
-        figures.setdefault(figure, {})[column] = value
+        figures.setdefault(figure, {})[where.split(",")[0]] = value
     lines = [
         [figure, *(found.get(column, "-") for column in columns)]
         for figure, found in figures.items()
