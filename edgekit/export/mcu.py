@@ -295,6 +295,7 @@ def board_header(board: Board, ops: Sequence[str], set_hash: bytes) -> str:
     return _fill(
         "board.h",
         name=board.name,
+        sensors=",".join(board.sensors),
         core=board.core,
         version=edgekit.__version__,
         ops=", ".join(ops) or "none",

@@ -11,6 +11,9 @@ from edgekit.link.messages import FederatedTask, Reported
 from edgekit.link.status import Status, refuse
 
 MAX_PRESENCE_BYTES = 200
+BATTERY_STEP_MV = 50
+"""A change of a battery's voltage that is worth an event."""
+_NO_NEWS = frozenset({"uptime_s", "battery_mv"})
 
 
 class Presence(Enum):
@@ -82,7 +85,12 @@ class DeviceView:
 def reported_body(device: str, reported: Reported) -> dict[str, Any]:
     """Body of a `device.reported` event."""
     update, federated = reported.update, reported.federated
-    return {
+    more: dict[str, Any] = {}
+    if reported.sensors:
+        more["sensors"] = list(reported.sensors)
+    if reported.battery_mv is not None:
+        more["battery_mv"] = reported.battery_mv
+    return more | {
         "device": device,
         "boot": reported.boot,
         "board": reported.board,
@@ -111,9 +119,12 @@ def reported_body(device: str, reported: Reported) -> dict[str, Any]:
 
 
 def is_news(body: dict[str, Any], before: dict[str, Any] | None) -> bool:
-    """Say whether anything but the uptime differs."""
-    return before is None or any(
-        body[name] != before.get(name) for name in body if name != "uptime_s"
+    """Say whether anything but the uptime differs, and of the battery more than a step."""
+    if before is None:
+        return True
+    now, then = body.get("battery_mv", 0), before.get("battery_mv", 0)
+    return abs(now - then) >= BATTERY_STEP_MV or any(
+        body.get(name) != before.get(name) for name in (body.keys() | before.keys()) - _NO_NEWS
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,16 @@ def key(number: int, codec: Codec, **options: Any) -> Any:
     return dataclasses.field(metadata={"key": number, "codec": codec}, **options)
 
 
+def optional_key(number: int, codec: Codec, default: Any) -> Any:
+    """Declare a field that travels under a key only if it says something: not None, not empty.
+
+    Who does not know the key yet must be taught before anybody sends it; who does not send it is
+    understood by all.
+    """
+    metadata = {"key": number, "codec": codec, "optional": True}
+    return dataclasses.field(metadata=metadata, default=default)
+
+
 class Message:
     """Base of all messages that are CBOR maps."""
 
@@ -62,8 +73,11 @@ class Message:
     def to_map(self) -> Map:
         """Return keys and values as they travel."""
         out: Map = {}
-        for number, name, codec in _fields(type(self)):
-            value = codec.dump(getattr(self, name))
+        for number, name, codec, optional in _fields(type(self)):
+            said = getattr(self, name)
+            if optional and not said:
+                continue
+            value = codec.dump(said)
             try:
                 codec.load(value, f"{type(self).__name__}.{name}")
             except LinkError as exc:
@@ -77,17 +91,21 @@ class Message:
         if not isinstance(value, dict):
             raise refuse(Status.CBOR, f"{where} is {_name(value)}, expected a map")
         fields = _fields(cls)
-        known = [number for number, _, _ in fields]
-        if sorted(value) != known:
-            missing = [number for number in known if number not in value]
-            unknown = [number for number in value if number not in known]
+        known = {number for number, *_ in fields}
+        missing = [number for number, _, _, optional in fields if not (optional or number in value)]
+        unknown = [number for number in value if number not in known]
+        if missing or unknown:
             raise refuse(Status.CBOR, f"{where}: missing keys {missing}, unknown keys {unknown}")
         return cls(
-            **{name: codec.load(value[number], f"{where}.{name}") for number, name, codec in fields}
+            **{
+                name: codec.load(value[number], f"{where}.{name}")
+                for number, name, codec, _ in fields
+                if number in value
+            }
         )
 
 
-_Fields = list[tuple[int, str, Codec]]
+_Fields = list[tuple[int, str, Codec, bool]]
 _CACHE: dict[type, _Fields] = {}
 
 
@@ -95,7 +113,12 @@ def _fields(cls: type) -> _Fields:
     known = _CACHE.get(cls)
     if known is None:
         known = [
-            (field.metadata["key"], field.name, field.metadata["codec"])
+            (
+                field.metadata["key"],
+                field.name,
+                field.metadata["codec"],
+                field.metadata.get("optional", False),
+            )
             for field in dataclasses.fields(cls)
         ]
         known.sort(key=lambda item: item[0])
@@ -170,6 +193,22 @@ def text(maximum: int, *, check: Callable[[str], bool] | None = None) -> Codec:
         return value
 
     return Codec(_same, load)
+
+
+_WORD = re.compile(r"[a-z0-9_-]+")
+
+
+def words(maximum: int) -> Codec:
+    """Words of small letters, digits, - and _, as one text with commas; at least one."""
+    whole = text(maximum)
+
+    def load(value: Value, where: str) -> tuple[str, ...]:
+        found = tuple(whole.load(value, where).split(","))
+        if not all(map(_WORD.fullmatch, found)):
+            raise refuse(Status.RANGE, f"{where} is {value!r}, expected words joined by commas")
+        return found
+
+    return Codec(lambda value: ",".join(value), load)
 
 
 def enum(kind: type[IntEnum]) -> Codec:

@@ -24,9 +24,11 @@ from edgekit.link.fields import (
     limited,
     nested,
     nullable,
+    optional_key,
     status,
     text,
     unsigned,
+    words,
 )
 from edgekit.link.status import Status, refuse
 from edgekit.link.topics import is_device_id
@@ -36,6 +38,7 @@ BLOCK_BYTES = 4_096
 MAX_CHUNK_BYTES = 4_096
 MAX_NAME_BYTES = 64
 MAX_LOG_BYTES = 200
+MAX_SENSORS_BYTES = 128
 MAX_MANIFEST_BYTES = 1_024
 MAX_TEXT_BYTES = 4_000
 MAX_OUTPUTS_BYTES = 1_024
@@ -156,7 +159,12 @@ class FederatedReport(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported(Message):
-    """What a device is and does: its whole state as one document."""
+    """What a device is and does: its whole state as one document.
+
+    Attributes:
+        sensors: Kinds of those that work; empty if it does not say.
+        battery_mv: None if it has no battery, or cannot measure it.
+    """
 
     boot: int = key(0, unsigned(32))
     desired_version: int = key(1, unsigned(32))
@@ -170,6 +178,8 @@ class Reported(Message):
     federated: FederatedReport = key(9, nested(FederatedReport))
     uptime_s: int = key(10, unsigned(32))
     head_hash: bytes | None = key(11, nullable(_HASH))
+    sensors: tuple[str, ...] = optional_key(12, words(MAX_SENSORS_BYTES), ())
+    battery_mv: int | None = optional_key(13, unsigned(32, minimum=1), None)
 
 
 @dataclass(frozen=True, slots=True)

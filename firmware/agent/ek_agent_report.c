@@ -62,6 +62,8 @@ static void fill(const ek_agent *agent, uint64_t now_ms, ek_reported *reported) 
     fill_task(&agent->learn, &reported->task);
     reported->uptime_s = (uint32_t)(now_ms / 1000U);
     reported->head_hash = agent->has_head_hash ? agent->head_hash : NULL;
+    reported->sensors = EK_BOARD_SENSORS;
+    reported->battery_mv = ek_port_battery_mv();
 }
 
 static void send_telemetry(ek_agent *agent, uint64_t now_ms) {

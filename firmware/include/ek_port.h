@@ -54,6 +54,9 @@ size_t ek_port_sample_count(void);
 ek_status ek_port_sample_rewind(void);
 ek_status ek_port_sample_next(uint8_t *raw, size_t raw_bytes, uint16_t *label);
 
+/* Voltage of the battery; 0 where there is none or nothing can measure it. */
+uint32_t ek_port_battery_mv(void);
+
 /* One line of log on the console, without line end. */
 void ek_port_log(const char *line);
 

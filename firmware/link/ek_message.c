@@ -66,7 +66,8 @@ static void put_task(ek_cbor_writer *w, const ek_task_report *task) {
 ek_status ek_reported_write(const ek_reported *reported, uint8_t *out, size_t capacity, size_t *n) {
     ek_cbor_writer w;
     ek_cbor_write_start(&w, out, capacity);
-    ek_cbor_put_map(&w, 12);
+    const size_t sensors = strlen(reported->sensors);
+    ek_cbor_put_map(&w, 12U + (sensors != 0U) + (reported->battery_mv != 0U));
     ek_cbor_put_field_uint(&w, 0, reported->boot);
     ek_cbor_put_field_uint(&w, 1, reported->desired_version);
     ek_cbor_put_field_text(&w, 2, reported->board, strlen(reported->board));
@@ -83,6 +84,12 @@ ek_status ek_reported_write(const ek_reported *reported, uint8_t *out, size_t ca
     put_task(&w, &reported->task);
     ek_cbor_put_field_uint(&w, 10, reported->uptime_s);
     ek_cbor_put_field_optional(&w, 11, reported->head_hash, 32);
+    if (sensors != 0U) {
+        ek_cbor_put_field_text(&w, 12, reported->sensors, sensors);
+    }
+    if (reported->battery_mv != 0U) {
+        ek_cbor_put_field_uint(&w, 13, reported->battery_mv);
+    }
     return finish(&w, n);
 }
 

@@ -70,6 +70,8 @@ typedef struct ek_reported {
     ek_task_report task;
     uint32_t uptime_s;
     const uint8_t *head_hash; /* 32 bytes or NULL */
+    const char *sensors;      /* kinds joined by commas; empty is not said */
+    uint32_t battery_mv;      /* 0 is not said */
 } ek_reported;
 
 typedef struct ek_task {

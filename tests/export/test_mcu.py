@@ -41,6 +41,7 @@ def test_board_header_says_what_the_board_file_says() -> None:
     assert text == board_header(board, OPS, bytes(range(8)))
     lines = text.splitlines()
     assert '#define EK_BOARD_NAME "mps2_an386"' in lines
+    assert '#define EK_BOARD_SENSORS ""' in lines
     assert f'#define EK_FIRMWARE_VERSION "{edgekit.__version__}"' in lines
     assert "    { 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07 }" in lines
     assert "#define EK_FLASH_SLOT_B_OFFSET 0x70000" in lines

@@ -75,6 +75,13 @@ class Agent:
         self._samples.write_bytes(encode_samples(labels, raw))
         self._command[3:] = ["--samples", self._samples]
 
+    def put_battery(self, microvolts: int) -> None:
+        """Let its battery have this voltage."""
+        file = self.flash.with_name("voltage_now")
+        file.write_text(f"{microvolts}\n")
+        if "--battery" not in self._command:
+            self._command += ["--battery", file]
+
     def start(self) -> None:
         """Power on."""
         with self._log.open("ab") as log:
@@ -189,6 +196,20 @@ def test_agent_is_claimed_and_reports(agent: Agent, server: LoneServer) -> None:
     server.wait(lambda: server.reported is not None and server.reported.desired_version == 1)
     server.wait(lambda: server.telemetry is not None)
     assert agent.stop() == 0
+
+
+def test_battery_is_reported_as_it_is(agent: Agent, server: LoneServer) -> None:
+    """The board has no sensors, so nothing is said of them; without a battery nothing of it."""
+    _online(agent, server)
+    assert server.reported is not None
+    assert (server.reported.sensors, server.reported.battery_mv) == ((), None)
+    assert agent.stop() == 0
+    agent.put_battery(3_712_345)
+    _online(agent, server)
+    assert server.reported.battery_mv == 3_712
+    agent.put_battery(3_600_000)
+    server.desire()
+    server.wait(lambda: server.reported is not None and server.reported.battery_mv == 3_600)
 
 
 def test_claim_goes_on_with_the_same_key_after_a_power_cut(

@@ -163,8 +163,9 @@ def _reported_record(r: Reported) -> bytes:
     )
     out += _optional(task.update_hash) + struct.pack("<IBI", task.samples, -task.status, r.uptime_s)
     out += _optional(r.head_hash)
-    out += bytes([len(r.board)]) + r.board.encode() + bytes([len(r.firmware)]) + r.firmware.encode()
-    return out + bytes(32)
+    for text in (r.board, r.firmware, ",".join(r.sensors)):
+        out += bytes([len(text)]) + text.encode()
+    return out + struct.pack("<I", r.battery_mv or 0) + bytes(32)
 
 
 REPORTS = (
@@ -210,6 +211,8 @@ REPORTS = (
         ),
         uptime_s=86_400,
         head_hash=HASH[::-1],
+        sensors=("accelerometer", "microphone"),
+        battery_mv=3_712,
     ),
 )
 

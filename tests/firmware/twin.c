@@ -81,12 +81,13 @@ static ek_status seal(const uint8_t *in, size_t n, int close) {
 /* boot, desired version u32 | kernel set 8 | has image u8, image 32 | counter u64 | update: state
  * u8, has image u8, image 32, done u32, status u8, counter u64 | free u32 u32 | task: run u64,
  * round u32, state u8, object u64, bytes u32, has digest u8, digest 32, samples u32, status u8 |
- * uptime u32 | has hash u8, hash 32 | board, firmware: u8 length, text */
+ * uptime u32 | has hash u8, hash 32 | board, firmware, sensors: u8 length, text | battery u32 */
 static ek_status reported(const uint8_t *in, size_t n) {
     static char board[256];
     static char firmware[256];
+    static char sensors[256];
     ek_reported r;
-    if (n < 226U) {
+    if (n < 231U) {
         return EK_ERR_ARGUMENT;
     }
     r.boot = ek_wire_get_u32(in);
@@ -117,6 +118,12 @@ static ek_status reported(const uint8_t *in, size_t n) {
     text += 1U + text[0];
     memcpy(firmware, text + 1, text[0]);
     firmware[text[0]] = '\0';
+    text += 1U + text[0];
+    memcpy(sensors, text + 1, text[0]);
+    sensors[text[0]] = '\0';
+    text += 1U + text[0];
+    r.sensors = sensors;
+    r.battery_mv = ek_wire_get_u32(text);
     r.board = board;
     r.firmware = firmware;
     return ek_reported_write(&r, out, sizeof out, &out_bytes);

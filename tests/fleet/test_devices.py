@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +84,11 @@ def test_event_of_a_report_fits_the_schema_and_uptime_is_no_news() -> None:
     assert is_news(body, None)
     assert not is_news({**body, "uptime_s": 99}, body)
     assert is_news({**body, "boot": 2}, body)
+    assert "battery_mv" not in body and "sensors" not in body
+    charged = reported_body("d1", dataclasses.replace(REPORTED, battery_mv=3_700, sensors=("x",)))
+    assert charged["sensors"] == ["x"] and is_news(charged, body) and is_news(body, charged)
+    assert not is_news({**charged, "battery_mv": 3_690}, charged)
+    assert is_news({**charged, "battery_mv": 3_600}, charged)
 
 
 def test_task_comes_back_from_its_event() -> None:

@@ -3,6 +3,7 @@
 #define EK_BOARD_H
 
 #define EK_BOARD_NAME "$name"
+#define EK_BOARD_SENSORS "$sensors"
 #define EK_FIRMWARE_VERSION "$version"
 /* Kernel set: $ops */
 #define EK_KERNEL_SET_HASH_BYTES \

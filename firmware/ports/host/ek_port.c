@@ -1,6 +1,8 @@
 /* The host port: a virtual device is this program. A file is its flash, a UDP socket its link.
  *
- *     agent --flash FILE [--samples FILE]
+ *     agent --flash FILE [--samples FILE] [--battery FILE]
+ *
+ * The file of the battery says microvolts, as voltage_now of Linux's power supplies does.
  *
  * The process ends on SIGTERM and SIGINT, and when the process that started it is gone. */
 #ifndef _GNU_SOURCE
@@ -28,6 +30,7 @@
 #include "../../link/ek_wire.h"
 #include "board.h"
 
+#define USAGE "--flash FILE [--samples FILE] [--battery FILE]"
 #define SAMPLES_HEAD_BYTES 16U
 #define ARGUMENTS_MAX 8192U
 #define FLASH_BYTES (EK_FLASH_SLOT_B_OFFSET + EK_FLASH_SLOT_B_BYTES)
@@ -42,6 +45,7 @@ static mapped samples;
 static uint32_t sample_count;
 static uint32_t sample_bytes;
 static uint32_t sample_next;
+static int battery_file = -1;
 static int link_socket = -1;
 static pid_t parent;
 static struct timespec started;
@@ -114,13 +118,14 @@ static const char *find_argument(const char *arguments, size_t n, const char *na
     while (at < n) {
         const size_t value_at = at + strlen(arguments + at) + 1U;
         if (value_at >= n) {
-            die("wants a value; usage: agent --flash FILE [--samples FILE]", arguments + at);
+            die("wants a value; usage: agent " USAGE, arguments + at);
         }
         if (strcmp(arguments + at, name) == 0) {
             return arguments + value_at;
         }
-        if (strcmp(arguments + at, "--flash") != 0 && strcmp(arguments + at, "--samples") != 0) {
-            die("unknown argument; usage: agent --flash FILE [--samples FILE]", arguments + at);
+        if (strcmp(arguments + at, "--flash") != 0 && strcmp(arguments + at, "--samples") != 0 &&
+            strcmp(arguments + at, "--battery") != 0) {
+            die("unknown argument; usage: agent " USAGE, arguments + at);
         }
         at = value_at + strlen(arguments + value_at) + 1U;
     }
@@ -151,6 +156,13 @@ void ek_port_init(void) {
     arguments[n] = '\0';
     const char *flash_path = find_argument(arguments, (size_t)n, "--flash");
     const char *samples_path = find_argument(arguments, (size_t)n, "--samples");
+    const char *battery_path = find_argument(arguments, (size_t)n, "--battery");
+    if (battery_path != NULL) {
+        battery_file = open(battery_path, O_RDONLY);
+        if (battery_file < 0) {
+            die(strerror(errno), battery_path);
+        }
+    }
     if (flash_path == NULL) {
         die("--flash FILE is missing", "arguments");
     }
@@ -282,6 +294,14 @@ ek_status ek_port_sample_next(uint8_t *raw, size_t raw_bytes, uint16_t *label) {
     memcpy(raw, sample + 2, raw_bytes);
     sample_next++;
     return EK_OK;
+}
+
+uint32_t ek_port_battery_mv(void) {
+    char text[24];
+    const ssize_t n = battery_file < 0 ? 0 : pread(battery_file, text, sizeof text - 1U, 0);
+    text[n > 0 ? n : 0] = '\0';
+    const unsigned long millivolts = strtoul(text, NULL, 10) / 1000U;
+    return millivolts > UINT32_MAX ? 0U : (uint32_t)millivolts;
 }
 
 void ek_port_log(const char *line) {

@@ -264,6 +264,10 @@ ek_status ek_port_sample_next(uint8_t *raw, size_t raw_bytes, uint16_t *label) {
     return EK_OK;
 }
 
+uint32_t ek_port_battery_mv(void) {
+    return 0; /* fed by its host */
+}
+
 /* Life and death. */
 
 void ek_port_watchdog_feed(void) {
