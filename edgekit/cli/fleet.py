@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from edgekit.boards import Board
     from edgekit.fleet.provision import Provision
+    from edgekit.fleet.store import DeviceRecord
     from edgekit.journal import Journal
     from edgekit.service.local import LocalFleet
 
@@ -84,6 +86,12 @@ def add(
     ),
     page: Path | None = typer.Option(None, "--page", help="Write the provisioning page here."),
     flash: Path | None = typer.Option(None, "--flash", help="Write it into this flash file."),
+    credentials: Path | None = typer.Option(
+        None, "--credentials", help="Write what 'edgekit agent' needs here, and no page."
+    ),
+    ops: str | None = typer.Option(
+        None, "--ops", help="Kernel set of the releases for that agent; default of the project."
+    ),
     as_json: bool = _JSON,
 ) -> None:
     """Enrol a device: a one-use token, a broker credential and its provisioning page.
@@ -117,10 +125,12 @@ def add(
             entropy=secrets.token_bytes(32),
         )
         name = store.fleet
+    where = flash or credentials or page or root / "provision" / f"{device}.page"
     if flash is not None:
         FlashImage(flash, target).write_provision(content.encode())
-    where = flash if flash is not None else page or root / "provision" / f"{device}.page"
-    if flash is None or page is not None:
+    if credentials is not None:
+        _write_credentials(credentials, project, name, _kernels(project, target, ops), record)
+    if (flash is None and credentials is None) or page is not None:
         _write_page(page or where, content)
     if as_json:
         _print_json(
@@ -134,7 +144,8 @@ def add(
             }
         )
     else:
-        print(f"device '{device}' ({board}) is in fleet '{name}'; its page is in {where}")
+        what = "page is" if where != credentials else "credentials are"
+        print(f"device '{device}' ({board}) is in fleet '{name}'; its {what} in {where}")
 
 
 @fleet_app.command("ls")
@@ -203,6 +214,37 @@ def revoke(
     with FleetStore.open(root) as store, Journal.open(root / "journal.db") as journal:
         dismiss(root, store, journal, device, reason)
     print(f"device '{device}' is revoked")
+
+
+def _kernels(project: Path, board: Board, ops: str | None) -> bytes:
+    """Return the hash of the kernel set that 'edgekit update publish' makes releases for."""
+    from edgekit.config import FILE_NAME, Config, load_config
+    from edgekit.ops import kernel_set, kernel_set_hash
+
+    known = (project / FILE_NAME).is_file()
+    config = load_config(project) if known else Config(root=project)
+    return kernel_set_hash(kernel_set(ops or config.board.ops, board.chip.kernel_family))
+
+
+def _write_credentials(
+    path: Path, project: Path, fleet: str, kernels: bytes, record: DeviceRecord
+) -> None:
+    from edgekit.agent.credentials import Credentials
+    from edgekit.fleet.broker import running_broker
+    from edgekit.fleet.manifests import release_key
+
+    root = project / ".edgekit"
+    broker = running_broker(root)
+    Credentials(
+        device=record.device,
+        board=record.board,
+        fleet=fleet,
+        kernels=kernels,
+        broker="" if broker is None else f"{broker.host}:{broker.port}",
+        password=record.password,
+        token=record.token,
+        release_key=release_key(root / "keys").public,
+    ).write(path)
 
 
 def _status_line(running: LocalFleet) -> str:

@@ -50,6 +50,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("update", "update", "update_app", "Check, sign and publish models."),
     Command("rollout", "rollout", "rollout_app", "Bring a release to the fleet in waves."),
     Command("federate", "federate", "federate_app", "Learn together without moving samples."),
+    Command("agent", "agent", "agent", "Run this machine as a device of a fleet."),
     Command("demo", "demo", "demo", "Run the whole loop on this machine."),
 )
 

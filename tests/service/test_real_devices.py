@@ -1,4 +1,4 @@
-"""Rollout and federated run with the real agent: the firmware as Linux processes."""
+"""Rollout and federated run with the real agents: the firmware as Linux processes, and Python."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from firmware.tiny_model import CLASSES, TABLE, labelled_samples, tiny_image
 from fleet.peer import wait_until
 
+from edgekit.agent.agent import Agent
+from edgekit.agent.credentials import Credentials
 from edgekit.boards import load_board
 from edgekit.export.mcu import build_firmware
 from edgekit.federated.orders import head_of_image
@@ -24,8 +26,9 @@ from edgekit.fleet.manifests import release_key
 from edgekit.fleet.provision import Provision
 from edgekit.fleet.releases import publish
 from edgekit.fleet.rollouts import Limits, Phase
+from edgekit.fleet.store import DeviceRecord
 from edgekit.formats.image_reader import read_image
-from edgekit.ops import kernel_set
+from edgekit.ops import kernel_set, kernel_set_hash
 from edgekit.runtime import Runner
 from edgekit.service.federated import FederatedDriver
 from edgekit.service.local import LocalFleet
@@ -36,6 +39,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.cc]
 HOST = load_board("host")
 OPS = kernel_set("vision")
 QUICK = Limits(deadline_s=30.0, soak_s=0.1)
+PYTHON = "dev-2"  # speaks MQTT itself; the others are the C agent behind the gateway
 SAMPLES = {f"dev-{i}": labelled_samples(60 + 10 * i, seed=i) for i in range(3)}
 
 
@@ -46,11 +50,16 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fleet(tmp_path: Path, agent: Path) -> Iterator[LocalFleet]:
-    """A fleet of three virtual devices, each with its own samples."""
+    """A fleet of two virtual devices and a Python agent, each with its own samples."""
     with ExitStack() as stack:
         fleet = stack.enter_context(LocalFleet(root=tmp_path, fleet="test", heartbeat_s=2))
         for name, (raw, labels) in SAMPLES.items():
             record = fleet.add_device(name, "host")
+            samples = tmp_path / f"{name}.samples"
+            samples.write_bytes(encode_samples(labels, raw))
+            if name == PYTHON:
+                stack.enter_context(python_agent(fleet, record, tmp_path, samples))
+                continue
             page = Provision(
                 device=name,
                 gateway_host="127.0.0.1",
@@ -60,16 +69,30 @@ def fleet(tmp_path: Path, agent: Path) -> Iterator[LocalFleet]:
                 release_key=release_key(tmp_path / "keys").public,
                 entropy=secrets.token_bytes(32),
             )
-            flash, samples = tmp_path / f"{name}.flash", tmp_path / f"{name}.samples"
+            flash = tmp_path / f"{name}.flash"
             FlashImage(flash, HOST).write_provision(page.encode())
-            samples.write_bytes(encode_samples(labels, raw))
             device = VirtualDevice(agent, flash, samples=samples, log=tmp_path / f"{name}.log")
             stack.enter_context(device)
         server = fleet.server
         wait_until(
-            lambda: all(v.reported for v in server.call(lambda: [*server.devices().values()]))
+            lambda: all(v.reported for v in server.call(lambda: [*server.devices().values()])), 60
         )
         yield fleet
+
+
+def python_agent(fleet: LocalFleet, record: DeviceRecord, tmp_path: Path, samples: Path) -> Agent:
+    credentials = Credentials(
+        device=record.device,
+        board="host",
+        fleet="test",
+        kernels=kernel_set_hash(OPS),
+        broker="",
+        password=record.password,
+        token=record.token,
+        release_key=release_key(tmp_path / "keys").public,
+    )
+    folder = tmp_path / "agent"
+    return Agent(credentials, broker=fleet.broker.address, folder=folder, samples=samples)
 
 
 def test_devices_update_refuse_and_learn_as_the_simulation_does(

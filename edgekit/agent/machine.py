@@ -1,0 +1,269 @@
+"""A Linux machine as a device: its model, its samples, and what it keeps over a restart.
+
+The same C as on boards runs the model and trains its head, so updates have the same bytes.
+
+Twin: firmware/agent/ek_agent_learn.c
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekit.agent.credentials import Credentials, write_private
+from edgekit.agent.samples import read_samples
+from edgekit.agent.seals import Identity
+from edgekit.agent.work import Active
+from edgekit.data.files import write_atomic
+from edgekit.errors import EdgekitError, FormatError, LinkError, StoreError
+from edgekit.federated.codecs import HeadWeights, Update, decode_head, head_bytes
+from edgekit.federated.plan import MAX_EPOCHS
+from edgekit.link.messages import FederatedTask, FreeBytes, Manifest
+from edgekit.link.status import Status
+from edgekit.runtime import Runner
+from edgekit.runtime.head import MAX_CLASSES, HeadTrainer
+
+logger = logging.getLogger(__name__)
+
+_TOP = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What lies in `state.json`; every value is a number or hex.
+
+    Attributes:
+        token: Id of the token that the keys belong to.
+        image: Id of the active image, empty if there is none.
+    """
+
+    boot: int = 0
+    token: str = ""
+    private: str = ""
+    key: str = ""
+    image: str = ""
+    counter: int = 0
+
+
+class Machine:
+    """The `Work` of a Linux-class device.
+
+    Args:
+        folder: Where it keeps keys and model.
+        samples: File of labelled samples; None: it has none, and refuses to learn.
+
+    Raises:
+        StoreError: If its files cannot be read or written.
+        FormatError: If they are damaged.
+    """
+
+    def __init__(
+        self, credentials: Credentials, folder: Path, *, samples: Path | None = None
+    ) -> None:
+        self._folder, self._samples = folder, samples
+        self._lock = threading.Lock()  # of model and state; work runs in another thread
+        kept = _load(folder / "state.json")
+        if kept.token != credentials.token.id.hex():
+            # Kept before it is used: the token is bound to the first key that the server sees.
+            kept = replace(
+                kept, token=credentials.token.id.hex(), private=secrets.token_hex(32), key=""
+            )
+        self._kept = replace(kept, boot=kept.boot + 1)
+        self._save(self._kept)
+        self._credentials = credentials
+        self._runner = self._open_image()
+        self._cache: tuple[str, npt.NDArray[np.int8], npt.NDArray[np.uint16]] | None = None
+
+    def identity(self) -> Identity:
+        """Return who it is in this boot."""
+        kept = self._kept
+        return Identity(
+            device=self._credentials.device,
+            token=self._credentials.token,
+            boot=kept.boot,
+            private=bytes.fromhex(kept.private),
+            key=bytes.fromhex(kept.key) or None,
+        )
+
+    def keep_key(self, key: bytes) -> None:
+        """Keep the device key that a claim gave."""
+        with self._lock:
+            if self._kept.key != key.hex():
+                self._save(replace(self._kept, key=key.hex()))
+
+    def active(self) -> Active:
+        """Return the model that runs now."""
+        with self._lock:
+            kept, runner = self._kept, self._runner
+            head = None if runner is None else runner.image.head
+            pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            free = FreeBytes(min(pages, _TOP), min(shutil.disk_usage(self._folder).free, _TOP))
+            return Active(
+                image_id=bytes.fromhex(kept.image) or None,
+                counter=kept.counter,
+                head_hash=None if head is None else HeadWeights(head.weights, head.bias).hash,
+                free=free,
+            )
+
+    def activate(self, manifest: Manifest, image: bytes | None) -> Status:
+        """Prove an image with its golden vectors, keep it, and run it from now on."""
+        try:
+            runner = None
+            if image is not None:
+                runner = Runner(image)
+                try:
+                    runner.golden_check()
+                except FormatError:
+                    return Status.GOLDEN
+                write_atomic(self._image(manifest.image_id.hex()), image)
+            with self._lock:
+                before = self._kept.image
+                named = {"image": manifest.image_id.hex(), "counter": manifest.counter}
+                self._save(replace(self._kept, **named))  # type: ignore[arg-type]
+                self._runner = runner or self._runner
+            if before and before != manifest.image_id.hex():
+                self._image(before).unlink(missing_ok=True)
+        except StoreError as exc:
+            logger.error("%s", exc)
+            return Status.FLASH
+        except FormatError as exc:
+            logger.warning("release %d: %s", manifest.counter, exc)
+            return next((s for s in Status if s.text in str(exc)), Status.RANGE)
+        return Status.OK
+
+    def check(self, task: FederatedTask) -> tuple[Status, int]:
+        """Say whether a task can be done, and on how many samples."""
+        with self._lock:
+            runner = self._runner
+        if runner is None or runner.image.head is None:
+            return Status.STATE, 0
+        head = runner.image.head
+        if not 1 <= task.epochs <= MAX_EPOCHS or task.rate < 0 or task.decay < 0:
+            return Status.RANGE, 0
+        if head.classes > MAX_CLASSES or task.head_bytes != head_bytes(head.classes, head.features):
+            return Status.SHAPE, 0
+        try:
+            count = len(self._features(runner)[1])
+        except EdgekitError as exc:
+            logger.warning("%s", exc)
+            return Status.STATE, 0
+        return (Status.OK, count) if count else (Status.STATE, 0)
+
+    def learn(self, task: FederatedTask, head: bytes) -> bytes | Status:
+        """Train a head object on the samples; return the update object, or why not."""
+        with self._lock:
+            runner = self._runner
+        if runner is None or runner.image.head is None:
+            return Status.STATE
+        try:
+            base = decode_head(head)
+            if base.hash != task.base_head_hash:
+                return Status.HASH
+            own = runner.image.head
+            if (base.classes, base.features) != (own.classes, own.features):
+                return Status.SHAPE
+            features, labels = self._features(runner)
+            trainer = HeadTrainer(base.weights, base.bias)
+            losses = trainer.train(
+                features,
+                labels,
+                scale=own.scale,
+                zero_point=own.zero_point,
+                rate=task.rate,
+                decay=task.decay,
+                epochs=task.epochs,
+            )
+        except LinkError as exc:
+            logger.warning("round %d: %s", task.round, exc)
+            return Status(exc.status)
+        except EdgekitError as exc:
+            logger.warning("round %d: %s", task.round, exc)
+            return Status.STATE
+        return Update(
+            run=task.run,
+            round=task.round,
+            samples=len(labels),
+            base_hash=base.hash,
+            loss_first=losses[0],
+            loss_last=losses[-1],
+            weights=trainer.weights - base.weights,
+            bias=trainer.bias - base.bias,
+        ).encode()
+
+    def _features(self, runner: Runner) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
+        """What the head reads of each sample, and the classes; kept while file and image stay."""
+        if self._samples is None:
+            raise StoreError("this device has no samples; 'edgekit agent --samples' names them")
+        try:
+            stamp = f"{runner.image.id.hex()} {self._samples.stat().st_mtime_ns}"
+        except OSError as exc:
+            raise StoreError(f"{self._samples}: cannot be read: {exc.strerror}") from exc
+        if self._cache is None or self._cache[0] != stamp:
+            raw, labels = read_samples(self._samples)
+            if not runner.takes_text and raw.shape[1] != runner.raw_bytes:
+                raise FormatError(
+                    f"{self._samples}: samples have {raw.shape[1]} bytes, model"
+                    f" '{runner.image.meta.name}' takes {runner.raw_bytes}"
+                )
+            read = runner.features(cast(npt.NDArray[np.int8], runner.prepare(raw)))  # or ids
+            self._cache = stamp, read, labels
+        return self._cache[1], self._cache[2]
+
+    def _image(self, image: str) -> Path:
+        return self._folder / f"{image[:16]}.ekm"
+
+    def _open_image(self) -> Runner | None:
+        kept = self._kept
+        if not kept.image:
+            return None
+        path = self._image(kept.image)
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise StoreError(f"{path}: cannot be read: {exc.strerror}") from exc
+        if blake2b(data, digest_size=32).hexdigest() != kept.image:
+            raise FormatError(f"{path}: is not the image that was installed; remove {path.parent}")
+        return Runner(data)
+
+    def _save(self, kept: Kept) -> None:
+        said = {name: getattr(kept, name) for name in Kept.__slots__}
+        write_private(self._folder / "state.json", json.dumps(said).encode())
+        self._kept = kept
+
+
+def _load(path: Path) -> Kept:
+    checks: dict[str, Callable[[object], bool]] = {
+        name: (lambda value: type(value) is int) if name in ("boot", "counter") else _is_hex
+        for name in Kept.__slots__
+    }
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return Kept()
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise FormatError(f"{path}: is no JSON: {exc}") from exc
+    if (
+        not isinstance(value, dict)
+        or set(value) != set(checks)
+        or not all(check(value[name]) for name, check in checks.items())
+    ):
+        raise FormatError(f"{path}: is not the state of an agent")
+    return Kept(**value)
+
+
+def _is_hex(value: object) -> bool:
+    return isinstance(value, str) and len(value) % 2 == 0 and set(value) <= set("0123456789abcdef")
