@@ -144,14 +144,21 @@ class LearnSection:
     Attributes:
         head: Name of the trainable layer; empty for the last fully-connected one.
         enabled: Whether the image has a trainable head at all.
-        rate: Step of the plain gradient descent on the device.
+        rate: Step of the gradient descent on the device.
         max_classes: Classes that the head has room for; 0 for as many as it has.
+        mode: widen: the layer goes on; replace: one of zeros learns in its place; append: one
+            behind the output does.
+        method: How the head learns by itself: ol, ol-v2, lwf or cwr.
+        steps_per_minute: Most steps of a device that learns by itself; 0 for none.
     """
 
     enabled: bool = True
     head: str = ""
     rate: float = 0.02
     max_classes: int = 0
+    mode: str = "widen"
+    method: str = "cwr"
+    steps_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +242,8 @@ RANGES: dict[tuple[str, str], Range] = {
 CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("project", "task"): tuple(FAMILIES),
     ("export", "rounding"): ("litert", "tflm"),
+    ("learn", "mode"): ("widen", "replace", "append"),
+    ("learn", "method"): ("ol", "ol-v2", "lwf", "cwr"),
     **FEDERATED_CHOICES,
     **TEXT_CHOICES,
 }

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import QuantizationError, RefusedError, UnsupportedError
+from edgekit.errors import ConfigError, QuantizationError, RefusedError, UnsupportedError
 from edgekit.formats.container import Section
 from edgekit.formats.image import Features, Golden, Head, ImageMeta, image_id, write_image
 from edgekit.formats.image_reader import image_sections, read_image
 from edgekit.formats.tflite import read_tflite
-from edgekit.graph import Graph, Node, Quant, Tensor
+from edgekit.graph import DType, Graph, Node, Quant, Tensor
 from edgekit.ops import kernel, ordered
 from edgekit.ops.activation import Table
 from edgekit.ops.conv import fold_offset, weight_scales
@@ -35,6 +35,9 @@ from edgekit.runtime.text import GOLDEN_TEXTS, text_rows
 
 ROUNDINGS = {"litert": Rounding.SINGLE, "tflm": Rounding.DOUBLE}
 HEAD_RATE = 0.05
+HEAD_MODES = ("widen", "replace", "append")
+MOST_CLASSES = 256
+"""Twin: firmware/learn/ek_online.h, EK_ONLINE_CLASSES_MAX"""
 GOLDEN_SEED = 20240229
 GOLDEN_COUNT = 4
 
@@ -108,6 +111,8 @@ def compile_tflite(
     data_license: str = "",
     features: Features | None = None,
     head: bool | str = False,
+    head_mode: str = "widen",
+    max_classes: int = 0,
     raw_golden: NDArray[np.uint8] | None = None,
     rounding: str = "litert",
     family: str = "portable",
@@ -129,6 +134,9 @@ def compile_tflite(
         features: Preprocessing; None: the raw bytes are the int8 input, or become it by the table
             of a file with uint8 input.
         head: True to make the last dense layer trainable, or the name of one.
+        head_mode: What learns on the device: "widen" the layer as it is, "replace" it by one that
+            begins with zeros, "append" one that reads the model's output and begins as identity.
+        max_classes: Rows that the head may grow to on the device; 0 for as many as it has.
         raw_golden: uint8 [N, ...], raw inputs for golden vectors; None draws four with a fixed
             seed. As many are
             stored as fit in the larger of 8 kB and 5 % of the image, at least one, at most four.
@@ -150,6 +158,8 @@ def compile_tflite(
     """
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding is {rounding!r}, expected one of {', '.join(ROUNDINGS)}")
+    if head_mode not in HEAD_MODES:
+        raise ValueError(f"head_mode is {head_mode!r}, expected one of {', '.join(HEAD_MODES)}")
     if not 1 <= patches <= MAX_PATCHES:
         raise ValueError(f"patches is {patches}, expected 1 to {MAX_PATCHES}")
     stripped = strip_borders(read_tflite(source, name=name))
@@ -159,7 +169,8 @@ def compile_tflite(
     if features is None and stripped.table:
         features = Features("lut_u8", stripped.table)
     whole = lower(model, rounding=ROUNDINGS[rounding])
-    trained = None if head is False else _dense_named(model, head)
+    appended = head is not False and head_mode == "append"
+    trained = None if head is False or appended else _dense_named(model, head)
     kept = frozenset() if trained is None else frozenset({trained.name})
     graph = simplify(whole, keep=kept) if passes else whole
     notes = stripped.notes
@@ -173,6 +184,10 @@ def compile_tflite(
         notes = (*notes, note)
     trainable = None if trained is None else _head_of(model, graph, trained)
     graph = pack(_short_names(graph), family)
+    if appended:
+        trainable = _appended(graph)
+    if trainable is not None:
+        trainable = _with_room(trainable, head_mode, max_classes)
     meta = ImageMeta(
         name=name,
         version=version,
@@ -347,6 +362,39 @@ def _head_of(model: Graph, graph: Graph, source: Node) -> Head:
     )
 
 
+def _appended(graph: Graph) -> Head:
+    """Return a head that reads the model's output and gives it back."""
+    y = graph.tensor(graph.outputs[0])
+    if y.dtype is not DType.INT8 or y.quant is None:
+        raise UnsupportedError(
+            f"model '{graph.name}' gives {y.dtype.value}: a head can be appended to int8 alone"
+        )
+    k = y.elements
+    return Head(
+        classes=k,
+        max_classes=k,
+        features=k,
+        scale=y.quant.scale,
+        zero_point=y.quant.zero_point,
+        weights=np.eye(k, dtype=np.float32),
+        bias=np.zeros(k, np.float32),
+        rate=HEAD_RATE,
+        node=len(graph.nodes),
+    )
+
+
+def _with_room(head: Head, mode: str, max_classes: int) -> Head:
+    """Return the head as it begins on the device, with room for more classes."""
+    if max_classes and not head.classes <= max_classes <= MOST_CLASSES:
+        raise ConfigError(
+            f"the head has {head.classes} classes, so [learn] max_classes = {max_classes} must be"
+            f" in {head.classes} .. {MOST_CLASSES}"
+        )
+    if mode == "replace":
+        head = replace(head, weights=np.zeros_like(head.weights), bias=np.zeros_like(head.bias))
+    return replace(head, max_classes=max_classes or head.classes)
+
+
 def replace_head(
     image: bytes,
     *,
@@ -374,6 +422,10 @@ def replace_head(
     head = old.head
     if head is None:
         raise RefusedError(f"model '{old.meta.name}' has no trainable head")
+    if head.node == len(old.graph.nodes):
+        raise RefusedError(
+            f"model '{old.meta.name}' has a head behind its output: no layer can take its values"
+        )
     w = np.asarray(weights, np.float64)
     b = np.asarray(bias, np.float64)
     if w.shape != (head.classes, head.features) or b.shape != (head.classes,):

@@ -21,6 +21,8 @@ def compile_for_dataset(
     version: str,
     license: str,
     head: bool | str = True,
+    head_mode: str = "widen",
+    max_classes: int = 0,
     rounding: str = "litert",
     family: str = "portable",
     fuse: bool = False,
@@ -30,7 +32,8 @@ def compile_for_dataset(
     """Compile a `.tflite` with the table of its input, labels, licences and golden vectors.
 
     Args:
-        head: As for `compile_tflite`; so are rounding, family, fuse, patches and pairs.
+        head: As for `compile_tflite`; so are head_mode, max_classes, rounding, family, fuse,
+            patches and pairs.
 
     Raises:
         ConfigError: If the model does not fit the data.
@@ -56,6 +59,8 @@ def compile_for_dataset(
         data_license=dataset.data_license,
         features=Features(kind="lut_u8", table=input_table(quant, max_value=dataset.max_value)),
         head=head,
+        head_mode=head_mode,
+        max_classes=max_classes,
         raw_golden=golden,
         rounding=rounding,
         family=family,

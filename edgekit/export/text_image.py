@@ -44,6 +44,8 @@ def compile_for_text(
         data_license=config.text_data.license,
         features=text_features(project.tokenizer),
         head=config.learn.head or config.learn.enabled,
+        head_mode=config.learn.mode,
+        max_classes=config.learn.max_classes,
         rounding=config.export.rounding,
         fuse=config.export.fuse,
         patches=config.export.patches,

@@ -255,13 +255,14 @@ def _read_head(data: bytes | None, graph: Graph) -> Head | None:
         return None
     reader = _Reader(data, "model image: head")
     node, k, most, h, scale, zero, rate, _ = reader.unpack("<IIIIfifI", 0)
-    if node >= len(graph.nodes) or not 0 < k <= most <= 65535:
+    if node > len(graph.nodes) or not 0 < k <= most <= 65535:
         raise FormatError(f"model image: head of node {node} with {k} of {most} classes")
     start = c.HEAD_HEADER_BYTES
     values = np.frombuffer(reader.take(start, 4 * (k * h + k)), "<f4").astype(np.float32)
     if not np.all(np.isfinite(values)) or not math.isfinite(scale) or not math.isfinite(rate):
         raise FormatError("model image: head has a value that is not finite")
-    if h != graph.tensor(graph.nodes[node].inputs[0]).elements:
+    read = graph.nodes[node].inputs[0] if node < len(graph.nodes) else graph.outputs[0]
+    if h != graph.tensor(read).elements:
         raise FormatError(f"model image: head has {h} features")
     return Head(k, most, h, scale, zero, values[: k * h].reshape(k, h), values[k * h :], rate, node)
 

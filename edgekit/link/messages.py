@@ -210,6 +210,28 @@ class FederatedTask(Message):
     deadline_s: int = key(8, unsigned(32))
 
 
+MOST_STEPS_PER_MINUTE = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning(Message):
+    """How the head of a device goes on learning by itself, from samples of its own.
+
+    Attributes:
+        steps_per_minute: At most so many.
+        method: Number of a `edgekit.runtime.online.Method`: 0 ol, 1 ol-v2, 2 lwf, 3 cwr.
+        rate: Learning rate; travels as float32.
+    """
+
+    steps_per_minute: int = key(0, unsigned(32, minimum=1))
+    method: int = key(1, unsigned(32))
+    rate: float = key(2, float32())
+
+    def __post_init__(self) -> None:
+        if self.steps_per_minute > MOST_STEPS_PER_MINUTE or self.method > 3 or self.rate < 0:
+            raise ValueError(f"learning of {self.steps_per_minute} steps a minute by {self.method}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired(Message):
     """What a device is to be: its whole wished state as one document."""
@@ -219,6 +241,7 @@ class Desired(Message):
     model: SignedManifest | None = key(2, nullable(nested(SignedManifest)))
     task: FederatedTask | None = key(3, nullable(nested(FederatedTask)))
     heartbeat_s: int = key(4, unsigned(32, minimum=1))
+    learning: Learning | None = key(5, nullable(nested(Learning)), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

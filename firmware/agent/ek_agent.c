@@ -167,6 +167,7 @@ static ek_status take_desired(ek_agent *agent, const uint8_t *content, size_t n,
         (desired.heartbeat_s < HEARTBEAT_MAX_S ? desired.heartbeat_s : HEARTBEAT_MAX_S) * 1000U;
     agent->report.due = true;
     ek_update_desired(agent, &desired);
+    ek_online_desired(agent, &desired);
     ek_learn_desired(agent, &desired, now_ms);
     return EK_OK;
 }
@@ -180,8 +181,9 @@ static ek_status take_chunk_request(ek_agent *agent, const uint8_t *content, siz
     }
     const ek_agent_learn *learn = &agent->learn;
     const bool ready = learn->phase == EK_LEARN_READY;
-    ek_chunk_serve(&request, ek_object_id(learn->update_digest), ready ? learn->exchange : NULL,
-                   learn->update_bytes, ek_agent_content_bytes() - EK_CHUNK_HEAD_BYTES, &chunk);
+    ek_chunk_serve(&request, ek_object_id(learn->update_digest),
+                   ready ? learn->memory.round.exchange : NULL, learn->update_bytes,
+                   ek_agent_content_bytes() - EK_CHUNK_HEAD_BYTES, &chunk);
     status = ek_chunk_write(&chunk, ek_agent_content(agent), ek_agent_content_bytes(), &n);
     return status == EK_OK ? ek_agent_send(agent, EK_FRAME_CHUNK, n) : status;
 }

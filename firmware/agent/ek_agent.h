@@ -1,7 +1,7 @@
 /* The agent: one device's side of firmware/link/PROTOCOL.md as a state machine that never blocks.
  * ek_agent.c speaks with gateway and server, ek_agent_claim.c becomes known, ek_agent_update.c
- * changes the model, ek_agent_learn.c trains the head, ek_agent_report.c says how things
- * are, ek_agent_text.c answers texts. */
+ * changes the model, ek_agent_learn.c trains the head for a round, ek_agent_online.c lets it learn
+ * by itself, ek_agent_report.c says how things are, ek_agent_text.c answers texts. */
 #ifndef EK_AGENT_H
 #define EK_AGENT_H
 
@@ -13,6 +13,8 @@
 #include "../boot/ek_slot.h"
 #include "../boot/ek_state.h"
 #include "../learn/ek_exchange.h"
+#include "../learn/ek_guard.h"
+#include "../learn/ek_online.h"
 #include "../learn/ek_train.h"
 #include "../link/ek_chunk.h"
 #include "../link/ek_frame.h"
@@ -82,6 +84,25 @@ typedef struct ek_agent_update {
     ek_install install;
 } ek_agent_update;
 
+/* Of a federated round, or of a head that learns by itself. */
+typedef union ek_learn_memory {
+    struct {
+        float floats[EK_HEAD_FLOATS_MAX]; /* weights, then bias */
+        uint8_t exchange[EK_UPDATE_HEAD_BYTES + 4U * EK_HEAD_FLOATS_MAX];
+    } round;
+    uint32_t online[2U * EK_HEAD_FLOATS_MAX + EK_UPDATE_HEAD_BYTES / 4U];
+} ek_learn_memory;
+
+/* A head that learns by itself, as the server wishes it. */
+typedef struct ek_agent_online {
+    bool wanted;
+    bool open; /* head is in memory */
+    ek_learning wish;
+    uint64_t next_ms; /* of the next step */
+    ek_online head;
+    ek_guard guard;
+} ek_agent_online;
+
 typedef struct ek_agent_learn {
     ek_learn_phase phase;
     ek_status status;
@@ -99,9 +120,9 @@ typedef struct ek_agent_learn {
     bool has_cache; /* features of all samples, of this image */
     uint8_t cache_image[32];
     uint32_t cache_samples;
-    float floats[EK_HEAD_FLOATS_MAX]; /* weights, then bias */
-    uint8_t exchange[EK_UPDATE_HEAD_BYTES + 4U * EK_HEAD_FLOATS_MAX];
+    ek_learn_memory memory;
     float p[EK_TRAIN_CLASSES_MAX];
+    ek_agent_online online;
     uint8_t cache[EK_FEATURE_CACHE_BYTES]; /* labels u16, then features int8 */
 } ek_agent_learn;
 
@@ -164,6 +185,18 @@ void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n);
 bool ek_learn_step(ek_agent *agent, uint64_t now_ms);
 /* After boot and after a switch: which head is active, and its hash. */
 void ek_learn_image_changed(ek_agent *agent);
+
+/* The next sample of the board as features of the active image, whatever its label. features: NULL
+ * for behind the image's part of the arena. */
+ek_status ek_learn_features(ek_agent *agent, int8_t *features, uint16_t *label);
+/* Where features lie that nobody gave a place; NULL if the arena is too small. */
+int8_t *ek_learn_room(const ek_agent *agent);
+
+void ek_online_desired(ek_agent *agent, const ek_desired *desired);
+/* Stores the head that learns by itself and leaves the memory. */
+void ek_online_close(ek_agent *agent, bool store);
+/* At most one step; true if there is more to do at once. */
+bool ek_online_step(ek_agent *agent, uint64_t now_ms);
 
 /* Answers a TEXT_QUESTION. */
 ek_status ek_agent_answer(ek_agent *agent, const uint8_t *content, size_t n);

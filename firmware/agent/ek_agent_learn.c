@@ -45,11 +45,11 @@ static ek_status open_trainer(ek_agent *agent) {
     }
     const ek_head *head = &learn->head;
     if (head->classes > EK_TRAIN_CLASSES_MAX || head->features > EK_HEAD_FLOATS_MAX ||
-        ek_head_float_bytes(head->classes, head->features) > sizeof learn->floats) {
+        ek_head_float_bytes(head->classes, head->features) > sizeof learn->memory.round.floats) {
         return EK_ERR_SPACE;
     }
-    learn->trainer.weights = learn->floats;
-    learn->trainer.bias = learn->floats + (size_t)head->classes * head->features;
+    learn->trainer.weights = learn->memory.round.floats;
+    learn->trainer.bias = learn->memory.round.floats + (size_t)head->classes * head->features;
     learn->trainer.classes = head->classes;
     learn->trainer.features = head->features;
     learn->trainer.scale = head->scale;
@@ -63,6 +63,7 @@ void ek_learn_image_changed(ek_agent *agent) {
         refuse(agent, EK_ERR_BASE);
     }
     agent->has_head_hash = false;
+    ek_online_close(agent, false);
     if (open_trainer(agent) != EK_OK) {
         return;
     }
@@ -71,7 +72,7 @@ void ek_learn_image_changed(ek_agent *agent) {
         const ek_head *head = &learn->head;
         const size_t weights = (size_t)head->classes * head->features;
         for (size_t i = 0; i < weights; i++) {
-            learn->floats[i] = ek_wire_get_f32(head->weights + 4U * i);
+            learn->memory.round.floats[i] = ek_wire_get_f32(head->weights + 4U * i);
         }
         for (size_t j = 0; j < head->classes; j++) {
             learn->trainer.bias[j] = ek_wire_get_f32(head->bias + 4U * j);
@@ -133,6 +134,7 @@ void ek_learn_desired(ek_agent *agent, const ek_desired *desired, uint64_t now_m
         learn->task.round == task->round) {
         return; /* already at it, or done */
     }
+    ek_online_close(agent, true);
     set_phase(agent, EK_LEARN_IDLE, EK_OK);
     learn->task = *task;
     learn->deadline_ms = now_ms + (uint64_t)task->deadline_s * 1000U;
@@ -166,7 +168,7 @@ static void start_training(ek_agent *agent) {
 
 static void head_received(ek_agent *agent) {
     ek_agent_learn *learn = &agent->learn;
-    const uint8_t *object = learn->exchange + EK_HEAD_OBJECT_AT;
+    const uint8_t *object = learn->memory.round.exchange + EK_HEAD_OBJECT_AT;
     ek_status status = ek_head_object_open(object, learn->task.bytes, learn->trainer.classes,
                                            learn->trainer.features, learn->task.base_hash);
     if (status != EK_OK) {
@@ -199,7 +201,7 @@ static void head_received(ek_agent *agent) {
 
 void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n) {
     /* check_task proved that the whole object fits. */
-    memcpy(agent->learn.exchange + EK_HEAD_OBJECT_AT + agent->pull.base, bytes, n);
+    memcpy(agent->learn.memory.round.exchange + EK_HEAD_OBJECT_AT + agent->pull.base, bytes, n);
     ek_pull_take(&agent->pull);
     if (ek_pull_done(&agent->pull)) {
         agent->pull_owner = EK_PULL_NOBODY;
@@ -207,8 +209,12 @@ void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n) {
     }
 }
 
-/* The next sample of the board as features of the active image. */
-static ek_status next_features(ek_agent *agent, int8_t *features, uint16_t *label) {
+int8_t *ek_learn_room(const ek_agent *agent) {
+    sample_room room;
+    return find_room(agent, &room) ? room.features : NULL;
+}
+
+ek_status ek_learn_features(ek_agent *agent, int8_t *features, uint16_t *label) {
     sample_room room;
     if (!find_room(agent, &room)) {
         return EK_ERR_ARENA;
@@ -223,10 +229,12 @@ static ek_status next_features(ek_agent *agent, int8_t *features, uint16_t *labe
         status = ek_run_features(&agent->image, ek_port_arena(), arena_bytes, room.input,
                                  features == NULL ? room.features : features);
     }
-    if (status == EK_OK && *label >= agent->learn.trainer.classes) {
-        status = EK_ERR_LABEL;
-    }
     return status;
+}
+
+static ek_status next_features(ek_agent *agent, int8_t *features, uint16_t *label) {
+    const ek_status status = ek_learn_features(agent, features, label);
+    return status == EK_OK && *label >= agent->learn.trainer.classes ? EK_ERR_LABEL : status;
 }
 
 static int8_t *cached_features(ek_agent_learn *learn, uint32_t sample) {
@@ -265,14 +273,14 @@ static void finish(ek_agent *agent, float loss_last) {
         memcpy(update.base_hash, learn->task.base_hash, 32);
         update.loss_first = learn->loss_first;
         update.loss_last = loss_last;
-        status = ek_update_write(&update, &learn->trainer, learn->exchange, &n);
+        status = ek_update_write(&update, &learn->trainer, learn->memory.round.exchange, &n);
     }
     if (status != EK_OK) {
         refuse(agent, status);
         return;
     }
     learn->update_bytes = (uint32_t)n;
-    crypto_blake2b(learn->update_digest, 32, learn->exchange, n);
+    crypto_blake2b(learn->update_digest, 32, learn->memory.round.exchange, n);
     set_phase(agent, EK_LEARN_READY, EK_OK);
     ek_line line;
     ek_line_start(&line, "update ready, round ");
@@ -350,6 +358,9 @@ bool ek_learn_step(ek_agent *agent, uint64_t now_ms) {
         features_step(agent);
     } else if (learn->phase == EK_LEARN_TRAIN) {
         train_step(agent);
+    }
+    if (learn->phase == EK_LEARN_IDLE) {
+        return ek_online_step(agent, now_ms);
     }
     return learn->phase == EK_LEARN_FEATURES || learn->phase == EK_LEARN_TRAIN;
 }

@@ -112,7 +112,7 @@ ek_status ek_program_features(const ek_program *program, const int8_t *inputs, i
     if (image->head == NULL) {
         return EK_ERR_STATE;
     }
-    const uint32_t tensor = ek_node_tensor(image, image->head_node, 0);
+    const uint32_t tensor = ek_head_tensor(image);
     const uint8_t *place = program->arena + ek_tensor_offset(image, tensor);
     const uint32_t bytes = ek_get_u32(image->head + 12);
     for (; count != 0; count--) {

@@ -2,6 +2,8 @@
 
 #include "ek_wire.h"
 
+#define MOST_STEPS_PER_MINUTE 60000U
+#define LAST_METHOD 3U
 #define SIGNATURE_BYTES 64U
 #define NAME_MAX_BYTES 64U
 
@@ -219,11 +221,21 @@ static void get_task(ek_cbor_reader *r, ek_task *task) {
     task->deadline_s = (uint32_t)get_field(r, 8, UINT32_MAX);
 }
 
+static void get_learning(ek_cbor_reader *r, ek_learning *learning) {
+    ek_cbor_get_map(r, 3);
+    learning->steps_per_minute = (uint32_t)get_field(r, 0, MOST_STEPS_PER_MINUTE);
+    learning->method = (uint32_t)get_field(r, 1, LAST_METHOD);
+    learning->rate = get_finite(r, 2);
+    if (r->status == EK_OK && (learning->steps_per_minute == 0U || learning->rate < 0.0f)) {
+        r->status = EK_ERR_RANGE;
+    }
+}
+
 ek_status ek_desired_read(const uint8_t *bytes, size_t n, ek_desired *desired) {
     ek_cbor_reader r;
     memset(desired, 0, sizeof *desired);
     ek_cbor_read_start(&r, bytes, n);
-    ek_cbor_get_map(&r, 5);
+    ek_cbor_get_map(&r, 6);
     desired->version = (uint32_t)get_field(&r, 0, UINT32_MAX);
     desired->time_s = get_field(&r, 1, UINT64_MAX);
     ek_cbor_get_key(&r, 2);
@@ -240,6 +252,11 @@ ek_status ek_desired_read(const uint8_t *bytes, size_t n, ek_desired *desired) {
         get_task(&r, &desired->task);
     }
     desired->heartbeat_s = (uint32_t)get_field(&r, 4, UINT32_MAX);
+    ek_cbor_get_key(&r, 5);
+    if (!ek_cbor_take_null(&r)) {
+        desired->has_learning = true;
+        get_learning(&r, &desired->learning);
+    }
     if (r.status == EK_OK && desired->heartbeat_s == 0U) {
         r.status = EK_ERR_RANGE;
     }

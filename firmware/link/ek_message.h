@@ -86,6 +86,13 @@ typedef struct ek_task {
     uint32_t deadline_s;
 } ek_task;
 
+/* How a head goes on learning by itself. */
+typedef struct ek_learning {
+    uint32_t steps_per_minute; /* at most, 1 .. 60000 */
+    uint32_t method;           /* ek_method */
+    float rate;
+} ek_learning;
+
 typedef struct ek_desired {
     uint32_t version;
     uint64_t time_s; /* of the server */
@@ -95,6 +102,8 @@ typedef struct ek_desired {
     bool has_task;
     ek_task task;
     uint32_t heartbeat_s;
+    bool has_learning;
+    ek_learning learning;
 } ek_desired;
 
 typedef struct ek_telemetry {

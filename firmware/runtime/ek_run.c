@@ -65,7 +65,7 @@ ek_status ek_run_features(const ek_image *image, uint8_t *arena, size_t arena_by
     }
     ek_status status = run_nodes(image, arena, arena_bytes, input, image->head_node, NULL, NULL);
     if (status == EK_OK) {
-        const uint32_t tensor = ek_node_tensor(image, image->head_node, 0);
+        const uint32_t tensor = ek_head_tensor(image);
         memcpy(features, arena + ek_tensor_offset(image, tensor), ek_get_u32(image->head + 12));
     }
     return status;

@@ -58,7 +58,7 @@ ek_status ek_prove_head(ek_image *image, ek_span head) {
     const uint32_t most = ek_get_u32(head.data + 8);
     const uint32_t width = ek_get_u32(head.data + 12);
     const uint64_t floats = (uint64_t)classes * width + classes;
-    if (node >= image->node_count || classes == 0 || classes > 65535 || most < classes ||
+    if (node > image->node_count || classes == 0 || classes > 65535 || most < classes ||
         most > 65535 || width == 0 || width > EK_MAX_BYTES) {
         return EK_ERR_RANGE;
     }
@@ -66,7 +66,8 @@ ek_status ek_prove_head(ek_image *image, ek_span head) {
         return EK_ERR_TRUNCATED;
     }
     ek_tensor tensor;
-    ek_tensor_resolve(image, ek_node_tensor(image, node, 0), NULL, &tensor);
+    image->head_node = node;
+    ek_tensor_resolve(image, ek_head_tensor(image), NULL, &tensor);
     if (tensor.type != EK_S8 || tensor.constant || tensor.count != width) {
         return EK_ERR_SHAPE;
     }
@@ -79,7 +80,6 @@ ek_status ek_prove_head(ek_image *image, ek_span head) {
         return EK_ERR_RANGE;
     }
     image->head = head.data;
-    image->head_node = node;
     return EK_OK;
 }
 

@@ -20,6 +20,7 @@ from edgekit.link.messages import (
     Desired,
     FederatedTask,
     Hello,
+    Learning,
     Log,
     Ping,
     Pong,
@@ -108,6 +109,7 @@ class LoneServer:
         model: SignedManifest | None = None,
         task: FederatedTask | None = None,
         heartbeat_s: int = 1,
+        learning: Learning | None = None,
     ) -> int:
         """Send a desired document; returns its version."""
         self._version += 1
@@ -117,6 +119,7 @@ class LoneServer:
             model=model,
             task=task,
             heartbeat_s=heartbeat_s,
+            learning=learning,
         )
         self.send(FrameType.DESIRED, desired.encode())
         return self._version

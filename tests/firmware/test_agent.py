@@ -28,6 +28,7 @@ from edgekit.link.messages import (
     Desired,
     FederatedState,
     FederatedTask,
+    Learning,
     SignedManifest,
     TextAnswer,
     TextQuestion,
@@ -36,6 +37,7 @@ from edgekit.link.messages import (
 from edgekit.link.status import Status
 from edgekit.runtime import Runner
 from edgekit.runtime.head import HeadTrainer
+from edgekit.runtime.online import METHODS, OnlineHead
 
 pytestmark = pytest.mark.cc
 
@@ -533,6 +535,90 @@ def test_federated_rounds_equal_the_host(agent: Agent, server: LoneServer, count
     _online(agent, server)
     assert server.reported is not None
     assert server.reported.head_hash == trained.hash
+
+
+def _said(server: LoneServer, text: str) -> Callable[[], bool]:
+    return lambda: any(log.text.startswith(text) for log in server.logs)
+
+
+def _learns(agent: Agent, server: LoneServer, count: int = 40) -> None:
+    agent.put_image(tiny_image())
+    agent.put_samples(*labelled_samples(count, seed=3))
+    _online(agent, server)
+
+
+def _checkpoint(agent: Agent) -> bytes:
+    """The newest record of a head that learns by itself, without head and checksum."""
+    region = LAYOUT.learn
+    data = agent.flash.read_bytes()[region.offset : region.offset + region.bytes]
+    halves = [data[: len(data) // 2], data[len(data) // 2 :]]
+    records = [half for half in halves if half[:6] == b"EKLH\x02\x00"]
+    newest = max(records, key=lambda half: int.from_bytes(half[12:16], "little"))
+    return newest[48 : 48 + 4 * int.from_bytes(newest[8:12], "little")]
+
+
+@pytest.mark.parametrize("method", ["ol", "cwr"])
+def test_head_that_learns_by_itself_equals_the_host(
+    agent: Agent, server: LoneServer, method: str
+) -> None:
+    """On and off by the wished state; what it stores is byte for byte what the host learns."""
+    _learns(agent, server)
+    wish = Learning(steps_per_minute=60_000, method=METHODS[method], rate=0.02)
+    server.desire(learning=wish)
+    server.wait(_said(server, "head stored, steps 1000"), 60.0)
+    server.desire()
+    server.wait(_said(server, "learning off, steps "), 60.0)
+    steps = int(server.logs[-1].text.split()[-1])
+    assert steps >= 1_000
+
+    runner = Runner(tiny_image())
+    start = runner.image.head
+    assert start is not None
+    raw, labels = labelled_samples(40, seed=3)
+    head = OnlineHead(
+        start.weights,
+        start.bias,
+        scale=start.scale,
+        zero_point=start.zero_point,
+        method=method,
+        most_classes=start.max_classes,
+        rate=0.02,
+        clip=10.0,
+    )
+    order = np.arange(steps) % 40
+    head.learn(runner.features(TABLE[raw])[order], labels[order])
+    assert _checkpoint(agent) == head.checkpoint()
+
+    agent.cut()
+    server.logs.clear()
+    _online(agent, server)
+    server.desire(learning=wish)
+    server.wait(_said(server, f"learning on, steps {steps}"), 60.0)
+
+
+def test_head_learns_no_faster_than_allowed(agent: Agent, server: LoneServer) -> None:
+    """Sixty steps a minute are one a second; a federated task comes first."""
+    _learns(agent, server)
+    begin = time.monotonic()
+    server.desire(learning=Learning(steps_per_minute=60, method=0, rate=0.02))
+    server.wait(_said(server, "learning on, steps 0"), 60.0)
+    server.serve(2.5)
+    start = Runner(tiny_image()).image.head
+    assert start is not None
+    task = _task(server, HeadWeights(start.weights, start.bias), 1)
+    server.desire(task=task, learning=Learning(steps_per_minute=60, method=0, rate=0.02))
+    server.wait(_said(server, "learning off, steps "), 60.0)
+    off = next(log.text for log in server.logs if log.text.startswith("learning off"))
+    assert 1 <= int(off.split()[-1]) <= time.monotonic() - begin + 1
+    server.wait(_task_is(server, FederatedState.READY, 1), 60.0)
+
+
+def test_learning_without_samples_is_refused(agent: Agent, server: LoneServer) -> None:
+    """A device that has no samples says so and stays as it is."""
+    agent.put_image(tiny_image())
+    _online(agent, server)
+    server.desire(learning=Learning(steps_per_minute=60, method=3, rate=0.02))
+    server.wait(_said(server, "learning refused"), 60.0)
 
 
 def test_task_that_does_not_fit_is_refused(agent: Agent, server: LoneServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import struct
 from hashlib import blake2b
@@ -21,6 +22,7 @@ from edgekit.link.messages import (
     FederatedTask,
     FreeBytes,
     Hello,
+    Learning,
     Log,
     LogLevel,
     Manifest,
@@ -276,6 +278,9 @@ def test_questions_and_answers_have_equal_bytes(twin: Twin) -> None:
     assert twin.bytes(Op.TEXT_ANSWER, flat) == empty.encode()
 
 
+LEARNING = Learning(steps_per_minute=600, method=3, rate=0.25)
+
+
 def _flat_desired(d: Desired) -> bytes:
     out = struct.pack("<IQII", d.version, d.time_s, d.heartbeat_s, d.model is not None)
     if d.model is not None:
@@ -286,16 +291,30 @@ def _flat_desired(d: Desired) -> bytes:
         out += struct.pack("<QI", t.run, t.round) + t.base_head_hash
         out += struct.pack("<QIIff", t.head_object, t.head_bytes, t.epochs, t.rate, t.decay)
         out += struct.pack("<I", t.deadline_s)
+    out += struct.pack("<I", d.learning is not None)
+    if d.learning is not None:
+        out += struct.pack("<IIf", *dataclasses.astuple(d.learning))
     return out
 
 
 @pytest.mark.parametrize("model", [None, SignedManifest(MANIFEST.encode(), HASH * 2)])
 @pytest.mark.parametrize("task", [None, TASK])
+@pytest.mark.parametrize("learning", [None, LEARNING])
 def test_desired_is_read_whole(
-    twin: Twin, model: SignedManifest | None, task: FederatedTask | None
+    twin: Twin,
+    model: SignedManifest | None,
+    task: FederatedTask | None,
+    learning: Learning | None,
 ) -> None:
     """Every field of a desired document arrives on the device."""
-    desired = Desired(version=300, time_s=1_800_000_000, model=model, task=task, heartbeat_s=15)
+    desired = Desired(
+        version=300,
+        time_s=1_800_000_000,
+        model=model,
+        task=task,
+        heartbeat_s=15,
+        learning=learning,
+    )
     assert twin.bytes(Op.DESIRED_READ, desired.encode()) == _flat_desired(desired)
 
 

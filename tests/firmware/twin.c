@@ -155,6 +155,12 @@ static ek_status desired(const uint8_t *in, size_t n) {
         put_u32(ek_wire_float_bits(d.task.decay));
         put_u32(d.task.deadline_s);
     }
+    put_u32(d.has_learning);
+    if (d.has_learning) {
+        put_u32(d.learning.steps_per_minute);
+        put_u32(d.learning.method);
+        put_u32(ek_wire_float_bits(d.learning.rate));
+    }
     return EK_OK;
 }
 

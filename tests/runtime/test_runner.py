@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from litert_models import Model, T, classifier, reference
 
-from edgekit.errors import FormatError, RefusedError, UnsupportedError
+from edgekit.errors import ConfigError, FormatError, RefusedError, UnsupportedError
 from edgekit.export.compile import compile_tflite, replace_head
 from edgekit.formats.image import Features, image_id, write_image
 from edgekit.formats.image_reader import read_image
 from edgekit.runtime import Runner
 from edgekit.runtime.host import host_library
+from edgekit.runtime.online import OnlineHead
 
 pytestmark = pytest.mark.cc
 
@@ -238,3 +239,48 @@ def test_features_of_bytes_do_not_fit_tokens() -> None:
     features = Features("lut_u8", bytes(256))
     with pytest.raises(FormatError, match="shape does not fit"):
         compile_tflite(model.to_bytes(), name="m", features=features)
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("mode", ["widen", "replace", "append"])
+def test_head_begins_as_its_mode_says(mode: str) -> None:
+    """Widened it has the layer's values, replaced zeros, appended it gives the output back."""
+    compiled = compile_tflite(classifier(), name="c", head=True, head_mode=mode, max_classes=20)
+    runner = Runner(compiled.image)
+    head = runner.image.head
+    assert head is not None and head.max_classes == 20
+    inputs = np.random.default_rng(1).integers(-128, 128, (6, 72), dtype=np.int8)
+    outputs = runner.run(inputs).reshape(len(inputs), -1)
+    features = runner.features(inputs)
+    online = OnlineHead(
+        head.weights,
+        head.bias,
+        scale=head.scale,
+        zero_point=head.zero_point,
+        most_classes=head.max_classes,
+        rate=0.02,
+    )
+    if mode == "append":
+        np.testing.assert_array_equal(features, outputs)
+        answers = online.predict(features)
+        np.testing.assert_array_equal(answers.argmax(axis=1), outputs.argmax(axis=1))
+        with pytest.raises(RefusedError, match="behind its output"):
+            replace_head(
+                compiled.image,
+                version="2",
+                weights=head.weights,
+                bias=head.bias,
+                calibration=features,
+            )
+    else:
+        assert (head.weights == 0).all() == (mode == "replace")
+        assert features.shape[1] == head.features
+    before = online.predict(features[:1]).shape[1]
+    online.learn(features[:4], [500, 500, 501, 0])
+    assert online.labels[before:] == [500, 501]
+
+
+def test_room_for_fewer_classes_than_there_are_is_refused() -> None:
+    """A head cannot have room for less than it begins with."""
+    with pytest.raises(ConfigError, match="max_classes = 1 must be"):
+        compile_tflite(classifier(), name="c", head=True, max_classes=1)
