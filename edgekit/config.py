@@ -232,10 +232,11 @@ RANGES: dict[tuple[str, str], Range] = {
     ("accept", "min_accuracy"): (0.0, 1.0),
     ("accept", "max_worse"): (0, 10**9),
     ("learn", "rate"): (1e-9, 10.0),
-    ("learn", "max_classes"): (0, 65_535),
+    ("learn", "max_classes"): (0, 256),
     ("fleet", "broker_port"): (0, 65_535),
     ("fleet", "gateway_port"): (0, 65_535),
     ("fleet", "timeout_s"): (0.001, 1e7),
+    ("learn", "steps_per_minute"): (0, 60_000),
     **FEDERATED_RANGES,
     **TEXT_RANGES,
 }

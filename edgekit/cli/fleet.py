@@ -34,6 +34,8 @@ def up(
 ) -> None:
     """Run broker, gateway and server until Ctrl-C.
 
+    Devices learn by themselves if the project's edgekit.toml has [learn] steps_per_minute.
+
     Example: edgekit fleet up --project my_project
     """
     import logging
@@ -41,16 +43,23 @@ def up(
     import sys
     import threading
 
+    from edgekit.config import FILE_NAME, load_config
     from edgekit.service.federated import FederatedDriver
     from edgekit.service.local import LocalFleet
     from edgekit.service.rollouts import RolloutDriver
+    from edgekit.service.wishes import learning_of
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.set())
+    config = project / FILE_NAME
     running = LocalFleet(
-        root=project / ".edgekit", fleet=fleet, udp_port=port, broker_port=broker_port
+        root=project / ".edgekit",
+        fleet=fleet,
+        udp_port=port,
+        broker_port=broker_port,
+        learning=learning_of(load_config(project).learn) if config.is_file() else None,
     )
     with running:
         RolloutDriver(running.server)

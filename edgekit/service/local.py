@@ -11,6 +11,7 @@ from edgekit.fleet.gateway import Gateway
 from edgekit.fleet.gateway_config import GatewayConfig
 from edgekit.fleet.members import enrol
 from edgekit.fleet.store import CREDENTIALS, DeviceRecord, FleetStore, write_credentials
+from edgekit.link.messages import Learning
 from edgekit.service.server import HEARTBEAT_S, FleetServer
 
 OUTBOX = "gateway/outbox.db"
@@ -33,12 +34,14 @@ class LocalFleet:
         udp_port: int = 0,
         broker_port: int = 0,
         heartbeat_s: int = HEARTBEAT_S,
+        learning: Learning | None = None,
     ) -> None:
         self._root = root
         self._fleet = fleet
         self._udp_port = udp_port
         self._broker_port = broker_port
         self._heartbeat_s = heartbeat_s
+        self._learning = learning
         self.store: FleetStore
         self.broker: PrivateBroker
         self.gateway: Gateway
@@ -106,7 +109,11 @@ class LocalFleet:
         address = self.broker.start()
         self._closing.append(self.broker)
         self.server = FleetServer(
-            root=self._root, fleet=self._fleet, broker=address, heartbeat_s=self._heartbeat_s
+            root=self._root,
+            fleet=self._fleet,
+            broker=address,
+            heartbeat_s=self._heartbeat_s,
+            learning=self._learning,
         )
         self._closing.append(self.server)
         self.server.start()

@@ -30,6 +30,7 @@ from edgekit.link.messages import (
     ChunkRequest,
     ClaimRequest,
     FederatedTask,
+    Learning,
     Log,
     Reported,
     SignedManifest,
@@ -81,6 +82,7 @@ class FleetServer:
     Args:
         root: The project's `.edgekit` folder.
         heartbeat_s: How often devices are asked to report.
+        learning: How devices learn by themselves; None: they do not.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class FleetServer:
         fleet: str,
         broker: BrokerAddress,
         heartbeat_s: int = HEARTBEAT_S,
+        learning: Learning | None = None,
     ) -> None:
         self.fleet = fleet
         self._root = root
@@ -99,6 +102,7 @@ class FleetServer:
             self._store = opened.enter_context(FleetStore.open(root, fleet=fleet))
             self._opened = opened.pop_all()
         self._heartbeat_s = heartbeat_s
+        self._learning = learning
         self._loop = Loop(verify=self._verify, save=self._save_heard, tick=self._tick)
         self.refused = self._loop.refused
         self._devices = Devices(self._store, fleet)
@@ -471,10 +475,12 @@ class FleetServer:
 
     def _publish_wish(self, device: Device) -> None:
         """Publish what a device is to be, sealed for its present boot."""
-        wish = device.wish
+        wish = device.wish if self._learning is None else device.wish or Wish()
         if wish is None or device.key is None or device.view.boot == 0:
             return
-        document = wish.document(now_s=time.time(), heartbeat_s=self._heartbeat_s)
+        document = wish.document(
+            now_s=time.time(), heartbeat_s=self._heartbeat_s, learning=self._learning
+        )
         device.wished_boot = device.view.boot
         device.wished_s = time.monotonic()
         self._send(

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from edgekit.config import LearnSection
 from edgekit.fleet.devices import task_body, task_from_body
 from edgekit.journal import Event
-from edgekit.link.messages import Desired, FederatedTask, SignedManifest
+from edgekit.link.messages import Desired, FederatedTask, Learning, SignedManifest
+from edgekit.runtime.online import METHODS
 
 
 class Keep(Enum):
@@ -19,6 +21,17 @@ class Keep(Enum):
 
 
 KEEP = Keep.KEEP
+
+
+def learning_of(section: LearnSection) -> Learning | None:
+    """Return how the devices of a project learn by themselves, None if they do not."""
+    if not section.enabled or section.steps_per_minute == 0:
+        return None
+    return Learning(
+        steps_per_minute=section.steps_per_minute,
+        method=METHODS[section.method],
+        rate=section.rate,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,9 @@ class Wish:
             since_s=now_s,
         )
 
-    def document(self, *, now_s: float, heartbeat_s: int) -> Desired:
+    def document(
+        self, *, now_s: float, heartbeat_s: int, learning: Learning | None = None
+    ) -> Desired:
         """Return the document as it is said now: a task has less time left than at first."""
         task = self.task
         if task is not None:
@@ -61,6 +76,7 @@ class Wish:
             model=self.model,
             task=task,
             heartbeat_s=heartbeat_s,
+            learning=learning,
         )
 
     def body(self, device: str) -> dict[str, Any]:

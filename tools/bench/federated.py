@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgekit.errors import ConfigError
 from tools.bench import federated_attacks as attacks
+from tools.bench import federated_device as device
 from tools.bench import federated_mnist as mnist
 from tools.bench import federated_personal as personal
 from tools.bench import federated_sine as sine
@@ -19,7 +20,7 @@ AREA = "federated"
 SEED = 1
 _HERE = Path(__file__).resolve().parent
 _FEDERATED = _HERE.parents[1] / "edgekit" / "federated"
-SETS = ("sine", "mnist", "attacks", *personal.SETS, "speed")
+SETS = ("sine", "mnist", "attacks", *personal.SETS, "speed", "device")
 Measure = Callable[[], Result]
 
 
@@ -46,6 +47,8 @@ def _measure_set(name: str, seed: int) -> list[Result]:
         return _sine(seed)
     if name == "speed":
         return speed.measure()
+    if name == "device":
+        return device.measure(seed)
     data = data_folder()
     if data is None:
         raise ConfigError("the folder of real data is not here: name it by EDGEKIT_DATA")
@@ -121,6 +124,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
         *personal.rows_of(found),
         *attacks.rows_of(found),
         *speed.rows_of(found),
+        *device.rows_of(found),
     ]
 
 
@@ -137,6 +141,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "attacks": ("attack", "accuracy %", "rejected", "silent", "reason"),
     "speed": ("what", "figure"),
+    "device": ("what", "figure"),
 }
 
 
@@ -149,6 +154,7 @@ def tables(results: Sequence[Result]) -> dict[str, str]:
         "personal": personal.lines_of(found),
         "attacks": attacks.lines_of(found),
         "speed": speed.lines_of(found),
+        "device": device.lines_of(found),
     }
     return {name: table(TABLES[name], rows) for name, rows in lines.items() if rows}
 

@@ -18,13 +18,14 @@ from edgekit.export.toolchain import TOOLCHAINS, find_compiler
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.flash.learn_probe import CASES, HeadCase, expected_checksums, run_learn_probe
 from edgekit.formats.image_reader import read_image
-from tools.bench.rows import Result, Row, count, result_key, resumed, row, row_of_least, table
+from tools.bench.models import public_files
+from tools.bench.rows import Result, Row, result_key, resumed, row, row_of_least
 from tools.calibrate import draw_input
 
 AREA = "federated"
 BOARD = "mps2_an386"
 EXACT_BOARDS = ("mps2_an386", "mps2_an500", "mps3_an547", "mps2_an385")
-MODEL = "kws_dscnn_int8.tflite"
+MODEL = "kws_public"
 STEP_TARGETS = {"ol": 10.0, "lwf": 35.0, "cwr": 35.0}
 CODE_TARGET_BYTES = 8_000
 RATIO_TARGET = 2.0
@@ -40,23 +41,23 @@ const char client[sizeof(ek_agent_learn) - EK_FEATURE_CACHE_BYTES] = {1};
 """
 
 
-def measure(models: Path, seed: int = 0) -> list[Result]:
+def measure(seed: int = 0) -> list[Result]:
     """Measure everything; results are kept under `build/bench/` until a source changes.
 
     Args:
-        models: Folder of `.tflite` files.
         seed: Of the input that the inference is counted with.
 
     Raises:
         ToolError: If a compiler, the emulator or the model is missing.
     """
-    if not (models / MODEL).is_file():
-        raise ToolError(f"{models / MODEL} is missing; name its folder with --models")
+    path = public_files().get(MODEL)
+    if path is None:
+        raise ToolError(f"model {MODEL} is missing: name the folder of models by EDGEKIT_MODELS")
     folders = (share.firmware() / name for name in ("learn", "bench", "agent"))
     sources = [path for folder in folders for path in sorted(folder.rglob("*.[ch]"))]
     code = (path.read_bytes() for path in sources)
-    key = result_key(*code, (models / MODEL).read_bytes(), str(seed))
-    return [resumed(AREA, f"device-{seed}", key, lambda: _measure(models / MODEL, seed))]
+    key = result_key(*code, path.read_bytes(), str(seed))
+    return [resumed(AREA, f"device-{seed}", key, lambda: _measure(path, seed))]
 
 
 def _measure(path: Path, seed: int) -> Result:
@@ -75,6 +76,7 @@ def _measure(path: Path, seed: int) -> Result:
         equal += (found.checksums, found.net_checksum) == expected_checksums(kind)
     floats, client = client_bytes(board)
     return {
+        "set": "device",
         "inference": float(run.instructions[0]),
         "steps": {method: steps[HeadCase(method, 64, 12, 12)] for method in STEP_TARGETS},
         "net_step": probe.net_instructions,
@@ -131,9 +133,12 @@ def _run(*command: str) -> str:
 
 
 def rows_of(results: list[Result]) -> list[Row]:
-    """Return the figures."""
-    (found,) = results
-    rows = [
+    """Return the figures with their targets."""
+    return [figure for each in results if each.get("set") == "device" for figure in _rows(each)]
+
+
+def _rows(found: Result) -> list[Row]:
+    steps = [
         row(
             f"learning step by {method}, 64 -> 12, {BOARD}, of the inference of kws",
             100 * found["steps"][method] / found["inference"],
@@ -144,27 +149,32 @@ def rows_of(results: list[Result]) -> list[Row]:
         for method, target in STEP_TARGETS.items()
     ]
     floats = found["client_floats"]
-    code = "code of OL, CWR and Reptile, cortex-m4"
     client = f"memory of a client of {floats} parameters"
+    limit = 8 * floats + CHUNK_BYTES
+    batch = f"memory of batch Reptile, {BATCH} samples, by sample by sample, 1-32-32-1"
     ratio = found["batch_bytes"] / found["step_bytes"]
     boards = "boards that learn the bits of the host"
     return [
-        *rows,
-        row(code, found["code_bytes"], "B", CODE_TARGET_BYTES, good=True),
-        row(client, found["client_bytes"], "B", 8 * floats + CHUNK_BYTES, good=True),
-        row_of_least(
-            f"memory of batch Reptile, {BATCH} samples, by sample by sample, 1-32-32-1",
-            ratio,
-            "x",
-            RATIO_TARGET,
-        ),
+        *steps,
+        row("code of OL, CWR and Reptile", found["code_bytes"], "B", CODE_TARGET_BYTES, good=True),
+        row(client, found["client_bytes"], "B", limit, good=True),
+        row_of_least(batch, ratio, "x", RATIO_TARGET),
         row_of_least(boards, found["equal_boards"], "", len(EXACT_BOARDS)),
     ]
 
 
-def text_of(results: list[Result]) -> str:
-    """Return the table that is printed."""
+def lines_of(results: list[Result]) -> list[list[str]]:
+    """Return the lines of the table."""
     lines = []
-    for each in rows_of(results):
-        lines.append((each.figure, count(each.value), count(each.target), each.unit))
-    return table(("figure", "value", "target", "unit"), lines)
+    for each in results:
+        if each.get("set") != "device":
+            continue
+        for method, step in each["steps"].items():
+            lines.append([f"step by {method}, {BOARD}", f"{step:,.0f} instructions"])
+        lines.append(["inference", f"{each['inference']:,.0f} instructions"])
+        lines.append(["step of the sine regressor", f"{each['net_step']:,.0f} instructions"])
+        lines.append(["its memory", f"{each['step_bytes']:,} bytes"])
+        lines.append([f"its memory with {BATCH} samples at once", f"{each['batch_bytes']:,} bytes"])
+        lines.append(["code", f"{each['code_bytes']:,} bytes"])
+        lines.append(["client", f"{each['client_bytes']:,} bytes"])
+    return lines
