@@ -219,6 +219,19 @@ def _follow(journal: Journal, run: int, *, quiet: bool) -> RunState:
         time.sleep(0.5)
 
 
+def _privacy(state: RunState) -> str:
+    from edgekit.errors import ToolError
+    from edgekit.federated.privacy import epsilon, participations
+
+    settings = state.plan.settings
+    times = participations(state.plan, state.round)
+    try:
+        found = f"epsilon {epsilon(settings, times):.2f}"
+    except ToolError as exc:
+        found = str(exc)
+    return f"privacy: {found} at delta {settings.privacy_delta:g}, a device was asked {times} times"
+
+
 def _line(row: RoundRow) -> str:
     loss = "" if row.loss_last is None else f", loss {row.loss_first:.4f} -> {row.loss_last:.4f}"
     measured = "" if row.accuracy is None else f", accuracy {row.accuracy:.1%}"
@@ -247,4 +260,6 @@ def _show(state: RunState, *, as_json: bool) -> None:
         print(_line(row))
     if state.collecting and state.missing:
         print(f"no answer yet from {', '.join(state.missing)}")
+    if plan.settings.noise:
+        print(_privacy(state))
     print(f"head {state.head.hash.hex()}")
