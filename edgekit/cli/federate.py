@@ -129,14 +129,30 @@ def _plan(config: Config, **given: Any) -> RunPlan:
 @federate_app.command("status")
 def status(
     run: int = typer.Argument(0, help="Number of the run; default the newest."),
+    watching: bool = typer.Option(False, "--watch", help="Until it ends, with every change."),
+    page: Path | None = typer.Option(None, "--report", help="Write it as an HTML page here."),
     project: Path = _PROJECT,
     as_json: bool = _JSON,
 ) -> None:
     """Show how far a run is, round by round.
 
-    Example: edgekit federate status
+    With --watch also who answered, why others did not count, and the bytes; --json then prints a
+    line per change.
+
+    Example: edgekit federate status --watch
     """
-    _show(_find(project, run), as_json=as_json)
+    from edgekit.cli.federate_watch import report, watch
+    from edgekit.fleet.orders import open_journal
+
+    with open_journal(project / ".edgekit") as journal:
+        if watching:
+            watch(journal, run, as_json=as_json)
+        if page is not None:
+            report(journal, run, page)
+    if page is not None and not as_json:
+        print(f"written to {page}")
+    if page is None and not watching:
+        _show(_find(project, run), as_json=as_json)
 
 
 @federate_app.command("abort")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH = 960
@@ -276,6 +276,58 @@ def round_curve(
         shapes.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="dot s0">{label}</circle>')
         shapes.append(_text(x, y - 12, f"{value:.1%}", "middle small"))
     return _svg("Accuracy per federated round", WIDTH, height + 36, shapes)
+
+
+def curve(points: Sequence[tuple[int, float]], *, name: str) -> str:
+    """Draw values by round, each round marked."""
+    left, width, height = 70, WIDTH - 110, 200
+    values = [value for _, value in points]
+    low, high = min(values), max(values)
+    margin = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    low, high = low - margin, high + margin
+    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
+    shapes = []
+    for tick in _ticks(low, high, 5):
+        y = height - _scale(tick, low, high, height)
+        shapes.append(_line(left, y, left + width, y, "grid"))
+        shapes.append(_text(left - 8, y + 4, f"{tick:.4g}", "axis end"))
+    places = [
+        (left + _scale(number, first, last, width), height - _scale(value, low, high, height))
+        for number, value in points
+    ]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    shapes.append(f'<polyline points="{path}" class="curve line-s0"/>')
+    for (number, value), (x, y) in zip(points, places, strict=True):
+        label = _title(f"round {number}: {value:.6g}")
+        shapes.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="dot s0">{label}</circle>')
+    shapes.append(_text(left + width / 2, height + 24, "round", "axis middle"))
+    return _svg(name, left + width + 24, height + 32, shapes)
+
+
+def columns(rounds: Sequence[int], series: Mapping[str, Sequence[int]], *, name: str) -> str:
+    """Draw a column per round, its parts on top of each other, and say what each colour is."""
+    left, width, height = 90, WIDTH - 130, 180
+    most = max(1, *(sum(parts) for parts in zip(*series.values(), strict=True)))
+    step = width / len(rounds)
+    shapes = []
+    for tick in _ticks(0, most, 4):
+        y = height - _scale(tick, 0, most, height)
+        shapes.append(_line(left, y, left + width, y, "grid"))
+        shapes.append(_text(left - 8, y + 4, f"{tick:,.0f}", "axis end"))
+    for at, number in enumerate(rounds):
+        top = float(height)
+        for kind, (part, values) in enumerate(series.items()):
+            size = _scale(values[at], 0, most, height)
+            top -= size
+            label = f"round {number}: {values[at]:,} {part}"
+            shapes.append(
+                _rect(left + at * step, top, max(1.0, step * 0.8), size, f"s{kind}", label)
+            )
+    for kind, part in enumerate(series):
+        x = left + kind * 140
+        shapes.append(_rect(x, height + 14, 12, 12, f"s{kind}"))
+        shapes.append(_text(x + 18, height + 24, part, "axis"))
+    return _svg(name, left + width + 24, height + 34, shapes)
 
 
 def kilo(size: float) -> str:
