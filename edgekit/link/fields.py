@@ -134,9 +134,9 @@ def _same(value: Any) -> Value:
     return cast(Value, value)
 
 
-def unsigned(bits: int, *, minimum: int = 0) -> Codec:
+def unsigned(bits: int, *, minimum: int = 0, maximum: int | None = None) -> Codec:
     """Unsigned integer of at most so many bits."""
-    top = (1 << bits) - 1
+    top = (1 << bits) - 1 if maximum is None else maximum
 
     def load(value: Value, where: str) -> int:
         if type(value) is not int:

@@ -211,6 +211,7 @@ class FederatedTask(Message):
 
 
 MOST_STEPS_PER_MINUTE = 60_000
+LAST_METHOD = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,13 +224,9 @@ class Learning(Message):
         rate: Learning rate; travels as float32.
     """
 
-    steps_per_minute: int = key(0, unsigned(32, minimum=1))
-    method: int = key(1, unsigned(32))
+    steps_per_minute: int = key(0, unsigned(32, minimum=1, maximum=MOST_STEPS_PER_MINUTE))
+    method: int = key(1, unsigned(32, maximum=LAST_METHOD))
     rate: float = key(2, float32())
-
-    def __post_init__(self) -> None:
-        if self.steps_per_minute > MOST_STEPS_PER_MINUTE or self.method > 3 or self.rate < 0:
-            raise ValueError(f"learning of {self.steps_per_minute} steps a minute by {self.method}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -226,7 +226,7 @@ static void get_learning(ek_cbor_reader *r, ek_learning *learning) {
     learning->steps_per_minute = (uint32_t)get_field(r, 0, MOST_STEPS_PER_MINUTE);
     learning->method = (uint32_t)get_field(r, 1, LAST_METHOD);
     learning->rate = get_finite(r, 2);
-    if (r->status == EK_OK && (learning->steps_per_minute == 0U || learning->rate < 0.0f)) {
+    if (r->status == EK_OK && learning->steps_per_minute == 0U) {
         r->status = EK_ERR_RANGE;
     }
 }
