@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pyoxigraph as ox
 import pytest
@@ -27,23 +26,6 @@ from edgekit.registry.terms import DOCUMENTS
 
 G = ox.NamedNode(DOCUMENTS + "g")
 PORT = 17_931
-
-
-@pytest.fixture(scope="module")
-def oxigraph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server of the package `oxigraph`, on a folder."""
-    program = Path(sys.executable).parent / "oxigraph"
-    folder = tmp_path_factory.mktemp("oxigraph")
-    line = [str(program), "serve", "--location", str(folder), "--bind", f"127.0.0.1:{PORT}"]
-    with subprocess.Popen([*line, "--union-default-graph"], stderr=subprocess.DEVNULL) as process:
-        for _ in range(600):
-            try:
-                urlopen(f"http://127.0.0.1:{PORT}/", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"sparql+http://127.0.0.1:{PORT}/"
-        process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from registry.fleet_fixture import DOCUMENT, write_journal
@@ -19,26 +16,7 @@ from edgekit.registry.http_server import RegistryServer, Service
 from edgekit.registry.store import Store
 from edgekit.registry.sync import open_writer, projected
 
-PORT = 17_933
 Run = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def oxigraph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server of the package `oxigraph`, empty."""
-    program = Path(sys.executable).parent / "oxigraph"
-    folder = tmp_path_factory.mktemp("oxigraph")
-    line = [str(program), "serve", "--location", str(folder), "--bind", f"127.0.0.1:{PORT}"]
-    with subprocess.Popen([*line, "--union-default-graph"], stderr=subprocess.DEVNULL) as process:
-        end = time.monotonic() + 60.0
-        while time.monotonic() < end:
-            try:
-                urlopen(f"http://127.0.0.1:{PORT}/", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"sparql+http://127.0.0.1:{PORT}/"
-        process.kill()
 
 
 @pytest.fixture
