@@ -91,7 +91,9 @@ def problem(exc: SyntaxError) -> str:
 def _load(path: Path, begin: int, end: int, load: Callable[..., None]) -> None:
     with _Piece(path, begin, end) as piece:
         try:
-            load(piece, format=ox.RdfFormat.N_QUADS)
+            # To be asked for a few bytes at a time costs more than to have them all.
+            small = end - begin <= 2 * MEMORY_BYTES
+            load(piece.read() if small else piece, format=ox.RdfFormat.N_QUADS)
         except SyntaxError as exc:
             if exc.lineno is not None:
                 exc.lineno += _lines(path, begin)
