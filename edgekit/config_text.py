@@ -36,15 +36,31 @@ class TextDataSection:
     license: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TextTrainSection:
-    """`[train]` of a text project: see `edgekit.train.text_jobs.TextJob`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRecipe:
+    """How a text model is trained, whatever it learns from.
 
     Attributes:
-        start: Weights to begin with: "pretrain" for what `edgekit train --task pretrain` made of
-            this project, or a run folder; empty: random weights.
-        corpus: Files of plain text, .gz too, from which `vectors` learns beside the training texts.
-        teacher: Run folders, whose mean is taught, or one .npz file of logits; empty: no teacher.
+        seed: Decides first weights, order of samples, dropped words and units.
+        epochs: Passes over the training part.
+        rate: Peak learning rate; `schedule`, `warmup` and `decay` as `rate_at` has them.
+        clip_norm: Largest norm of all gradients together.
+        word_dropout: Share of the tokens that become [UNK], anew in every epoch.
+        balance: Give every class the same weight in the loss.
+        grams: Rows of a table of hashed character n-grams that is added to the token table while
+            training and folded into it for ever; 0 for none.
+        vectors: Begin the token table with what stands near each other in the training texts and
+            the corpus; not with a start.
+        windows: Read a part from anywhere of a text that is longer than the model, anew in every
+            epoch; the model itself reads the beginning.
+        metric: Decides which epoch is best; "auto" for accuracy, macro_f1 or spearman.
+        patience: Stop after so many epochs without a better one and keep the best; 0: train all
+            epochs and keep the last.
+        threshold: Probability from which a class of several counts as chosen.
+        teacher_weight: Share of the loss that the teacher has, at `temperature`.
+        hidden_weight: Weight of the distance to the teachers' pooled states.
+        quantize_aware: Share of the steps, the last ones, that train with the rounding of the int8
+            file; only for family embbert, without `patience`.
     """
 
     seed: int = 1
@@ -61,35 +77,43 @@ class TextTrainSection:
     balance: bool = False
     grams: int = 20_000
     vectors: bool = True
-    corpus: tuple[str, ...] = ()
     windows: bool = True
     metric: str = "auto"
     patience: int = 0
     threshold: float = 0.5
-    start: str = ""
-    teacher: tuple[str, ...] = ()
     teacher_weight: float = 0.7
     temperature: float = 1.0
     hidden_weight: float = 0.0
     quantize_aware: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class PretrainSection:
-    """`[pretrain]`: learning the language from plain text before the labels.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTrainSection(TextRecipe):
+    """`[train]` of a text project.
 
     Attributes:
-        files: Plain text or patterns of files, one sentence or paragraph per line, .gz too;
-            neighbours in a file are neighbours in the text, an empty line ends a document.
-        own_text: Add the texts of the training part.
-        steps: Batches in all.
-        length: Tokens of a pair of sentences; more is cut.
-        next_sentence: Also learn whether the second sentence follows the first.
-        mask: Share of the tokens to be guessed.
+        start: Weights to begin with: "pretrain" for what `edgekit train --task pretrain` made of
+            this project, or a run folder; empty: random weights.
+        corpus: Files of plain text, .gz too, from which `vectors` learns beside the training texts.
+        teacher: Run folders, whose mean is taught, or one .npz file of logits; empty: no teacher.
     """
 
-    files: tuple[str, ...] = ()
-    own_text: bool = True
+    start: str = ""
+    corpus: tuple[str, ...] = ()
+    teacher: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainRecipe:
+    """How a language is learned, whatever the text.
+
+    Attributes:
+        steps: Batches in all.
+        length: Tokens of a pair of sentences; more is cut.
+        mask: Share of the tokens to be guessed.
+        next_sentence: Rows are pairs of lines; also learn whether the second follows the first.
+    """
+
     seed: int = 1
     steps: int = 4000
     batch: int = 64
@@ -102,6 +126,20 @@ class PretrainSection:
     clip_norm: float = 1.0
     mask: float = 0.15
     next_sentence: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainSection(PretrainRecipe):
+    """`[pretrain]`: learning the language from plain text before the labels.
+
+    Attributes:
+        files: Plain text or patterns of files, one sentence or paragraph per line, .gz too;
+            neighbours in a file are neighbours in the text, an empty line ends a document.
+        own_text: Add the texts of the training part.
+    """
+
+    files: tuple[str, ...] = ()
+    own_text: bool = True
 
 
 Range = tuple[float, float]

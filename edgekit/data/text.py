@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 from collections.abc import Sequence
@@ -59,6 +60,24 @@ class TextSource:
     def columns(self) -> tuple[str, ...]:
         """Columns to be read: label, text, second text."""
         return (self.label, self.text, *([self.pair] if self.pair else []))
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """The files of the parts by name; None: there is none."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def to_json(self) -> dict[str, Any]:
+        """Turn into what JSON can say."""
+        files = {key: None if path is None else str(path) for key, path in self.files.items()}
+        return {**dataclasses.asdict(self), **files}
+
+    @staticmethod
+    def from_json(facts: dict[str, Any]) -> TextSource:
+        """Read what `to_json` made."""
+        paths = {
+            key: None if facts[key] is None else Path(facts[key]) for key in ("validation", "test")
+        }
+        return TextSource(**{**facts, **paths, "train": Path(facts["train"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgekit.errors import ConfigError, FormatError
+from edgekit.train.runs import hash_facts
 
 RECIPE = 1
 """Version of what the loop does with a job; part of the hash, so that old runs are not resumed."""
@@ -64,8 +63,7 @@ class TrainJob:
         """Identify everything that decides the weights; name and folder do not."""
         facts = self.to_json()
         del facts["name"], facts["run"]
-        text = json.dumps({"recipe": RECIPE, **facts}, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return hash_facts({"recipe": RECIPE, **facts})
 
     def to_json(self) -> dict[str, Any]:
         """Turn into what JSON can say."""

@@ -5,11 +5,8 @@ Only worker processes import this file: it loads the training framework.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,12 +15,11 @@ import tensorflow as tf
 
 from edgekit.data import load_dataset
 from edgekit.data.dataset import Dataset, Float32Array, Part, UInt8Array
-from edgekit.data.files import write_atomic
 from edgekit.data.split import shuffled
-from edgekit.errors import ConfigError, FormatError
 from edgekit.models import find_family, make_config
-from edgekit.models.saved import pack_arrays, save_model, unpack_arrays
+from edgekit.models.saved import Arrays
 from edgekit.models.worker import Emit
+from edgekit.train import runs
 from edgekit.train.augment import augment_images
 from edgekit.train.jobs import TrainJob, TrainResult
 from edgekit.train.schedule import cosine_rate
@@ -48,10 +44,9 @@ def train(job: TrainJob, emit: Emit) -> TrainResult:
     Raises:
         ConfigError: If the folder holds the run of another job.
     """
-    finished = read_result(job.run)
-    if finished is not None and finished.model.is_file():
-        _check_owner(job, finished.job_hash)
-        return dataclasses.replace(finished, name=job.name, reused=True)
+    finished: TrainResult | None = runs.find_done(job, job.run / runs.RESULT, TrainResult.from_json)
+    if finished is not None:
+        return finished
     dataset = load_dataset(job.dataset)
     part = _training_part(dataset.train, job)
     keras.utils.clear_session()
@@ -71,29 +66,6 @@ def train(job: TrainJob, emit: Emit) -> TrainResult:
             }
         )
     return run.finish()
-
-
-def read_result(run: Path) -> TrainResult | None:
-    """Read a run folder's result; None if there is none.
-
-    Raises:
-        FormatError: If there is one, but damaged.
-    """
-    path = run / "result.json"
-    if not path.is_file():
-        return None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
-        raise FormatError(f"{path}: is not JSON: {exc}") from exc
-    return TrainResult.from_json({**facts, "run": str(run)}, where=str(path))
-
-
-def _check_owner(job: TrainJob, found: object) -> None:
-    if found != job.hash():
-        raise ConfigError(
-            f"{job.run}: holds the run of another job; give another folder or remove it"
-        )
 
 
 def _training_part(part: Part, job: TrainJob) -> Part:
@@ -130,26 +102,24 @@ class _Run:
         self.optimizer.build(logits.trainable_variables)
         self.step = _make_step(logits, self.optimizer)
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.job.run / "checkpoint.npz"
-
     def restore(self) -> None:
         """Take up the checkpoint, if there is one."""
-        if not self.checkpoint.is_file():
-            return
-        meta, arrays = unpack_arrays(self.checkpoint)
-        _check_owner(self.job, meta.get("job_hash"))
+        found = runs.restore(self.job, self._take)
+        if found is not None:
+            meta, _ = found
+            self.epoch = int(meta["epoch"])
+            self.losses = list(meta["losses"])
+            self.accuracies = list(meta["accuracies"])
+            self.seconds = float(meta["seconds"])
+
+    def _take(self, arrays: Arrays) -> bool:
         for kind, variables in (("w", self.model.weights), ("o", self.optimizer.variables)):
             found = [arrays[name] for name in sorted(arrays) if name[0] == kind]
             if [v.shape for v in found] != [tuple(v.shape) for v in variables]:
-                raise FormatError(f"{self.checkpoint}: does not fit its own job")
+                return False
             for variable, value in zip(variables, found, strict=True):
                 variable.assign(value)
-        self.epoch = int(meta["epoch"])
-        self.losses = list(meta["losses"])
-        self.accuracies = list(meta["accuracies"])
-        self.seconds = float(meta["seconds"])
+        return True
 
     def one_epoch(self, part: Part) -> None:
         """Train on every sample once and write the checkpoint."""
@@ -193,11 +163,7 @@ class _Run:
             acceptance_accuracy=self._accuracy(self.dataset.acceptance),
             seconds=round(self.seconds, 3),
         )
-        save_model(job.run / "model.npz", self.model, family=job.family, sizes=job.sizes)
-        write_atomic(job.run / "job.json", json.dumps(job.to_json(), indent=1).encode())
-        # Last: a folder with a result is whole.
-        write_atomic(job.run / "result.json", json.dumps(result.to_json(), indent=1).encode())
-        self.checkpoint.unlink(missing_ok=True)
+        runs.finish(job, self.model, job.sizes, job.run / runs.RESULT, result)
         return result
 
     def _targets(self, labels: UInt8Array) -> Float32Array:
@@ -215,13 +181,12 @@ class _Run:
         arrays = {f"w{i:03d}": np.asarray(v) for i, v in enumerate(self.model.weights)}
         arrays |= {f"o{i:03d}": np.asarray(v) for i, v in enumerate(self.optimizer.variables)}
         meta = {
-            "job_hash": self.job.hash(),
             "epoch": self.epoch,
             "losses": self.losses,
             "accuracies": self.accuracies,
             "seconds": self.seconds,
         }
-        write_atomic(self.checkpoint, pack_arrays(meta, arrays))
+        runs.write_checkpoint(self.job, meta, arrays)
 
 
 def _make_step(logits: Any, optimizer: Any) -> Any:

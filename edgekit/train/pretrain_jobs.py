@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgekit.config_text import PretrainRecipe
 from edgekit.data.text import TextSource
 from edgekit.errors import FormatError
-from edgekit.models.saved import unpack_arrays
-from edgekit.train.text_jobs import PATHS, check_owner
+from edgekit.train.runs import find_done, hash_facts
 
+PRETRAINED = "pretrain.json"
+"""File of a run's result."""
 PRETRAIN_RECIPE = 1
 """Version of what the loop does with a job; part of the hash."""
 
 
 @dataclass(frozen=True, slots=True)
-class PretrainJob:
+class PretrainJob(PretrainRecipe):
     """Learning a language from plain text; equal jobs give equal weights on one kind of machine.
 
     Attributes:
@@ -28,9 +28,6 @@ class PretrainJob:
         source: Labelled text whose training texts are read too, without their labels.
         sizes: As for a text job, without `classes`.
         digests: Content of every file that the job reads, by role; part of the hash.
-        length: Tokens of a row.
-        next_sentence: Rows are pairs of lines, and whether the second follows is learned too.
-        mask: Share of the tokens to be guessed.
         checkpoint_s: Seconds between checkpoints; decides nothing.
     """
 
@@ -42,18 +39,6 @@ class PretrainJob:
     sizes: dict[str, Any] = field(default_factory=dict)
     tokenizer: Path | None = None
     digests: dict[str, str] = field(default_factory=dict)
-    seed: int = 1
-    steps: int = 4000
-    batch: int = 64
-    length: int = 64
-    rate: float = 2e-3
-    schedule: str = "wsd"
-    warmup: float = 0.05
-    decay: float = 0.2
-    weight_decay: float = 0.05
-    clip_norm: float = 1.0
-    mask: float = 0.15
-    next_sentence: bool = True
     checkpoint_s: float = 20.0
 
     def hash(self) -> str:
@@ -61,20 +46,15 @@ class PretrainJob:
         facts = self.to_json()
         for key in ("name", "run", "tokenizer", "files", "checkpoint_s"):
             del facts[key]
-        if facts["source"] is not None:
-            for key in PATHS:
+        if self.source is not None:
+            for key in self.source.files:
                 del facts["source"][key]
-        text = json.dumps({"recipe": PRETRAIN_RECIPE, **facts}, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return hash_facts({"recipe": PRETRAIN_RECIPE, **facts})
 
     def to_json(self) -> dict[str, Any]:
         """Turn into what JSON can say."""
         facts = dataclasses.asdict(self)
-        if self.source is not None:
-            facts["source"] = {
-                key: str(value) if isinstance(value, Path) else value
-                for key, value in facts["source"].items()
-            }
+        facts["source"] = None if self.source is None else self.source.to_json()
         facts["run"], facts["files"] = str(self.run), [str(path) for path in self.files]
         facts["tokenizer"] = None if self.tokenizer is None else str(self.tokenizer)
         return facts
@@ -82,13 +62,7 @@ class PretrainJob:
     @staticmethod
     def from_json(facts: dict[str, Any]) -> PretrainJob:
         """Read what `to_json` made."""
-        source = None
-        if facts["source"] is not None:
-            fields: dict[str, Any] = {
-                key: Path(value) if key in PATHS and value is not None else value
-                for key, value in facts["source"].items()
-            }
-            source = TextSource(**fields)
+        source = None if facts["source"] is None else TextSource.from_json(facts["source"])
         tokenizer = None if facts["tokenizer"] is None else Path(facts["tokenizer"])
         more = {"source": source, "tokenizer": tokenizer, "run": Path(facts["run"])}
         return PretrainJob(**{**facts, **more, "files": tuple(map(Path, facts["files"]))})
@@ -144,29 +118,4 @@ def find_pretrained(job: PretrainJob) -> PretrainResult | None:
         ConfigError: If the folder holds the run of another configuration, done or not.
         FormatError: If it holds something damaged.
     """
-    checkpoint = job.run / "checkpoint.npz"
-    if checkpoint.is_file():
-        check_owner(job.run, job.hash(), unpack_arrays(checkpoint)[0].get("job_hash"))
-    result = read_pretrain_result(job.run)
-    if result is None or not (job.run / "model.npz").is_file():
-        return None
-    check_owner(job.run, job.hash(), result.job_hash)
-    return dataclasses.replace(result, name=job.name, reused=True)
-
-
-def read_pretrain_result(run: Path) -> PretrainResult | None:
-    """Read the result of a run folder; None if there is none.
-
-    Raises:
-        FormatError: If there is one, but damaged or of another kind.
-    """
-    path = run / "pretrain.json"
-    if not path.is_file():
-        return None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
-        raise FormatError(f"{path}: is not JSON: {exc}") from exc
-    if not isinstance(facts, dict):
-        raise FormatError(f"{path}: is not the result of pretraining")
-    return PretrainResult.from_json({**facts, "run": str(run)}, where=str(path))
+    return find_done(job, job.run / PRETRAINED, PretrainResult.from_json)

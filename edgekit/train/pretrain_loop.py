@@ -5,10 +5,8 @@ Only worker processes import this file: it loads the training framework.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -16,16 +14,14 @@ import numpy as np
 import tensorflow as tf
 
 from edgekit.data.dataset import Int64Array
-from edgekit.data.files import write_atomic
 from edgekit.data.split import shuffled
 from edgekit.data.text import load_text
 from edgekit.data.tokenizer import Tokenizer, train_tokenizer
-from edgekit.errors import FormatError
 from edgekit.models import find_family, make_config
-from edgekit.models.saved import pack_arrays, save_model, unpack_arrays
 from edgekit.models.worker import Emit
+from edgekit.train import runs
 from edgekit.train.batches import Batch, choose_buckets, plan_epoch
-from edgekit.train.pretrain_jobs import PretrainJob, PretrainResult, find_pretrained
+from edgekit.train.pretrain_jobs import PRETRAINED, PretrainJob, PretrainResult, find_pretrained
 from edgekit.train.schedule import rate_at
 from edgekit.train.sentences import (
     HELD_OUT,
@@ -39,7 +35,6 @@ from edgekit.train.sentences import (
     read_documents,
 )
 from edgekit.train.step import Stepper
-from edgekit.train.text_jobs import check_owner
 
 PARTS = 10
 """The mean loss is kept for so many parts of the run."""
@@ -229,10 +224,6 @@ class _Run:
         masked, second = np.mean(found, axis=0).tolist()
         return masked, second
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.job.run / "checkpoint.npz"
-
     def restore(self) -> None:
         """Take up the checkpoint, if there is one.
 
@@ -240,19 +231,15 @@ class _Run:
             ConfigError: If it is that of another configuration.
             FormatError: If it is damaged.
         """
-        if not self._checkpoint.is_file():
-            return
-        meta, arrays = unpack_arrays(self._checkpoint)
-        check_owner(self.job.run, self.job.hash(), meta.get("job_hash"))
-        if not self.stepper.restore(arrays):
-            raise FormatError(f"{self._checkpoint}: does not fit its own job; remove it")
-        self.step, self.sums = int(meta["step"]), [float(x) for x in meta["sums"]]
-        self.seconds = float(meta["seconds"])
+        found = runs.restore(self.job, self.stepper.restore)
+        if found is not None:
+            meta, _ = found
+            self.step, self.sums = int(meta["step"]), [float(x) for x in meta["sums"]]
+            self.seconds = float(meta["seconds"])
 
     def _save_checkpoint(self) -> None:
         facts = {"step": self.step, "sums": self.sums, "seconds": self.seconds}
-        meta = {"job_hash": self.job.hash(), **facts}
-        write_atomic(self._checkpoint, pack_arrays(meta, self.stepper.state()))
+        runs.write_checkpoint(self.job, facts, self.stepper.state())
 
     def finish(self) -> PretrainResult:
         """Write model and result, drop the checkpoint."""
@@ -269,11 +256,7 @@ class _Run:
             held_out=self._measure(),
             seconds=round(self.seconds, 3),
         )
-        save_model(job.run / "model.npz", self.model, family=job.family, sizes=self.sizes)
-        write_atomic(job.run / "job.json", json.dumps(job.to_json(), indent=1).encode())
-        # Last: a folder with a result is whole.
-        write_atomic(job.run / "pretrain.json", json.dumps(result.to_json(), indent=1).encode())
-        self._checkpoint.unlink(missing_ok=True)
+        runs.finish(job, self.model, self.sizes, job.run / PRETRAINED, result)
         return result
 
 

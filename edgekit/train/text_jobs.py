@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgekit.config_text import TextRecipe
 from edgekit.data.text import TextSource
 from edgekit.errors import ConfigError, FormatError
-from edgekit.models.saved import unpack_arrays
 from edgekit.train.metrics import main_metric
+from edgekit.train.runs import RESULT, find_done, hash_facts, read_result
 
 TEXT_RECIPE = 1
 """Version of what the loop does with a job; part of the hash, so that old runs are not resumed."""
-PATHS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class TextJob:
+class TextJob(TextRecipe):
     """One text model to train; equal jobs give equal weights on one kind of machine.
 
     Attributes:
@@ -35,25 +33,7 @@ class TextJob:
         teachers: Run folders whose mean is taught, or one .npz with `logits` for every row of the
             training file; empty for none.
         digests: Content of every file that the job reads, by role; part of the hash.
-        seed: Decides first weights, order of samples, dropped words and units.
-        rate: Peak learning rate; `schedule`, `warmup` and `decay` as `rate_at` has them.
-        word_dropout: Share of the tokens that become [UNK], anew in every epoch.
-        balance: Give every class the same weight in the loss.
-        grams: Rows of a table of hashed character n-grams that is added to the token table while
-            training and folded into it for ever; 0 for none.
-        vectors: Begin the token table with what stands near each other in the training texts and
-            the `corpus`; not with a `start`.
-        corpus: Files of plain text for it.
-        windows: Read a part from anywhere of a text that is longer than the model, anew in every
-            epoch; the model itself reads the beginning.
-        metric: Decides which epoch is best; "auto" for accuracy, macro_f1 or spearman.
-        patience: Stop after so many epochs without a better one and keep the best; 0: train all
-            epochs and keep the last.
-        threshold: Probability from which a class of several counts as chosen.
-        teacher_weight: Share of the loss that the teacher has, at `temperature`.
-        hidden_weight: Weight of the distance to the teachers' pooled states.
-        quantize_aware: Share of the steps, the last ones, that train with the rounding of the int8
-            file; only for family embbert, without `patience`.
+        corpus: Files of plain text for `vectors`.
         checkpoint_s: Seconds between checkpoints within an epoch; decides nothing.
     """
 
@@ -66,29 +46,7 @@ class TextJob:
     start: Path | None = None
     teachers: tuple[Path, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
-    seed: int = 1
-    epochs: int = 20
-    batch: int = 32
-    rate: float = 3e-3
-    schedule: str = "cosine"
-    warmup: float = 0.06
-    decay: float = 0.2
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    clip_norm: float = 1.0
-    word_dropout: float = 0.1
-    balance: bool = False
-    grams: int = 20_000
-    vectors: bool = True
     corpus: tuple[Path, ...] = ()
-    windows: bool = True
-    metric: str = "auto"
-    patience: int = 0
-    threshold: float = 0.5
-    teacher_weight: float = 0.5
-    temperature: float = 2.0
-    hidden_weight: float = 0.0
-    quantize_aware: float = 0.0
     checkpoint_s: float = 20.0
 
     def __post_init__(self) -> None:
@@ -114,21 +72,13 @@ class TextJob:
         facts = self.to_json()
         for key in ("name", "run", "tokenizer", "start", "teachers", "corpus", "checkpoint_s"):
             del facts[key]
-        for key in PATHS:
-            facts["source"][key] = facts["source"][key] is not None
-        text = json.dumps({"recipe": TEXT_RECIPE, **facts}, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        for key, path in self.source.files.items():
+            facts["source"][key] = path is not None
+        return hash_facts({"recipe": TEXT_RECIPE, **facts})
 
     def to_json(self) -> dict[str, Any]:
         """Turn into what JSON can say."""
-        facts = dataclasses.asdict(self)
-        if not self.quantize_aware:
-            # Younger than many runs, whose hash stays.
-            del facts["quantize_aware"]
-        facts["source"] = {
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in facts["source"].items()
-        }
+        facts = {**dataclasses.asdict(self), "source": self.source.to_json()}
         for key in ("run", "tokenizer", "start"):
             facts[key] = None if facts[key] is None else str(facts[key])
         for key in ("teachers", "corpus"):
@@ -138,10 +88,6 @@ class TextJob:
     @staticmethod
     def from_json(facts: dict[str, Any]) -> TextJob:
         """Read what `to_json` made."""
-        source: dict[str, Any] = {
-            key: Path(value) if key in PATHS and value is not None else value
-            for key, value in facts["source"].items()
-        }
         paths = {
             key: None if facts[key] is None else Path(facts[key]) for key in ("tokenizer", "start")
         }
@@ -150,7 +96,7 @@ class TextJob:
                 **facts,
                 **paths,
                 "run": Path(facts["run"]),
-                "source": TextSource(**source),
+                "source": TextSource.from_json(facts["source"]),
                 "teachers": tuple(Path(path) for path in facts["teachers"]),
                 "corpus": tuple(Path(path) for path in facts["corpus"]),
             }
@@ -223,32 +169,6 @@ class TextResult:
             raise FormatError(f"{where}: is not the result of a text model: {exc!r}") from exc
 
 
-def find_finished(job: TextJob) -> TextResult | None:
-    """Return the result of a job that is done already; None if there is work left.
-
-    Raises:
-        ConfigError: If the folder holds the run of another configuration, done or not.
-        FormatError: If it holds something damaged.
-    """
-    checkpoint = job.run / "checkpoint.npz"
-    if checkpoint.is_file():
-        check_owner(job.run, job.hash(), unpack_arrays(checkpoint)[0].get("job_hash"))
-    result = read_text_result(job.run)
-    if result is None or not result.model.is_file():
-        return None
-    check_owner(job.run, job.hash(), result.job_hash)
-    return dataclasses.replace(result, name=job.name, reused=True)
-
-
-def check_owner(run: Path, wanted: str, found: object) -> None:
-    """Raise ConfigError if a folder holds the run of another configuration."""
-    if found != wanted:
-        raise ConfigError(
-            f"{run}: holds the run of another configuration (hash {str(found)[:12]}, this job"
-            f" has {wanted[:12]}); give another folder or remove it"
-        )
-
-
 def read_teacher(folder: Path, *, labels: str, label_names: tuple[str, ...]) -> TextResult:
     """Read the result of a run that is to teach.
 
@@ -272,13 +192,14 @@ def read_text_result(run: Path) -> TextResult | None:
     Raises:
         FormatError: If there is one, but damaged or of another kind of model.
     """
-    path = run / "result.json"
-    if not path.is_file():
-        return None
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
-        raise FormatError(f"{path}: is not JSON: {exc}") from exc
-    if not isinstance(facts, dict):
-        raise FormatError(f"{path}: is not the result of a text model")
-    return TextResult.from_json({**facts, "run": str(run)}, where=str(path))
+    return read_result(run / RESULT, TextResult.from_json)
+
+
+def find_finished(job: TextJob) -> TextResult | None:
+    """Return the result of a job that is done already; None if there is work left.
+
+    Raises:
+        ConfigError: If the folder holds the run of another configuration, done or not.
+        FormatError: If it holds something damaged.
+    """
+    return find_done(job, job.run / RESULT, TextResult.from_json)

@@ -5,7 +5,6 @@ Only worker processes import this file: it loads the training framework.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,13 +13,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.data.files import write_atomic
 from edgekit.data.text import TextDataset, TextPart, load_text
-from edgekit.errors import FormatError
 from edgekit.models import find_family, make_config
-from edgekit.models.saved import pack_arrays, save_model, unpack_arrays
 from edgekit.models.text_aware import AwareNetwork
 from edgekit.models.worker import Emit
+from edgekit.train import runs
 from edgekit.train.aware import Aware
 from edgekit.train.batches import (
     PAD,
@@ -39,7 +36,7 @@ from edgekit.train.schedule import rate_at
 from edgekit.train.start import copy_body, prepare_table, prepare_tokenizer
 from edgekit.train.step import Stepper
 from edgekit.train.targets import Targets, make_targets, text_loss
-from edgekit.train.text_jobs import TextJob, TextResult, check_owner, find_finished
+from edgekit.train.text_jobs import TextJob, TextResult, find_finished
 
 Array = NDArray[Any]
 WINDOWED = 4
@@ -210,10 +207,6 @@ class _Run:
         logits = self.targets.to_real(self.predictor.run(self.ids[name]))
         return measure(self.data.labels, part.labels, logits, threshold=self.job.threshold)
 
-    @property
-    def _checkpoint(self) -> Any:
-        return self.job.run / "checkpoint.npz"
-
     def restore(self) -> None:
         """Take up the checkpoint, if there is one.
 
@@ -221,12 +214,10 @@ class _Run:
             ConfigError: If it is that of another configuration.
             FormatError: If it is damaged.
         """
-        if not self._checkpoint.is_file():
+        found = runs.restore(self.job, self.stepper.restore)
+        if found is None:
             return
-        meta, arrays = unpack_arrays(self._checkpoint)
-        check_owner(self.job.run, self.job.hash(), meta.get("job_hash"))
-        if not self.stepper.restore(arrays):
-            raise FormatError(f"{self._checkpoint}: does not fit its own job; remove it")
+        meta, arrays = found
         self.epoch, self.step = int(meta["epoch"]), int(meta["step"])
         if self.aware is not None:
             self.aware.restore(meta["scales"])
@@ -239,7 +230,6 @@ class _Run:
         arrays = self.stepper.state()
         arrays |= {f"b{i:03d}": value for i, value in enumerate(self.best)}
         meta = {
-            "job_hash": self.job.hash(),
             "epoch": self.epoch,
             "step": self.step,
             "loss_sum": self.loss_sum,
@@ -249,7 +239,7 @@ class _Run:
         }
         if self.aware is not None:
             meta["scales"] = self.aware.scales
-        write_atomic(self._checkpoint, pack_arrays(meta, arrays))
+        runs.write_checkpoint(self.job, meta, arrays)
 
     def finish(self) -> TextResult:
         """Write model and result, drop the checkpoint."""
@@ -273,9 +263,5 @@ class _Run:
             test=self._measure("test"),
             seconds=round(self.seconds, 3),
         )
-        save_model(job.run / "model.npz", self.model, family=job.family, sizes=self.sizes)
-        write_atomic(job.run / "job.json", json.dumps(job.to_json(), indent=1).encode())
-        # Last: a folder with a result is whole.
-        write_atomic(job.run / "result.json", json.dumps(result.to_json(), indent=1).encode())
-        self._checkpoint.unlink(missing_ok=True)
+        runs.finish(job, self.model, self.sizes, job.run / runs.RESULT, result)
         return result
