@@ -24,7 +24,8 @@ SMALL: dict[str, object] = {
 PAPER = {"residual": "none", "conv": "causal", "pooling": "cls", "final_norm": False}
 KINDS: dict[str, dict[str, object]] = {
     "attention": {},
-    "paper": PAPER,
+    # A width that is no power of two: kernels once refused such.
+    "paper": {**PAPER, "hidden": 24},
     "no attention": {"attention": False, "layers": 1, "expansion": 2, "kernel": 5},
     "no block": {"layers": 0, "pooling": "max"},
     "mean": {"layers": 1, "residual": "none", "pooling": "mean"},

@@ -53,7 +53,7 @@ ek_status ek_text_attend_s8_check(const ek_call *call, ek_need *need) {
         !ek_join_ok(call, JOIN) || !ek_params_in(call, ROUNDING, 1, 0, 1)) {
         return EK_ERR_RANGE;
     }
-    if ((int64_t)d << (17 + ek_param(call, SCORE_LEFT)) > (int64_t)INT32_MAX + 1) {
+    if (d > (uint32_t)INT32_MAX >> (16 + ek_param(call, SCORE_LEFT))) {
         return EK_ERR_RANGE;
     }
     /* Weights are at most half the largest of the table, rounded up; their sum stays below 2^23. */
