@@ -23,6 +23,8 @@ from keras import ops
 from edgekit.models.embbert import SEP, EmbBertConfig
 from edgekit.models.text_layers import EPSILON, conv_left, convolve_tokens
 
+GROUP = 16
+"""Neighbours whose mean is taken first. Twin: edgekit/quantize/embbert.py, GROUP"""
 Scales = Mapping[str, tuple[float, float]]
 """Scale and zero point of int8 by the file's name of an activation or constant."""
 LEAST_SQUARE = 1e-12
@@ -186,6 +188,20 @@ class AwareNetwork:
         strength = -self._strength(name, "mix")
         return self._dense(s, mix * strength, bias * strength, f"{name}.mix")
 
+    def _mean_of_groups(self, x: Any, mask: Any) -> Any:
+        """Mean of groups of tokens, then of groups, as the file has them."""
+        spare = ((0, 0), (0, -int(x.shape[1]) % GROUP), (0, 0))
+        x, mask = ops.pad(x, spare), ops.pad(mask, spare)
+        x = ops.reshape(x, (-1, x.shape[1] // GROUP, GROUP, x.shape[2]))
+        mask = ops.reshape(mask, (-1, x.shape[1], GROUP, 1))
+        count = ops.sum(mask, axis=2, keepdims=True)
+        share = self._point(mask / ops.maximum(count, 1.0), "pooled.share")
+        means = self._point(ops.sum(x * share, axis=2), "pooled.groups")
+        full = ops.log(ops.maximum(count[:, :, 0], 1e-6) / GROUP)
+        full = self._point(full, "pooled.slots")
+        share = self._point(ops.softmax(full, axis=1), "pooled.shares")
+        return self._point(ops.sum(means * share, axis=1), "pooled.mean")
+
     def _least(self, name: str) -> Any:
         scale, zero = self._scale(name)
         return (-128 - zero) * scale
@@ -196,9 +212,7 @@ class AwareNetwork:
             return x[:, 0]
         parts = []
         if pooling in ("mean", "mean_max"):
-            share = mask / ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)
-            share = self._point(share, "pooled.share")
-            parts.append(self._point(ops.sum(x * share, axis=1), "pooled.mean"))
+            parts.append(self._mean_of_groups(x, mask))
         if pooling in ("max", "mean_max"):
             seen = ops.where(mask > 0, x, self._least("pooled.seen"))
             parts.append(ops.max(seen, axis=1))

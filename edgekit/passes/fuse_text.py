@@ -13,6 +13,8 @@ import numpy as np
 from edgekit.graph import Attr, DType, Graph, Node, Tensor
 
 MOVES = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE")
+SLOT_ERROR = 0.04
+"""By which a weight that is stored as a logarithm in 8 bits may be off."""
 
 
 class _Other(Exception):
@@ -57,7 +59,7 @@ class _Finder:
             return False
         other = self.graph.tensor(node.inputs[1]).data
         source = node.inputs[0]
-        while (move := self.writers.get(source)) is not None and move.op in MOVES:
+        while (move := self.writers.get(source)) is not None and move.op in (*MOVES, "PAD"):
             source = move.inputs[0]
         return source == self.ids and other is not None and not np.any(other)
 
@@ -245,14 +247,37 @@ class _Finder:
         return select.inputs[1]
 
     def _mean(self, index: int) -> int:
+        """A mean of means of groups, each as heavy as the slot of its last token says."""
+        full, means = self._weighed(index)
+        last = self.writer(full, "REDUCE_MAX", skip=MOVES)
+        slots = self._chosen(last.inputs[0])
+        weights = np.exp(slots - slots.max())
+        even = np.arange(1, len(weights) + 1) / len(weights)
+        if len(weights) == 1 or not np.allclose(weights, even, rtol=SLOT_ERROR):
+            raise _Other
+        level, x = self._weighed(means)
+        if np.ptp(self._chosen(level)):
+            raise _Other
+        while (move := self.writers.get(x)) is not None and move.op in (*MOVES, "PAD"):
+            x = move.inputs[0]
+        return x
+
+    def _weighed(self, index: int) -> tuple[int, int]:
+        """Return what the softmax of a product reads, and what the product weighs by it."""
         product = self.writer(index, "BATCH_MATMUL", skip=MOVES)
         softmax = self.writer(product.inputs[0], "SOFTMAX")
-        select = self.writer(softmax.inputs[0], "SELECT_V2")
-        if not self.is_mask(select.inputs[0]) or product.attrs["adj_y"]:
+        if product.attrs["adj_y"] or softmax.attrs["beta"] != 1.0:
             raise _Other
-        if np.ptp(self.data(select.inputs[1])) or np.ptp(self.data(select.inputs[2])):
+        return softmax.inputs[0], product.inputs[1]
+
+    def _chosen(self, index: int) -> np.ndarray:
+        """Return the real values that a mask lets through; the others are the least."""
+        select = self.writer(index, "SELECT_V2")
+        quant = self.graph.tensor(select.inputs[1]).quant
+        least = np.all(self.data(select.inputs[2]) == -128)
+        if not self.is_mask(select.inputs[0]) or quant is None or not least:
             raise _Other
-        return product.inputs[1]
+        return quant.scale * self.data(select.inputs[1]).reshape(-1).astype(np.float64)
 
 
 def find_text(graph: Graph) -> tuple[Graph, int, tuple[Node, ...]] | None:

@@ -21,8 +21,13 @@ from edgekit.quantize.net import SAME, VALID, Floats, Net, Value
 Ids = NDArray[np.int32]
 Weights = Mapping[str, Floats]
 EPSILON = 1e-6
-MOST_MEAN = 511
-"""Tokens of a mean: LiteRT's softmax, which it is, ends the process at 512 equal values."""
+MOST_KEYS = 511
+"""Keys of attention: LiteRT's softmax ends the process at 512 equal values."""
+GROUP = 16
+"""Neighbours whose mean is taken first, where the mean of all tokens is."""
+FULLNESS_DEPTH = 10.0
+SLOTS = Value(-1, (), FULLNESS_DEPTH / 255, 127)
+"""Scale of how full a group is, as a logarithm: an empty one has e^-10 of a full one's weight."""
 MASK_DEPTH = 9.0
 """How far below the least largest score of a row a masked score lies: e^-9 rounds to nothing."""
 
@@ -60,8 +65,8 @@ def quantize_embbert(model: Any, config: EmbBertConfig, ids: Ids) -> Traced:
         ids: int32 [N, L] sample sentences that show the ranges of activations.
 
     Raises:
-        QuantizationError: If there is no sentence, an activation is not finite, or a mean is
-            over more than `MOST_MEAN` tokens.
+        QuantizationError: If there is no sentence, an activation is not finite, or attention is
+            over more than `MOST_KEYS` tokens.
     """
     return quantize_weights({v.path: np.asarray(v) for v in model.weights}, config, ids)
 
@@ -71,6 +76,11 @@ def quantize_weights(weights: Weights, config: EmbBertConfig, ids: Ids) -> Trace
     if len(ids) == 0 or not np.any(ids):
         raise QuantizationError("no sentence to take the ranges of activations from")
     return _Writer(config, weights, ids).write()
+
+
+def group_slots() -> Floats:
+    """Return the logarithm of the share of a group that is taken up to each slot, [1, 1, 1, 16]."""
+    return np.log(np.arange(1, GROUP + 1) / GROUP).astype(np.float32).reshape(1, 1, 1, GROUP)
 
 
 class SentenceWriter:
@@ -110,10 +120,11 @@ class SentenceWriter:
             self.net.constants,
         )
 
-    def _mask(self, shape: tuple[int, ...], zero: int) -> int:
+    def _mask(self, shape: tuple[int, ...], zero: int, ids: int | None = None) -> int:
         net = self.net
         view = net.tensor(shape, "int32", name="ids.view")
-        net.add("RESHAPE", [self.input, net.ints(shape)], view, newShape=list(shape))
+        ids = self.input if ids is None else ids
+        net.add("RESHAPE", [ids, net.ints(shape)], view, newShape=list(shape))
         mask = net.tensor(shape, "bool", name="mask")
         net.add("NOT_EQUAL", [view, zero], mask)
         return mask
@@ -123,24 +134,62 @@ class SentenceWriter:
         return self.net.select(self.rows_mask, x, away, x.real * self.kept, name=name)
 
     def _mean(self, x: Value) -> Value:
-        """Attention with equal weights: a product with the softmax of the mask."""
-        net, length = self.net, self.length
-        if length > MOST_MEAN:
-            raise QuantizationError(
-                f"the length is {length}, a model that takes the mean of its tokens has at most "
-                f"{MOST_MEAN}: LiteRT's softmax fails on more equal values; "
-                'set a smaller length, or train an EmbBERT with pooling = "max"'
-            )
-        like = Value(-1, (), 1 / 8, 0)
-        on = net.stored(np.zeros((1, 1, 1), np.float32), like=like)
-        off = net.stored(np.full((1, 1, length), -16, np.float32), like=like)
-        keys = np.swapaxes(self.kept, 1, 2)
-        level = net.activation((1, 1, length), (keys - 1) * 16, name="pooled.level", like=on)
-        net.add("SELECT_V2", [self.keys_mask, on.index, off.index], level.index)
-        share = keys / keys.sum(axis=-1, keepdims=True)
+        """Mean of the tokens: of groups of neighbours, then of groups, each as heavy as it is full.
+
+        Both are products with a softmax of the mask. Its values have steps of 1/256, so one over
+        all tokens of a long text would be far off.
+        """
+        net, width, groups = self.net, x.shape[-1], -(-self.length // GROUP)
+        count, used = self.ids.shape
+        spare = -used % GROUP
+        kept = np.pad(self.kept[:, :, 0], ((0, 0), (0, spare))).reshape(count, -1, GROUP)
+        real = np.pad(x.real, ((0, 0), (0, spare), (0, 0))).reshape(count, -1, GROUP, width)
+        mask, x = self._whole_groups(x, groups)
+        x = net.reshape(x, (1, groups, GROUP, width), real, name="pooled.tokens")
+        on = net.stored(np.zeros((1, 1, 1, GROUP), np.float32), like=Value(-1, (), 1 / 8, 0))
+        level = self._chosen(mask, on, (kept[:, :, None] - 1) * 16, name="pooled.level")
+        share = np.where(kept.any(axis=-1, keepdims=True), kept, 1.0)
+        share = (share / share.sum(axis=-1, keepdims=True))[:, :, None]
         p = net.unary("SOFTMAX", level, share, name="pooled.share", fixed=(1 / 256, -128))
-        mean = net.matmul(p, x, turned=False, name="pooled.mean", like=x)
-        return net.reshape(mean, (1, x.shape[-1]), mean.real[:, 0], name="pooled.row")
+        means = net.matmul(p, x, turned=False, name="pooled.groups", like=x)
+        means = net.reshape(means, (1, groups, width), means.real[:, :, 0], name="pooled.means")
+        full = self._fullness(mask, kept)
+        share = kept.sum(axis=-1) / kept.sum(axis=(1, 2))[:, None]
+        p = net.unary("SOFTMAX", full, share[:, None], name="pooled.shares", fixed=(1 / 256, -128))
+        mean = net.matmul(p, means, turned=False, name="pooled.mean", like=x)
+        return net.reshape(mean, (1, width), mean.real[:, 0], name="pooled.row")
+
+    def _whole_groups(self, x: Value, groups: int) -> tuple[int, Value]:
+        """Return the mask [1, G, 1, 16], and x with rows of zero up to a whole group."""
+        net, ids, spare = self.net, self.input, groups * GROUP - self.length
+        if spare:
+            ids = net.tensor((1, groups * GROUP), "int32", name="ids.groups")
+            net.add("PAD", [self.input, net.ints([[0, 0], [0, spare]])], ids)
+            shape = (1, groups * GROUP, x.shape[-1])
+            rows = net.tensor(shape, "int8", scales=[x.scale], zero=x.zero, name="pooled.rows")
+            net.add("PAD", [x.index, net.ints([[0, 0], [0, spare], [0, 0]])], rows)
+            x = Value(rows, shape, x.scale, x.zero)
+        return self._mask((1, groups, 1, GROUP), net.ints(0, "pad"), ids), x
+
+    def _fullness(self, mask: int, kept: Floats) -> Value:
+        """Logarithm of the share of each group that is taken: the slot of its last token has it."""
+        net, groups = self.net, -(-self.length // GROUP)
+        slots = net.stored(group_slots(), like=SLOTS)
+        real = np.where(kept > 0, slots.real[0, 0], -FULLNESS_DEPTH)
+        chosen = self._chosen(mask, slots, real[:, :, None], name="pooled.slots")
+        full = net.reduce(
+            "REDUCE_MAX", chosen, real.max(axis=-1)[:, :, None, None], 3, name="pooled.last",
+            like=slots,
+        )  # fmt: skip
+        return net.reshape(full, (1, 1, groups), full.real[:, None, :, 0, 0], name="pooled.full")
+
+    def _chosen(self, mask: int, on: Value, real: Floats, *, name: str) -> Value:
+        """SELECT_V2: a row of 16 where the mask is true, else the least value of its scale."""
+        net, away = self.net, self.net.least(on)
+        shape = (1, -(-self.length // GROUP), 1, GROUP)
+        y = net.activation(shape, real, name=name, like=on)
+        net.add("SELECT_V2", [mask, on.index, away.index], y.index)
+        return y
 
 
 class _Writer(SentenceWriter):
@@ -250,6 +299,12 @@ class _Writer(SentenceWriter):
 
     def _attended(self, n: Value, own: Weights, name: str) -> Value:
         net, strength = self.net, _strength(own, "output")
+        if self.length > MOST_KEYS:
+            raise QuantizationError(
+                f"the length is {self.length}, a model with attention has at most {MOST_KEYS}: "
+                "LiteRT's softmax fails on more equal scores; set a smaller length, or train an "
+                "EmbBERT with attention = false"
+            )
         shrink = np.float32(self.config.hidden**-0.5)
         q = net.dense(n, own["query"] * shrink, own["query_bias"] * shrink, name=f"{name}.query")
         real = q.real @ np.swapaxes(n.real, 1, 2)

@@ -25,8 +25,7 @@ def quantize_lexical_weights(weights: Weights, config: LexicalConfig, ids: Ids) 
     """Make the int8 file of a lexical model from its weights by name.
 
     Raises:
-        QuantizationError: If there is no sentence, an activation is not finite, or the length is
-            above `embbert.MOST_MEAN`.
+        QuantizationError: If there is no sentence, or an activation is not finite.
     """
     if len(ids) == 0 or not np.any(ids):
         raise QuantizationError("no sentence to take the ranges of activations from")

@@ -13,6 +13,8 @@ from edgekit.errors import FormatError
 from edgekit.models.worker import Event, run_worker
 
 CALIBRATION_SAMPLES = 300
+WRITER = 2
+"""Version of what the writers make of a model; files of an older one are written anew."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _key(run: Path, samples: int, length: int | None) -> str:
     except OSError as exc:
         raise FormatError(f"{run}: has no trained model; run 'edgekit train' first") from exc
     digest = hashlib.blake2b(weights, digest_size=16)
-    digest.update(f"{samples} {length}".encode())
+    digest.update(f"{WRITER} {samples} {length}".encode())
     return digest.hexdigest()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from litert_models import reference
-from sentence_models import SMALL, random_weights, small_lexical, small_text
+from sentence_models import SMALL, random_sentences, random_weights, small_lexical, small_text
 
 from edgekit.boards import load_board
 from edgekit.errors import QuantizationError
@@ -13,6 +13,7 @@ from edgekit.export.compile import compile_tflite
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.models import find_family, make_config
 from edgekit.quantize.embbert import quantize_weights
+from edgekit.quantize.interpreter import make_interpreter
 from edgekit.runtime import Runner
 
 SIZES = {"vocab": 64, "length": 24, "pairs": 96, "reduced": 4, "hidden": 16, "classes": 5}
@@ -54,13 +55,30 @@ def test_board_gives_the_bytes_of_litert(board: str) -> None:
     assert np.array_equal(outputs, reference(traced.data, ids).reshape(outputs.shape))
 
 
-def test_a_mean_over_too_many_tokens_is_refused() -> None:
-    """LiteRT's softmax of 512 equal values ends the process; of 511 it does not."""
-    traced, ids = small_lexical(511)
-    assert reference(traced.data, ids[:1]).shape[-1] == 5
-    said = "length is 512.*at most 511.*set a smaller length"
-    with pytest.raises(QuantizationError, match=said):
-        small_lexical(512)
-    config = make_config("embbert", {**SMALL, "length": 512, "layers": 0, "pooling": "mean_max"})
-    with pytest.raises(QuantizationError, match=said):
+@pytest.mark.cc
+@pytest.mark.parametrize("tokens", [1, 15, 17, 300, 600])
+def test_a_mean_of_many_tokens_is_exact_to_a_per_cent(tokens: int) -> None:
+    """LiteRT's softmax ends the process at 512 equal values, and has steps of 1/256."""
+    traced, ids = small_lexical(600)
+    x = traced.reals[traced.names.index("tokens")]
+    row = np.zeros_like(ids[:1])
+    row[0, :tokens] = ids[0, :tokens]
+    interpreter = make_interpreter(traced.data, keep_all=True)
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row)
+    interpreter.invoke()
+    at = traced.names.index("pooled.mean")
+    found = interpreter.get_tensor(traced.indices[at]).reshape(-1).astype(np.float32)
+    found = (found - traced.zeros[at]) * traced.scales[at]
+    # The last pair has another neighbour in the whole text.
+    wanted = x[0, :tokens, : x.shape[-1] // 2].mean(axis=0)
+    bound = 0.01 * np.abs(wanted).max() + traced.scales[at]
+    assert np.abs(found[: len(wanted)] - wanted).max() < bound
+    c = Runner(compile_tflite(traced.data, name="text").image).run(row)
+    assert np.array_equal(c.reshape(-1), reference(traced.data, row).reshape(-1))
+
+
+def test_attention_over_too_many_tokens_is_refused() -> None:
+    config = make_config("embbert", {**SMALL, "length": 512})
+    ids = random_sentences(config, 4, 24)
+    with pytest.raises(QuantizationError, match=r"length is 512.*at most 511.*attention = false"):
         quantize_weights(random_weights(config), config, ids)

@@ -48,8 +48,6 @@ CODE = tuple(
     )
 )
 """What decides the int8 answers of a trained model."""
-MOST_TOKENS = 511
-"""LiteRT's softmax, which takes the mean in the file, ends the process at 512 equal values."""
 SPOKEN = "emotion"
 """The set whose sentences are counted in instructions: it has the default sizes."""
 
@@ -97,7 +95,7 @@ def _measure_set(name: str, seeds: Sequence[int], data: Path) -> list[Result]:
     def found(seed: int) -> Result:
         # All seeds that are missing train in one process, when the first of them is asked for.
         trained = run_text_jobs(list(jobs.values()), _say)
-        quantize_text_runs([result.run for result in trained], length=_length(jobs[seed]))
+        quantize_text_runs([result.run for result in trained])
         chosen = next(r for r in trained if r.run == jobs[seed].run)
         return {"set": name, "seed": seed, **_facts(jobs[seed], chosen)}
 
@@ -114,7 +112,7 @@ def _measure_other(name: str, other: str, seed: int, data: Path) -> Result:
         (trained,) = run_text_jobs([job], _say)
         facts: Result = {"compared": name, "model": other, "seed": seed}
         try:
-            quantize_text_runs([trained.run], length=_length(job))
+            quantize_text_runs([trained.run])
             return {**facts, **_facts(job, trained)}
         except (QuantizationError, UnsupportedError) as exc:
             # The converter knows not all of what the others are made of.
@@ -126,11 +124,6 @@ def _measure_other(name: str, other: str, seed: int, data: Path) -> Result:
 
 def _key(job: TextJob) -> str:
     return result_key(job.hash(), *(path.read_bytes() for path in CODE))
-
-
-def _length(job: TextJob) -> int:
-    """Return the tokens that the file reads."""
-    return min(int(job.sizes["length"]), MOST_TOKENS)
 
 
 def _say(event: Event) -> None:
