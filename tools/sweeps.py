@@ -11,6 +11,7 @@ import numpy.typing as npt
 from edgekit.graph import Attr, DType, Graph, Node, Quant, Tensor
 from tools.sweeps_pair import pairs
 from tools.sweeps_state import grus, lstms
+from tools.sweeps_text import sentences
 from tools.sweeps_wide import types, wide_elements, wide_products
 
 Shape = tuple[int, ...]
@@ -375,6 +376,7 @@ def cases() -> Iterator[Graph]:
         wide_products,
         wide_elements,
         pairs,
+        sentences,
     ):
         for graph in source():
             yield _twice(graph) if graph.nodes[0].op == "CONCATENATION" else graph

@@ -136,7 +136,7 @@ def check(
         if not target.agent:
             print("agent  none: this board runs models one by one, it joins no fleet")
         if fit.instructions is not None:
-            print(f"about  {fit.instructions:,} instructions per inference")
+            print(f"about  {fit.instructions:,} instructions per inference{_longest(compiled)}")
         print_learning(learning, fit.instructions)
         print(f"macs   {compiled.macs:>9,}{_left_out(compiled)}")
         for note in compiled.notes:
@@ -188,6 +188,13 @@ def _peer(compiled: CompiledModel) -> str:
     if not takes_ids(compiled.ops):
         return ""
     return f"; the paper on EmbBERT-Q counts {PAPER_TOTAL_BYTES:,}"
+
+
+def _longest(compiled: CompiledModel) -> str:
+    """Say for which sentence the instructions are predicted, where they depend on it."""
+    if "text_embed" not in compiled.ops:
+        return ""
+    return "; of a sentence as long as the model reads, a shorter one takes fewer"
 
 
 def _left_out(compiled: CompiledModel) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from edgekit.export import packed_costs, portable_costs, state_costs, wide_costs
+from edgekit.export import packed_costs, portable_costs, state_costs, text_costs, wide_costs
 from edgekit.graph import Graph, Node
 from edgekit.ops import kernel
 
@@ -140,6 +140,7 @@ FEATURES: dict[str, Callable[[Graph, Node], Features]] = {
     **portable_costs.FEATURES,
     **packed_costs.FEATURES,
     **state_costs.FEATURES,
+    **text_costs.FEATURES,
     **wide_costs.FEATURES,
 }
 """What an instruction count is a scalar product of, by kernel."""

@@ -16,7 +16,8 @@ def _shapes(graph: Graph, node: Node) -> list[tuple[int, ...]]:
     return [graph.tensors[index].shape for index in (*node.inputs, *node.outputs) if index >= 0]
 
 
-def _matmul(rows: int, n: int, k: int) -> Features:
+def matmul(rows: int, n: int, k: int) -> Features:
+    """Count a product of [rows, k] and [n, k]: sums, results, tiles, pairs of rows, once."""
     # Two rows and two columns at a time; what is left over costs more per product.
     pairs, row = divmod(rows, 2)
     columns, column = divmod(n, 2)
@@ -34,7 +35,7 @@ def _matmul(rows: int, n: int, k: int) -> Features:
 
 def _fully_connected(graph: Graph, node: Node) -> Features:
     x, w, *_ = _shapes(graph, node)
-    return _matmul(prod(x) // w[1], w[0], w[1])
+    return matmul(prod(x) // w[1], w[0], w[1])
 
 
 def _borders(graph: Graph, node: Node) -> tuple[int, int, int]:
@@ -64,13 +65,13 @@ def _conv_2d(graph: Graph, node: Node) -> Features:
     rows = x[0] * y[1] * y[2]
     pointwise = w[1] == w[2] == 1 and x[1:3] == y[1:3]
     if pointwise:
-        return (*_matmul(rows, w[0], k), 0.0, 0.0, 0.0, 0.0)
+        return (*matmul(rows, w[0], k), 0.0, 0.0, 0.0, 0.0)
     _, _, columns_inside = _borders(graph, node)
     # Kernel rows are copied whole where the window lies between left and right border.
     whole = x[0] * y[1] * columns_inside * w[1]
     single = x[0] * y[1] * (y[2] - columns_inside) * w[1] * w[2]
     return (
-        *_matmul(rows, w[0], k),
+        *matmul(rows, w[0], k),
         float(rows),
         float(whole),
         float(single),
@@ -106,7 +107,7 @@ def _depthwise_conv_2d(graph: Graph, node: Node) -> Features:
 def _depthwise_pointwise(graph: Graph, node: Node) -> Features:
     x, _, _, w, _, y = _shapes(graph, node)
     *depthwise, _ = _depthwise_conv_2d(graph, node)
-    return (*depthwise, *_matmul(x[0] * y[1] * y[2], w[0], w[3]))
+    return (*depthwise, *matmul(x[0] * y[1] * y[2], w[0], w[3]))
 
 
 def _batch_matmul(graph: Graph, node: Node) -> Features:

@@ -14,7 +14,7 @@ from edgekit.export.compile import CompiledModel
 from edgekit.export.costs import FEATURES, load_costs
 from edgekit.export.fit import check_fit, require_fit
 from edgekit.export.mcu import build_firmware
-from edgekit.ops import KERNEL_SETS, OPS, kernel_set, text
+from edgekit.ops import KERNEL_SETS, OPS, kernel_set
 from tools.calibrate import CORES, image_of
 from tools.sweeps import cases, single
 
@@ -119,20 +119,6 @@ def test_board_that_runs_a_bench_has_no_room_for_the_agent() -> None:
     assert "of RAM" in fit.reasons[0]
 
 
-_WIDE = {kernel.name for kernel in OPS if kernel.name.endswith("_s16")}
-_TEXT = {kernel.name for kernel in text.KERNELS}
-"""What these cost depends on the sentence."""
-_TYPES = {"index_binary", "compare", "select", "widen", "cumulate", "one_hot", "div", "lstm"}
-UNPREDICTED = {
-    "cortex-m4": _TEXT | {"batch_matmul_s16"},
-    "cortex-m3": _TEXT | {"batch_matmul_s16"},
-    "cortex-m0": _TEXT,
-    "cortex-m55": _TEXT | _WIDE | _TYPES,
-    "rv32imac": _TEXT | _WIDE | _TYPES,
-}
-"""Kernels without coefficients: a model with one has no prediction of its instructions there."""
-
-
 @pytest.mark.parametrize("core", CORES)
 def test_every_kernel_has_costs(core: str) -> None:
     """A core that falls back to another family's packed forms need not have met them all."""
@@ -141,12 +127,12 @@ def test_every_kernel_has_costs(core: str) -> None:
     names = set(kernel_set("all", family))
     others = {op.name for op in OPS if op.family not in ("", family)}
     assert set(costs.op_parts) == names
-    assert set(costs.ops) | others | UNPREDICTED.get(core, set()) >= names
+    assert set(costs.ops) | others >= names
     assert set(costs.ops) <= names
 
 
 def test_every_predicted_kernel_has_features() -> None:
-    assert set(FEATURES) == {kernel.name for kernel in OPS} - _TEXT
+    assert set(FEATURES) == {kernel.name for kernel in OPS}
 
 
 @pytest.mark.parametrize("index", range(0, len(list(cases())), 7))
@@ -155,11 +141,8 @@ def test_coefficients_match_features(index: int) -> None:
     for family in ("dsp", "portable"):
         model = describe_image(image_of(source, family))
         fit = check_fit(model, BOARD)
-        if UNPREDICTED["cortex-m4"].intersection(model.ops):
-            assert fit.instructions is None
-        else:
-            assert fit.instructions is not None
-            assert np.isfinite(fit.instructions)
+        assert fit.instructions is not None
+        assert np.isfinite(fit.instructions)
 
 
 def test_core_that_is_like_a_measured_one_is_predicted() -> None:
