@@ -32,6 +32,8 @@ STATE_FOLDER = ".edgekit"
 Size = bool | int | float | str
 FAMILIES = {"image": "tinyvit", "text": "embbert"}
 """The model family of a task, if the file names none."""
+KERNELS = {"image": "vision", "text": "text"}
+"""The kernel set of a task, if the file names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +132,11 @@ class BoardSection:
 
     Attributes:
         name: A file in `devices/boards/`.
-        ops: Kernel set of the firmware.
+        ops: Kernel set of the firmware; empty for that of the task.
     """
 
     name: str = "mps2_an386"
-    ops: str = "vision"
+    ops: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,11 @@ class Config:
     def family(self) -> str:
         """The model family."""
         return self.model.family or FAMILIES[self.project.task]
+
+    @property
+    def kernels(self) -> str:
+        """The kernel set of the firmware."""
+        return self.board.ops or KERNELS[self.project.task]
 
     @property
     def state(self) -> Path:

@@ -82,9 +82,9 @@ def evaluate_text(
         f" {verdict} ([accept] min_accuracy {minimum:.1%})"
     )
     if board is not None:
-        print(
-            f"board      {board.board}: {board.rows} test rows, {board.equal} equal in every byte"
-        )
+        count = f", {board.instructions:,} instructions each" if board.instructions else ""
+        said = f"{board.rows} test rows, {board.equal} equal in every byte{count}"
+        print(f"board      {board.board}: {said}")
     if page is not None:
         print(f"report     {page}")
     _show_confusion(report)
@@ -94,8 +94,8 @@ def _show_confusion(report: TextReport) -> None:
     names = report.label_names
     if not report.confusion or len(names) > MOST_CLASSES:
         return
-    width = max(len(name) for name in names) + 2
+    width = max(len(name) for name in names)
     print("\ntrue class by row, answer by column")
-    print(" " * width + "".join(f"{name[:8]:>9}" for name in names))
-    for name, row in zip(names, report.confusion, strict=True):
-        print(f"{name:>{width}}" + "".join(f"{count or '.':>9}" for count in row))
+    print(" " * (width + 4) + "".join(f"{number:>6}" for number in range(1, len(names) + 1)))
+    for number, (name, row) in enumerate(zip(names, report.confusion, strict=True), start=1):
+        print(f"{name:>{width}} {number:>3}" + "".join(f"{count or '.':>6}" for count in row))

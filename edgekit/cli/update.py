@@ -35,7 +35,7 @@ def publish(
         None, "--board", help="Device class; default [board] name of edgekit.toml."
     ),
     ops: str | None = typer.Option(
-        None, "--ops", help="Kernel set of the firmware; default [board] ops."
+        None, "--ops", help="Kernel set of the firmware; default [board] ops, else of the task."
     ),
     accept: Path | None = typer.Option(
         None,
@@ -74,7 +74,7 @@ def publish(
         acceptance = _acceptance_of(config, minimum)
     target = load_board(board or config.board.name)
     family = target.chip.kernel_family
-    kernels = kernel_set(ops or config.board.ops, family)
+    kernels = kernel_set(ops or config.kernels, family)
     if image.suffix == ".ekm":
         model = load_model(image)
     else:

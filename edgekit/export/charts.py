@@ -109,7 +109,8 @@ def learning_curves(losses: Sequence[float], scores: Sequence[float], *, metric:
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="dot {kind}">{label}</circle>'
             )
         x, y = points[-1]
-        return [*made, _text(x + 12, y + 4, f"{name} {values[-1]:.3g}", "small")]
+        end = f"{values[-1]:.1%}" if kind == "s0" else f"{values[-1]:.3g}"
+        return [*made, _text(x + 12, y + 4, f"{name} {end}", "small")]
 
     shapes = []
     for tick in _ticks(low, 1.0, 5):

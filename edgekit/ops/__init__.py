@@ -206,6 +206,8 @@ KERNEL_SETS: dict[str, tuple[str, ...]] = {
         "compare",
         "select",
         "div",
+        "pad",
+        "max_pool_2d",
     ),
 }
 """What `edgekit build --ops NAME` builds in."""

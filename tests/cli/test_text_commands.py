@@ -132,6 +132,10 @@ def test_whole_way_of_a_text_project(project, tmp_path, capsys):
     built = ("--to", "mcu", "--out", str(tmp_path))
     facts = _json(capsys, "export", str(output), *where, *built)
     assert facts["image_bytes"] > quantized["weight_bytes"]
+    # The kernels of its task, and those that fuse; judged on the texts that training watched.
+    released = _json(capsys, "update", "publish", str(output), *where, "--board", "host")
+    assert released["name"] == "home"
+    assert released["accuracy"] == measured["int8_validation"]["accuracy"]
     assert main(["quantize", *where]) == 0
     assert main(["train", *where]) == 0
     assert "home: was already trained" in capsys.readouterr().out
