@@ -10,6 +10,8 @@ from edgekit.boards import load_board
 from edgekit.export.compile import CompiledModel, compile_tflite
 from edgekit.flash.bench import BoardRun, cached_firmware, run_on_board
 from edgekit.runtime import Runner
+from tools.calibrate import image_of
+from tools.sweeps import single
 
 BOARDS = ("mps2_an386", "mps2_an500", "mps2_an385_v6m", "rv32_virt")
 
@@ -41,3 +43,18 @@ def test_cost_grows_with_the_tokens() -> None:
     counts = run("mps2_an386", "attention", ids)[1].instructions
     assert counts[0] * 3 < counts[1]
     assert counts[1] * 1.8 < counts[2]
+
+
+@pytest.mark.emulator
+@pytest.mark.cc
+@pytest.mark.parametrize(("rows", "k", "n"), [(3, 7, 5), (2, 6, 2), (1, 5, 3)])
+def test_products_of_any_width_are_those_of_the_host(rows: int, k: int, n: int) -> None:
+    """Four terms a word on cores with DSP instructions, and what is left of them."""
+    attrs = {"activation": "NONE", "weights_format": 0, "keep_num_dims": False}
+    image = image_of(single("FULLY_CONNECTED", [(rows, k), (n, k)], (rows, n), attrs))
+    board = load_board("mps2_an386")
+    shape = (1, k) if rows == 1 else (1, rows, k)
+    x = np.random.default_rng(k).integers(-128, 128, shape, np.int8)
+    firmware = cached_firmware(board, ("fully_connected",))
+    outputs = run_on_board(board, image, x, firmware=firmware).outputs
+    assert np.array_equal(outputs.reshape(-1), Runner(image).run(x).reshape(-1))
