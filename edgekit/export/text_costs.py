@@ -61,7 +61,7 @@ def _mix(graph: Graph, node: Node) -> Features:
     blocks = -(-tokens // ROW_BLOCK)
     adds = float(bool(node.attrs["adds"]))
     return (
-        *_product(graph, *node.inputs[6:8], tokens),
+        *_product(graph, node.inputs[6], node.inputs[7], tokens),
         float(blocks * wide * size),
         float(blocks * wide),
         float(tokens * wide),

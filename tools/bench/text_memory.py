@@ -14,7 +14,7 @@ from edgekit.data.tokenizer import Tokenizer
 from edgekit.export.compile import CompiledModel, compile_tflite
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.models.worker import run_worker
-from edgekit.quantize.text_runs import quantize_text_runs
+from edgekit.quantize.text_runs import WRITER, quantize_text_runs
 from edgekit.runtime import Runner
 from edgekit.train.text_jobs import TextJob
 from tools.bench.mcu_data import M4
@@ -43,7 +43,8 @@ def measure_memory() -> list[Result]:
     """Compile untrained models for a Cortex-M4 and add up what they need."""
     folder = share.cache_dir() / "bench" / "text" / "models"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{result_key(repr(s))[:12]}.tflite" for name, (s, _) in MODELS.items()}
+    keys = {name: result_key(repr(sizes), str(WRITER)) for name, (sizes, _) in MODELS.items()}
+    paths = {name: folder / f"{key[:12]}.tflite" for name, key in keys.items()}
     missing = {str(path): MODELS[name][0] for name, path in paths.items() if not path.is_file()}
     if missing:
         run_worker("tools.bench.text_models", {"seed": 1, "files": missing}, lambda event: None)
