@@ -27,6 +27,8 @@ GROUP = 16
 """Neighbours whose mean is taken first. Twin: edgekit/quantize/embbert.py, GROUP"""
 Scales = Mapping[str, tuple[float, float]]
 """Scale and zero point of int8 by the file's name of an activation or constant."""
+HAIR = 1e-3
+"""Of a step, by which a tie is lifted."""
 LEAST_SQUARE = 1e-12
 """Instead of a mean square that was rounded to zero; its root is cut to its range anyway."""
 
@@ -143,7 +145,7 @@ class AwareNetwork:
         extra = self.config.hidden.bit_length() - 1
         units = ops.power(2.0, extra - 1.0 - ops.floor(ops.log2(ratio))) / step
         # A tie goes up; the hair makes it more than a half.
-        return mean + ops.stop_gradient((ops.round(mean * units) + 1e-3) / units - mean)
+        return mean + ops.stop_gradient((ops.round(mean * units) + HAIR) / units - mean)
 
     def _block(self, x: Any, mask: Any, name: str, training: bool) -> Any:
         config, layer = self.config, self.model.get_layer(name)
@@ -196,11 +198,15 @@ class AwareNetwork:
         mask = ops.reshape(mask, (-1, x.shape[1], GROUP, 1))
         count = ops.sum(mask, axis=2, keepdims=True)
         share = self._point(mask / ops.maximum(count, 1.0), "pooled.share")
-        means = self._point(ops.sum(x * share, axis=2), "pooled.groups")
+        means = self._tied(ops.sum(x * share, axis=2), "pooled.groups")
         full = ops.log(ops.maximum(count[:, :, 0], 1e-6) / GROUP)
         full = self._point(full, "pooled.slots")
         share = self._point(ops.softmax(full, axis=1), "pooled.shares")
-        return self._point(ops.sum(means * share, axis=1), "pooled.mean")
+        return self._tied(ops.sum(means * share, axis=1), "pooled.mean")
+
+    def _tied(self, x: Any, name: str) -> Any:
+        """Round with ties up, as LiteRT does; means of sixteen have many."""
+        return self._point(x + HAIR * self._scale(name)[0], name)
 
     def _least(self, name: str) -> Any:
         scale, zero = self._scale(name)

@@ -125,7 +125,7 @@ def test_folder_of_another_job_is_refused(runs, tmp_path):
     facts = json.loads((folder / "result.json").read_text())
     job = dataclasses.replace(runs["jobs"]["short"], run=folder, seed=9)
     assert facts["job_hash"] != job.hash()
-    with pytest.raises(ConfigError, match="holds the run of another job"):
+    with pytest.raises(ConfigError, match="holds the run of another configuration"):
         run_jobs([job])
 
 
