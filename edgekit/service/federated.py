@@ -53,6 +53,7 @@ class _Live:
         pulling: Devices whose update is under way.
         pulls: Attempts per device and round.
         opened_s: When the current round was opened, by a clock that nobody sets.
+        is_told: Whether the devices know of the last change; False after a full disk, say.
     """
 
     state: RunState
@@ -60,6 +61,7 @@ class _Live:
     pulling: set[str] = field(default_factory=set)
     pulls: dict[tuple[str, int], int] = field(default_factory=dict)
     opened_s: float = 0.0
+    is_told: bool = True
 
     def now_s(self) -> float:
         """Unix seconds as of the clock that stood when the round was opened.
@@ -166,10 +168,7 @@ class FederatedDriver:
             self._take(event)
         for live in self._lives.values():
             live.resume()
-            if live.state.collecting:
-                self._tell_devices(live)
-            elif live.state.phase is Phase.FINISHED:
-                self._release(live)
+            self._tell(live)
 
     def _tail(self) -> None:
         """Take in what has entered the journal, by this driver or by an order from elsewhere."""
@@ -179,9 +178,8 @@ class FederatedDriver:
                 continue
             if event.kind == ROUND_OPENED:
                 live.opened_s = time.monotonic()
-                self._tell_devices(live)
-            elif event.kind == FINISHED:
-                self._release(live)
+            if event.kind in (ROUND_OPENED, FINISHED):
+                self._tell(live)
             log.info("%s: %s", event.kind, event.body)
         with self._changed:
             self._changed.notify_all()
@@ -236,6 +234,8 @@ class FederatedDriver:
         views = self._server.devices()
         self._tail()
         for live in list(self._lives.values()):
+            if not live.is_told:
+                self._tell(live)
             if live.state.phase is Phase.FINISHED:
                 continue
             for device in live.state.missing:
@@ -323,6 +323,19 @@ class FederatedDriver:
         self._server.journal.append(fact.kind, run, fact.body, blob=fact.blob)
         self._tail()
 
+    def _tell(self, live: _Live) -> None:
+        """Let the devices know what is asked of them now; what fails is tried again."""
+        try:
+            if live.state.collecting:
+                self._tell_devices(live)
+            elif live.state.phase is Phase.FINISHED:
+                self._release(live)
+            live.is_told = True
+        except EdgekitError as exc:
+            if live.is_told:
+                log.warning("run %d: its devices are not told yet: %s", live.state.plan.run, exc)
+            live.is_told = False
+
     def _tell_devices(self, live: _Live) -> None:
         """Give the task of the current round to all that are to be at it and have not answered."""
         state, plan = live.state, live.state.plan
@@ -340,22 +353,16 @@ class FederatedDriver:
             deadline_s=max(1, math.ceil(left_s)),
         )
         # An older task may go on where it counts.
-        self._wish(live, [d for d in state.missing if state.busy.get(d) == state.round], task)
+        views = self._server.devices()  # without those that were removed meanwhile
+        asked = [d for d in state.missing if state.busy.get(d) == state.round and d in views]
+        self._server.set_task(asked, task)
 
     def _release(self, live: _Live) -> None:
         """Take the task of a run that has ended from all that still have it."""
         plan, views = live.state.plan, self._server.devices()
         tasks = {name: self._server.wished_task(name) for name in plan.devices if name in views}
         done = [name for name, task in tasks.items() if task and task.run == plan.run]
-        self._wish(live, done, None)
-
-    def _wish(self, live: _Live, devices: list[str], task: FederatedTask | None) -> None:
-        views = self._server.devices()
-        try:
-            # One that was removed meanwhile is missing; the round closes without it.
-            self._server.set_task([device for device in devices if device in views], task)
-        except EdgekitError as exc:
-            log.warning("run %d: %s", live.state.plan.run, exc)
+        self._server.set_task(done, None)
 
     def _live(self, run: int) -> _Live:
         if run not in self._lives:

@@ -75,6 +75,9 @@ def test_answers(fleet: Store) -> None:
         ("digits", "1", "12400")
     ]
     assert rows(fleet, "best-model", **(values(QUERIES["best-model"]) | {"latency_us": "9"})) == []
+    (ended,) = rows(fleet, "finished-runs")
+    assert ended["run"].endswith("/run/7")
+    assert (ended["rounds"], ended["reason"]) == ("1", "target reached")
     (run,) = rows(fleet, "runs-of-site", site="lab")
     assert run["run"].endswith("/training/t1")
     assert [row["name"] for row in rows(fleet, "licences")] == ["keywords"]
