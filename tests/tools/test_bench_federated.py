@@ -17,13 +17,14 @@ from tools.bench import federated_personal as personal
 from tools.bench import federated_sine as sine
 from tools.bench.__main__ import main
 
-SEEDS = (1, 2) if os.environ.get("EDGEKIT_FULL") == "1" else (1,)
+FULL = os.environ.get("EDGEKIT_FULL") == "1"
 
 
 def test_a_short_meta_training_adapts_in_a_few_steps() -> None:
-    """3,000 of the 10,000 rounds of the bench: untrained nets stay above 3 at 32 steps."""
-    for each in sine.measure_case("TinyReptile", SEEDS, 3_000):
-        assert each["mse"]["8"] <= 0.20 and each["mse"]["32"] <= 0.15
+    """Of the 10,000 rounds of the bench 500, or 3,000; untrained nets stay above 3 at 32 steps."""
+    rounds, few, many = (3_000, 0.20, 0.15) if FULL else (500, 1.2, 0.8)
+    for each in sine.measure_case("TinyReptile", (1, 2) if FULL else (1,), rounds):
+        assert each["mse"]["8"] <= few and each["mse"]["32"] <= many
 
 
 def test_uplink_of_what_is_compressed_is_as_small_as_promised() -> None:
@@ -95,12 +96,14 @@ def test_a_figure_is_ok_from_its_target_on() -> None:
     assert rows["attack 'NaN' by 4 of 20: points lost"].ok
     gained = rows["har, held-out subjects: points over the start, mean of 5 seeds"]
     assert gained.value == pytest.approx(9.0) and gained.ok
-    assert rows["folding 1,000 stored updates of 1 MB"].value == pytest.approx(2.0)
+    assert rows["folding 1,000 stored updates of 1 MB, per second of CPU"].value == pytest.approx(
+        2.0
+    )
 
 
 def test_every_set_has_a_table() -> None:
     found = federated.tables(runs())
-    assert set(found) == set(federated.TABLES)
+    assert set(found) == set(federated.TABLES) - {"device"}  # which has tests of its own
     assert "| TinyMetaFed" in found["sine"] and "| sign flip" in found["attacks"]
 
 

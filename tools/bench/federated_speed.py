@@ -86,8 +86,10 @@ def rows_of(results: list[Result]) -> list[Row]:
     rows = []
     for each in results:
         if each.get("set") == "fold":
-            speed = each["bytes"] / each["seconds"] / 1e9
-            rows.append(row_of_least("folding 1,000 stored updates of 1 MB", speed, "GB/s", 1.0))
+            # One thread that waits for nothing: what else runs on the machine is not its speed.
+            speed = each["bytes"] / each["cpu_seconds"] / 1e9
+            label = "folding 1,000 stored updates of 1 MB, per second of CPU"
+            rows.append(row_of_least(label, speed, "GB/s", 1.0))
         if each.get("set") == "simulate":
             label = f"simulating {CLIENTS:,} clients x {NET.size:,} parameters x {ROUNDS} rounds"
             whole = each["accepted"] == CLIENTS * ROUNDS
@@ -100,8 +102,9 @@ def lines_of(results: list[Result]) -> list[list[str]]:
     lines = []
     for each in results:
         if each.get("set") == "fold":
-            speed = each["bytes"] / each["seconds"] / 1e9
-            lines.append([f"folding {UPDATES:,} stored updates of 1 MB", f"{speed:.2f} GB/s"])
+            wall, cpu = (each["bytes"] / each[name] / 1e9 for name in ("seconds", "cpu_seconds"))
+            label = f"folding {UPDATES:,} stored updates of 1 MB"
+            lines.append([label, f"{wall:.2f} GB/s, {cpu:.2f} GB per second of CPU"])
         if each.get("set") == "simulate":
             label = f"{CLIENTS:,} clients, {NET.size:,} parameters, {ROUNDS} rounds"
             lines.append([label, f"{each['seconds']:.0f} s, {each['cpu_seconds']:.0f} s of CPU"])
