@@ -232,7 +232,7 @@ def _kernels(project: Path, board: Board, ops: str | None) -> bytes:
 
     known = (project / FILE_NAME).is_file()
     config = load_config(project) if known else Config(root=project)
-    return kernel_set_hash(kernel_set(ops or config.board.ops, board.chip.kernel_family))
+    return kernel_set_hash(kernel_set(ops or config.kernels, board.chip.kernel_family))
 
 
 def _write_credentials(

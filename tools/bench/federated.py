@@ -11,6 +11,7 @@ from tools.bench import federated_attacks as attacks
 from tools.bench import federated_device as device
 from tools.bench import federated_mnist as mnist
 from tools.bench import federated_personal as personal
+from tools.bench import federated_server as server
 from tools.bench import federated_sine as sine
 from tools.bench import federated_speed as speed
 from tools.bench.rows import Result, Row, result_key, resumed, table
@@ -20,7 +21,7 @@ AREA = "federated"
 SEED = 1
 _HERE = Path(__file__).resolve().parent
 _FEDERATED = _HERE.parents[1] / "edgekit" / "federated"
-SETS = ("sine", "mnist", "attacks", *personal.SETS, "speed", "device")
+SETS = ("sine", "mnist", "attacks", *personal.SETS, "speed", "device", "server")
 Measure = Callable[[], Result]
 
 
@@ -49,6 +50,8 @@ def _measure_set(name: str, seed: int) -> list[Result]:
         return speed.measure()
     if name == "device":
         return device.measure(seed)
+    if name == "server":
+        return server.measure(seed=seed)
     data = data_folder()
     if data is None:
         raise ConfigError("the folder of real data is not here: name it by EDGEKIT_DATA")
@@ -125,6 +128,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
         *attacks.rows_of(found),
         *speed.rows_of(found),
         *device.rows_of(found),
+        *server.rows_of(found),
     ]
 
 
@@ -142,6 +146,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "attacks": ("attack", "accuracy %", "rejected", "silent", "reason"),
     "speed": ("what", "figure"),
     "device": ("what", "figure"),
+    "server": ("what", "figure"),
 }
 
 
@@ -155,6 +160,7 @@ def tables(results: Sequence[Result]) -> dict[str, str]:
         "attacks": attacks.lines_of(found),
         "speed": speed.lines_of(found),
         "device": device.lines_of(found),
+        "server": server.lines_of(found),
     }
     return {name: table(TABLES[name], rows) for name, rows in lines.items() if rows}
 

@@ -24,7 +24,7 @@ import numpy as np
 from edgekit.agent.client import About, Client
 from edgekit.agent.seals import Identity
 from edgekit.agent.work import Active
-from edgekit.errors import ConfigError, EdgekitError, ToolError
+from edgekit.errors import EdgekitError, ToolError
 from edgekit.federated.codecs import HeadWeights, Update, decode_head
 from edgekit.fleet.broker import PrivateBroker
 from edgekit.fleet.devices import Presence, PresenceReport
@@ -35,9 +35,8 @@ from edgekit.link.mqtt import BrokerAddress
 from edgekit.link.status import Status
 from edgekit.link.topics import TO_DEVICE, Channel, topic
 from tools.bench.mqtt_clients import MqttClient
-from tools.bench.rows import Result, Row, row
+from tools.bench.rows import Result, Row, count, row
 
-AREA = "federated_server"
 DEVICES = 1_000
 FLEET = "bench"
 SHAPE = (10, 2_499)  # with its bias 25,000 floats: 100 kB
@@ -46,15 +45,12 @@ _TICK_S = 0.2
 _LIMIT_S = 900.0
 
 
-def measure(only: str = "", seed: int = 0, *, devices: int = DEVICES) -> list[Result]:
+def measure(*, seed: int = 0, devices: int = DEVICES) -> list[Result]:
     """Run one round and measure it.
 
     Raises:
-        ConfigError: If there is no such measurement.
         ToolError: If the round does not come to its end.
     """
-    if only and only != "round":
-        raise ConfigError(f"'{only}' is no measurement; there is round")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as folder:
@@ -69,6 +65,8 @@ def rows_of(results: list[Result]) -> list[Row]:
     """Return the figures of a measurement."""
     rows = []
     for result in results:
+        if result.get("set") != "server":
+            continue
         name = f"round of {result['devices']} devices, model of {result['model_bytes']} bytes"
         good = bool(result["same_bytes"]) and result["accepted"] == result["devices"]
         rows += [
@@ -78,6 +76,13 @@ def rows_of(results: list[Result]) -> list[Row]:
             row(f"{name}: messages", result["messages_per_s"], "1/s", None, good=good),
         ]
     return rows
+
+
+def lines_of(results: list[Result]) -> list[list[str]]:
+    """Return the lines of the table."""
+    return [
+        [figure.figure, f"{count(figure.value)} {figure.unit}"] for figure in rows_of(list(results))
+    ]
 
 
 class _Learner:
@@ -211,6 +216,7 @@ async def _round(
             raise ToolError("the server ended before its round")
         result: Result = json.loads(line)
     return result | {
+        "set": "server",
         "devices": len(devices),
         "connect_seconds": round(connected_s, 2),
         "messages": after - before,
