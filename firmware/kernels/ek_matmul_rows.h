@@ -90,7 +90,8 @@ static inline void matmul_rows(const ek_matmul *m, mode how, uint32_t rows, int8
     }
 }
 
-void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y) {
+/* The whole product; ek_matmul_s8 of the including source is this. */
+static inline void matmul_all(const ek_matmul *m, uint32_t rows, int8_t *y) {
     const int single = m->rounding == EK_ROUND_SINGLE;
     if (m->requant_stride == 12 && !single) {
         matmul_rows(m, CHANNEL_DOUBLE, rows, y);

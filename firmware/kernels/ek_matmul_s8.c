@@ -37,3 +37,7 @@ static inline int32_t one_product(const int8_t *x, const int8_t *w, uint32_t k) 
 }
 
 #include "ek_matmul_rows.h"
+
+void ek_matmul_s8(const ek_matmul *m, uint32_t rows, int8_t *y) {
+    matmul_all(m, rows, y);
+}
