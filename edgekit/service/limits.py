@@ -94,8 +94,10 @@ class News:
                 del self._waiting[device]
 
     def forget(self, device: str) -> None:
-        """Drop what a device has not told yet."""
-        self._waiting.pop(device, None)
+        """Drop what a device has reported and that is not told yet; that it is there stays true."""
+        waiting = self._waiting.pop(device, [])
+        if left := [entry for entry in waiting if entry.kind == "device.presence"]:
+            self._waiting[device] = left
 
 
 def _newest(entries: list[Entry]) -> list[Entry]:
