@@ -12,19 +12,15 @@ CODECS = ("float32", "float16", "int8", "top_p", "top_p_int8")
 """Names in the order of their numbers on the wire."""
 
 
-@dataclass(frozen=True, slots=True)
-class FederatedSection:
-    """`[federated]`: a run of learning together.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederatedSettings:
+    """What a run does beside its strategy's name; every field has a default that is meant.
 
     Attributes:
-        strategy: Name in `edgekit.federated.strategies.STRATEGIES`.
-        epochs: Passes of each device over its own samples per round.
-        min_devices: Accepted updates without which a round does not count.
-        deadline_s: When a round closes, whoever is missing.
         server_rate: Step of the server; 0: the strategy's own (alpha of the Reptile family).
         momentum: Of fedavgm.
         beta1: Of fedadam and fedyogi, as beta2 and tau.
-        mu: Proximal term of fedprox.
+        mu: Proximal term of fedprox in the loss of the devices: mu / 2 * |w - base|^2.
         buffer: Updates that fedbuff waits for.
         max_staleness: Versions behind the current one at which fedbuff discards an update.
         trim: Share of trimmed_mean that is dropped at either end.
@@ -38,17 +34,12 @@ class FederatedSection:
         feedback: Whether devices keep what a lossy codec left out, and add it next time.
         cohort: Updates that a round wants, of devices drawn anew; 0: all devices.
         over_select: So many times the cohort are asked.
-        seed: Of the draw of cohorts and of the noise.
-        noise: Noise multiplier of DP-FedAvg; 0: off.
-        norm: Fixed clipping norm of DP-FedAvg.
+        seed: Of the draw of cohorts and of the noise; 0: no cohort, no noise.
+        noise: Noise multiplier z of DP-FedAvg; 0: off.
+        norm: Fixed clipping norm C of DP-FedAvg.
         privacy_delta: The delta at which epsilon is said.
     """
 
-    strategy: str = "fedavg"
-    rounds: int = 6
-    epochs: int = 1
-    min_devices: int = 2
-    deadline_s: float = 60.0
     server_rate: float = 0.0
     momentum: float = 0.9
     beta1: float = 0.9
@@ -72,6 +63,24 @@ class FederatedSection:
     noise: float = 0.0
     norm: float = 1.0
     privacy_delta: float = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FederatedSection(FederatedSettings):
+    """`[federated]`: a run of learning together.
+
+    Attributes:
+        strategy: Name in `edgekit.federated.strategies.STRATEGIES`.
+        epochs: Passes of each device over its own samples per round.
+        min_devices: Accepted updates without which a round does not count.
+        deadline_s: When a round closes, whoever is missing.
+    """
+
+    strategy: str = "fedavg"
+    rounds: int = 6
+    epochs: int = 1
+    min_devices: int = 2
+    deadline_s: float = 60.0
 
 
 SETTING_RANGES: dict[str, Range] = {
