@@ -13,6 +13,7 @@ import pyoxigraph as ox
 
 from edgekit.journal.journal import Event
 from edgekit.registry.facts import (
+    PUBLISHED_RUN,
     Changes,
     Facts,
     Value,
@@ -232,6 +233,7 @@ def training_changes(event: Event, blob: bytes | None) -> Changes:
     facts: Facts = {
         "dcterms:identifier": run,
         "prov:used": used,
+        "rdf:type": PUBLISHED_RUN,
         "mls:hasInput": [*data, *nodes.values()],
         "mls:hasOutput": None if image is None else model_iri(image),
         "ek:task": body.get("task") or None,

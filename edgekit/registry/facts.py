@@ -21,6 +21,11 @@ _SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _VERSION = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?(?![\d])")
 
 
+PUBLISHED_RUN = (term("mls:Run"), term("prov:Activity"))
+"""What ML-Schema and PROV-O call a run; said beside our own class, so that who knows only these
+finds it without the ontology."""
+
+
 def quads(
     where: ox.NamedNode, subject: ox.NamedNode, kind: str | None, facts: Facts
 ) -> tuple[ox.Quad, ...]:

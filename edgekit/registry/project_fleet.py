@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit.journal.journal import Event
 from edgekit.registry.describe import accuracy_of, model_iri
-from edgekit.registry.facts import Changes, Facts, Rule, Value, number, one
+from edgekit.registry.facts import PUBLISHED_RUN, Changes, Facts, Rule, Value, number, one
 from edgekit.registry.terms import graph, moment, thing
 
 
@@ -100,6 +100,7 @@ def _rollout_end(event: Event, blob: bytes | None) -> Changes:
 def _run_opened(event: Event, blob: bytes | None) -> Changes:
     body = event.body
     facts: Facts = {
+        "rdf:type": PUBLISHED_RUN,
         "dcterms:identifier": str(body["run"]),
         "prov:used": model_iri(body["base_image"]),
         "ek:strategy": body["strategy"],

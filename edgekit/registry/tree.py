@@ -75,11 +75,9 @@ def _pointing(store: Store, node: ox.NamedNode) -> Iterator[tuple[str, ox.NamedN
 
 
 def _title(node: ox.NamedNode, quads: list[ox.Quad]) -> str:
-    kinds = [
-        shorten(q.object.value)
-        for q in quads
-        if q.predicate == TYPE and isinstance(q.object, ox.NamedNode)
-    ]
+    types = [q.object for q in quads if q.predicate == TYPE]
+    kinds = [shorten(node.value) for node in types if isinstance(node, ox.NamedNode)]
+    kinds.sort(key=lambda name: not name.startswith("ek:"))  # our own class says most
     for wanted in _NAMES:
         for quad in quads:
             if quad.predicate == wanted:

@@ -19,6 +19,7 @@ from edgekit.fleet.releases import Release
 from edgekit.fleet.rollouts import (
     DEFAULT_WAVES,
     DEVICE,
+    FINISHED,
     HALTED,
     KINDS,
     STARTED,
@@ -193,6 +194,8 @@ class RolloutDriver:
             if not facts:
                 return
             name = live.state.plan.rollout
+            if any(fact.kind == FINISHED for fact in facts):
+                self._server.flush()  # who waits for the end finds what the devices run
             for fact in facts:
                 self._server.journal.append(fact.kind, name, fact.body)
             self._tail()

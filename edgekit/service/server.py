@@ -142,8 +142,7 @@ class FleetServer:
         self._connection.close()
         self._writers.shutdown(cancel_futures=True)
         if self._loop.stop():
-            self._loop.guarded(self._save_all)
-            self._loop.guarded(self._news.tell)
+            self.flush()
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -296,6 +295,11 @@ class FleetServer:
     def _save_heard(self) -> None:
         if self._dirty:
             self._save_all()
+
+    def flush(self) -> None:
+        """Put on disk what devices have reported, for others to read; on the service thread."""
+        self._loop.guarded(self._save_all)
+        self._loop.guarded(self._news.tell)
 
     def _save_all(self) -> None:
         if self._dirty or self._later or self._reported:

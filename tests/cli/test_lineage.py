@@ -55,8 +55,15 @@ def test_released_model_knows_its_run_and_data(
     found = {row["kind"]["value"].rsplit("#")[-1]: row["ancestor"]["value"] for row in rows}
     assert found["TrainingRun"].endswith(job.run.name)
     assert found["Dataset"].endswith("/digits")
+    assert len(rows) == len(found)
     assert main(["registry", "show", job.run.name, *project]) == 0
-    assert "digits" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "\nek:TrainingRun " in shown and "digits" in shown
+    # Who knows only ML-Schema and PROV-O finds the run, too.
+    text = "SELECT ?run { ?run a mls:Run, prov:Activity }"
+    assert main(["registry", "query", text, *project, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["results"]["bindings"]
+    assert row["run"]["value"] == found["TrainingRun"]
 
 
 def test_training_and_data_are_entered_once(tmp_path: Path) -> None:
