@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from edgekit import __version__
 from edgekit.agent.client import About, Client
@@ -22,13 +20,14 @@ from edgekit.link.messages import FederatedReport, UpdateReport
 from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, Watched, Will
 from edgekit.link.status import Status
 from edgekit.link.topics import TO_DEVICE, Channel, topic
+from edgekit.started import Started
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.1
 
 
-class Agent:
+class Agent(Started):
     """One device; `start` and `close` run it in a thread, `run` in the caller's.
 
     Args:
@@ -108,18 +107,6 @@ class Agent:
         self.stop()
         if self._thread is not None:
             self._thread.join()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def run(self) -> None:
         """Work until `stop`.

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypedDict
+from typing import TypedDict
 from urllib.parse import parse_qs, urlsplit
 
 from edgekit.errors import EdgekitError, StoreError
@@ -25,6 +24,7 @@ from edgekit.registry.page import HTML, render_page
 from edgekit.registry.pool import Pool
 from edgekit.registry.protocol import Request, RequestError, Task, graph_task, sparql_task
 from edgekit.registry.worker import Message
+from edgekit.started import Started
 
 _LOG = logging.getLogger(__name__)
 _SOCKET_S = 30.0
@@ -69,7 +69,7 @@ class Service:
     readers: int = 2
 
 
-class RegistryServer:
+class RegistryServer(Started):
     """A running service; `with` starts and ends it.
 
     Attributes:
@@ -122,18 +122,6 @@ class RegistryServer:
         for thread in self._threads:
             thread.join(timeout=_SOCKET_S)
         self._pool.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _follow(self) -> None:
         while not self._ended.wait(_FOLLOW_S):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from edgekit.fleet.broker import PrivateBroker
 from edgekit.fleet.gateway import Gateway
@@ -13,11 +11,12 @@ from edgekit.fleet.members import enrol
 from edgekit.fleet.store import CREDENTIALS, DeviceRecord, FleetStore, write_credentials
 from edgekit.link.messages import Learning
 from edgekit.service.server import HEARTBEAT_S, FleetServer
+from edgekit.started import Started
 
 OUTBOX = "gateway/outbox.db"
 
 
-class LocalFleet:
+class LocalFleet(Started):
     """A whole fleet's infrastructure on this machine's loopback.
 
     Args:
@@ -68,18 +67,6 @@ class LocalFleet:
                 part.stop()
             elif isinstance(part, FleetStore | Gateway | FleetServer):
                 part.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def add_device(self, device: str, board: str) -> DeviceRecord:
         """Enrol a device while everything runs."""

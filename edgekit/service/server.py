@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from edgekit.errors import DeviceError, EdgekitError, LinkError, SecurityError, StoreError
 from edgekit.fleet.devices import DeviceView, Presence, PresenceReport, is_news, reported_body
@@ -57,6 +56,7 @@ from edgekit.service.loop import Loop, Message, Step
 from edgekit.service.pulls import PullDone, Pulls
 from edgekit.service.texts import Questions
 from edgekit.service.wishes import KEEP, Keep, Wish
+from edgekit.started import Started
 
 __all__ = ["HEARTBEAT_S", "KEEP", "FleetServer", "Keep"]
 
@@ -73,7 +73,7 @@ T = TypeVar("T")
 Listener = Callable[[str, DeviceView], None]
 
 
-class FleetServer:
+class FleetServer(Started):
     """The server of one fleet.
 
     `call`, `set_desired`, `offer`, `pull`, `revoke` and `add_listener` may be used from any thread;
@@ -144,18 +144,6 @@ class FleetServer:
         if self._loop.stop():
             self.flush()
         self._opened.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def is_connected(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from optional_boards import board_or_skip
 
 from edgekit.boards import Board, boards, load_board
 from edgekit.cli.model import describe_image, load_model
@@ -29,18 +30,6 @@ WITHOUT_AGENT = [name for name in EMULATED if not load_board(name).agent]
 FOREIGN = ("kws_dscnn_int8", "micro_speech_quantized")
 
 pytestmark = [pytest.mark.emulator, pytest.mark.cc]
-
-
-def board_or_skip(name: str) -> Board:
-    """Load a board; one whose compiler or emulator is not part of `make setup` may be missing."""
-    board = load_board(name)
-    if board.core == "rv32imac":
-        try:
-            find_compiler(TOOLCHAINS[board.core])
-            find_qemu(board)
-        except ToolError as exc:
-            pytest.skip(str(exc))
-    return board
 
 
 @pytest.fixture(scope="module", params=EMULATED)

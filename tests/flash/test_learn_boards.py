@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cache
 
 import pytest
+from optional_boards import board_or_skip
 
 from edgekit.boards import load_board
 from edgekit.export.learn_costs import MOMENTUM, online_bytes, step_instructions
 from edgekit.export.mcu import numbers_folder
-from edgekit.export.toolchain import TOOLCHAINS
 from edgekit.flash.learn_probe import CASES, LearnProbe, expected_checksums, run_learn_probe
 from edgekit.runtime.online import OnlineHead
 
@@ -32,9 +31,7 @@ _expected = cache(expected_checksums)
 @pytest.mark.parametrize("name", BOARDS)
 def test_board_learns_the_bits_of_the_host(name: str) -> None:
     """Heads by every method and a dense net: what 48 steps leave is equal in every bit."""
-    board = load_board(name)
-    if shutil.which(TOOLCHAINS[board.core].compiler) is None:
-        pytest.skip(f"no compiler for {board.core}")
+    board = board_or_skip(name)
     probe = _probe(name)
     kind = numbers_folder(board).rpartition("/")[2]
     assert (probe.checksums, probe.net_checksum) == _expected(kind)

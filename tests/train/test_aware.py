@@ -57,7 +57,7 @@ def test_network_answers_as_the_int8_file_does(kind):
     plain = np.mean(np.square(np.asarray(network.model(_sentences(), training=False)) - wanted))
     # Last bits of LiteRT's integers grow in attention with random weights, which dampen nothing;
     # the mean alone is as near to float as those.
-    assert aware < plain * (0.9 if network.config.attention else 0.5)
+    assert aware < plain * (0.9 if network.config.attention else 0.35)
 
 
 @pytest.mark.train
