@@ -17,7 +17,8 @@ from edgekit.agent.machine import Machine
 from edgekit.errors import EdgekitError, LinkError, SecurityError, ToolError
 from edgekit.fleet.devices import Presence, PresenceReport
 from edgekit.link.messages import FederatedReport, UpdateReport
-from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, Watched, Will
+from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, Will
+from edgekit.link.mqtt_loop import Watched
 from edgekit.link.status import Status
 from edgekit.link.topics import TO_DEVICE, Channel, topic
 from edgekit.started import Started

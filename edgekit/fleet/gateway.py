@@ -39,9 +39,9 @@ from edgekit.link.mqtt import (
     Connection,
     Handlers,
     Login,
-    Watched,
     Will,
 )
+from edgekit.link.mqtt_loop import Watched
 from edgekit.link.seal import SEAL_BYTES
 from edgekit.link.topics import CHANNEL_OF_FRAME, TO_DEVICE, Channel, parse_topic, topic
 

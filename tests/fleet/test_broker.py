@@ -16,7 +16,8 @@ from fleet.peer import wait_until
 from edgekit.errors import ToolError
 from edgekit.fleet import broker as broker_module
 from edgekit.fleet.broker import PrivateBroker, password_line, reload_running, running_broker
-from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, ThreadedConnection, Will
+from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, Will
+from edgekit.link.mqtt_loop import ThreadedConnection
 from edgekit.link.topics import FROM_DEVICE, TO_DEVICE, Channel, topic
 
 pytestmark = pytest.mark.broker
@@ -133,6 +134,7 @@ def test_will_is_published_when_a_client_dies(broker: PrivateBroker) -> None:
         script = (
             "import os, sys, time\n"
             "from edgekit.link.mqtt import *\n"
+            "from edgekit.link.mqtt_loop import *\n"
             f"c = Connection(address=BrokerAddress('127.0.0.1', {broker.address.port}),"
             f" login=Login('a', 'secret-a'), handlers=Handlers(message=print, up=lambda:"
             f" os._exit(1)), will=Will('{name}', b'lost'))\n"

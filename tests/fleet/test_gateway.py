@@ -24,7 +24,8 @@ from edgekit.fleet.outbox import MAX_ROWS, Outbox, SavedSession, waiting
 from edgekit.fleet.rates import Bucket
 from edgekit.link.frames import FrameType, encode_frame
 from edgekit.link.messages import Hello, Log, LogLevel, Pong
-from edgekit.link.mqtt import Connection, Handlers, Login, ThreadedConnection
+from edgekit.link.mqtt import Connection, Handlers, Login
+from edgekit.link.mqtt_loop import ThreadedConnection
 from edgekit.link.seal import Direction, seal_frame
 from edgekit.link.topics import Channel, topic
 
