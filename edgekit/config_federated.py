@@ -38,6 +38,12 @@ class FederatedSettings:
         noise: Noise multiplier z of DP-FedAvg; 0: off.
         norm: Fixed clipping norm C of DP-FedAvg.
         privacy_delta: The delta at which epsilon is said.
+        secure: The server sees only the sum of a round's updates.
+        neighbours: Devices that each shares masks and secrets with, if secure.
+        threshold: More than this share of them is needed to put a secret together.
+        value_range: Bound of each difference of a parameter, if secure.
+        most_weight: Samples of a device count at most so many, if secure.
+        phase_s: Deadline of each phase but the training, if secure.
     """
 
     server_rate: float = 0.0
@@ -63,6 +69,12 @@ class FederatedSettings:
     noise: float = 0.0
     norm: float = 1.0
     privacy_delta: float = 1e-5
+    secure: bool = False
+    neighbours: int = 12
+    threshold: float = 0.5
+    value_range: float = 4.0
+    most_weight: int = 1000
+    phase_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +116,11 @@ SETTING_RANGES: dict[str, Range] = {
     "noise": (0.0, 1e6),
     "norm": (1e-9, 1e9),
     "privacy_delta": (1e-12, 0.5),
+    "neighbours": (2, 16),
+    "threshold": (0.5, 1.0),
+    "value_range": (1e-6, 1e6),
+    "most_weight": (1, 10**6),
+    "phase_s": (0.001, 1e7),
 }
 FEDERATED_RANGES: dict[tuple[str, str], Range] = {
     ("federated", "rounds"): (1, 100_000),

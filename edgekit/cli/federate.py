@@ -43,6 +43,9 @@ def run(
     max_samples: int = typer.Option(
         1_000_000, "--max-samples", min=1, help="More than a device may claim, as it is its weight."
     ),
+    secure: bool | None = typer.Option(
+        None, "--secure/--plain", help="Let the server see only the sum of a round's updates."
+    ),
     out: Path | None = typer.Option(None, "--out", help="Write the final head object here."),
     project: Path = _PROJECT,
     as_json: bool = _JSON,
@@ -80,6 +83,7 @@ def run(
             deadline_s=deadline_s,
             min_updates=min_updates,
             max_samples=max_samples,
+            secure=secure,
         )
         check_fleet(plan.strategy, plan.settings)
         head = head_of_image(journal.blob(blob))
@@ -98,7 +102,7 @@ def project_config(project: Path) -> Config:
     return load_config(project) if (project / FILE_NAME).is_file() else Config(root=project)
 
 
-def _plan(config: Config, **given: Any) -> RunPlan:
+def _plan(config: Config, *, secure: bool | None, **given: Any) -> RunPlan:
     """Make a plan of what was given and of the project's file."""
     import secrets
     from dataclasses import replace
@@ -118,6 +122,8 @@ def _plan(config: Config, **given: Any) -> RunPlan:
     }
     try:
         settings = Settings.of_section(section)
+        if secure is not None:
+            settings = replace(settings, secure=secure)
         if (settings.cohort or settings.noise) and not settings.seed:
             settings = replace(settings, seed=secrets.randbits(62) + 1)
         told = {name: value for name, value in given.items() if value is not None}
@@ -257,6 +263,8 @@ def _line(row: RoundRow) -> str:
     )
     if row.left_out:
         text += f", not folded: {', '.join(row.left_out)}"
+    if row.failed:
+        text += f": {row.failed}"
     return "\n  ".join([text, *(f"{device}: {reason}" for device, reason in row.rejected)])
 
 

@@ -31,6 +31,9 @@ def simulate(
     rounds: int | None = typer.Option(None, "--rounds", min=1),
     epochs: int | None = typer.Option(None, "--epochs", min=1, help="Of each client per round."),
     rate: float | None = typer.Option(None, "--rate", min=0, help="Learning rate of the clients."),
+    secure: bool | None = typer.Option(
+        None, "--secure/--plain", help="Secure aggregation, in mode exact: masked updates."
+    ),
     seed: int = typer.Option(1, "--seed", min=0, help="Of the first parameters."),
     out: Path | None = typer.Option(None, "--out", help="Write the parameters here, as npz."),
     project: Path = typer.Option(Path("."), "--project", help="Folder of the project."),
@@ -56,6 +59,7 @@ def simulate(
     net = DenseNet(sizes, activation, "softmax" if table.classes else "mse")
     start = net.start(np.random.default_rng(seed))
     told = {"strategy": strategy, "rounds": rounds, "epochs": epochs, "rate": rate, "codec": codec}
+    told["secure"] = secure
     run = _fast if mode == "fast" else _exact
     values, rows = run(project_config(project), told, table, net, start, as_json)
     facts = {
@@ -93,7 +97,7 @@ def _chosen(config: Config, told: dict[str, Any]) -> tuple[Any, Any, float]:
     from edgekit.errors import ConfigError
     from edgekit.federated.settings import Settings
 
-    names = ("strategy", "rounds", "epochs", "codec")
+    names = ("strategy", "rounds", "epochs", "codec", "secure")
     given = {name: told[name] for name in names if told[name] is not None}
     section = replace(config.federated, **given)
     try:
@@ -159,6 +163,8 @@ def _exact(
     from edgekit.federated.codecs import update_bytes
     from edgekit.federated.exact import simulate_nets
     from edgekit.federated.plan import RunPlan
+    from edgekit.federated.secure_objects import round_bytes
+    from edgekit.federated.secure_state import values_of
     from edgekit.federated.state import RoundRow
 
     section, settings, rate = _chosen(config, told)
@@ -178,12 +184,16 @@ def _exact(
     except ValueError as exc:
         raise ConfigError(str(exc)) from exc
     size = update_bytes(1, net.size - 1, settings.codec, settings.share)
+    if settings.secure:
+        neighbours = min(settings.neighbours, plan.most_invited - 1)
+        size, _ = round_bytes(neighbours, values_of(net.size))
 
     def row_of(row: RoundRow) -> dict[str, Any]:
         return {
             "round": row.round,
             "accepted": row.accepted,
             "rejected": [{"device": d, "reason": reason} for d, reason in row.rejected],
+            "failed": row.failed,
             "loss": row.loss_first,
             "uplink_bytes": size * (row.accepted + len(row.rejected)),
             "accuracy": row.accuracy,
@@ -221,6 +231,7 @@ def _line(row: dict[str, Any]) -> str:
     if row["accuracy"] is not None:
         text += f", accuracy {row['accuracy']:.1%}"
     reasons = [f"{each['device']}: {each['reason']}" for each in row["rejected"]]
+    reasons += [row["failed"]] if row.get("failed") else []
     return "\n  ".join([f"{text}, {row['uplink_bytes']:,} bytes up", *reasons])
 
 

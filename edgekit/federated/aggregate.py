@@ -101,6 +101,36 @@ def fold(
     return head_of(state.values.astype(np.float32), base.weights.shape), state.moments
 
 
+def fold_mean(
+    strategy: str,
+    base: HeadWeights,
+    mean: Float64Array,
+    weight: int,
+    settings: Settings,
+    *,
+    moments: Moments = (),
+    progress: float = 0.0,
+) -> tuple[HeadWeights, Moments]:
+    """Fold a mean of which the parts are not known; defences, which look at parts, rest.
+
+    Args:
+        mean: Of the round's updates, float64 `[P]`.
+        weight: Of all of them together.
+        progress: Share of the run's rounds that are done.
+
+    Raises:
+        RefusedError: If the result leaves the range of float32.
+    """
+    state = step(
+        strategy,
+        Global(flat(base).astype(np.float64), moments),
+        [Contribution(mean, weight)],
+        replace(settings, clip=0.0, weight_cap=0.0, align=False),
+        progress=progress,
+    )
+    return head_of(state.values.astype(np.float32), base.weights.shape), state.moments
+
+
 def left_out(updates: Mapping[str, Update], settings: Settings) -> tuple[str, ...]:
     """Return the devices whose accepted updates the defences leave out of the fold."""
     if settings.noise or not updates:
@@ -158,9 +188,16 @@ def draw_cohort(devices: Sequence[str], settings: Settings, round_: int) -> tupl
     """Return the devices that a round invites: all, or more than the cohort, drawn by the seed."""
     if not settings.cohort:
         return tuple(devices)
-    count = min(len(devices), int(np.ceil(settings.cohort * settings.over_select)))
+    count = cohort_size(len(devices), settings)
     chosen = _generator(settings.seed, "cohort", round_).choice(len(devices), count, replace=False)
     return tuple(devices[index] for index in sorted(chosen))
+
+
+def cohort_size(count: int, settings: Settings) -> int:
+    """Return how many of `count` devices a round invites."""
+    if not settings.cohort:
+        return count
+    return min(count, int(np.ceil(settings.cohort * settings.over_select)))
 
 
 def _generator(seed: int, purpose: str, round_: int) -> np.random.Generator:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgekit.errors import ConfigError
+from edgekit.federated.aggregate import cohort_size
+from edgekit.federated.secure_settings import secure_refusal, too_few_to_hide
 from edgekit.federated.settings import SPARSE, Settings
 from edgekit.federated.strategies import STRATEGIES, Kind, Strategy
 
@@ -54,6 +56,16 @@ def _no_defence(strategy: Strategy) -> str:
     return ""
 
 
+def _no_secure(strategy: Strategy) -> str:
+    if strategy.kind in (Kind.ORDER, Kind.DISTANCE):
+        return "it compares single updates, and the server sees only their sum"
+    if strategy.kind is Kind.BUFFER:
+        return "masks cancel within a round only, and its devices never wait for one"
+    if "local" in strategy.uses:
+        return "its devices keep a part of the parameters, and masks cover all of them"
+    return ""
+
+
 OPTIONS = (
     Option("float16", lambda s: s.codec == "float16", Settings(codec="float16"), _no_defence),
     Option("int8", lambda s: s.codec == "int8", Settings(codec="int8"), _no_defence),
@@ -67,6 +79,7 @@ OPTIONS = (
     Option("cohort", lambda s: s.cohort > 0, Settings(cohort=3, seed=1), _no_cohort),
     Option("defences", lambda s: bool(s.clip or s.weight_cap or s.align), Settings(), _no_defence),
     Option("DP", lambda s: s.noise > 0, Settings(noise=1.0, seed=1), _no_noise),
+    Option("secure", lambda s: s.secure, Settings(secure=True), _no_secure),
 )
 
 
@@ -98,6 +111,10 @@ def check_fleet(name: str, settings: Settings) -> None:
             f"devices send {', '.join(FLEET_CODECS)}, not {settings.codec};"
             " 'edgekit federate simulate' has all codecs"
         )
+    if settings.secure:
+        raise ConfigError(
+            "devices do not know secure aggregation; 'edgekit federate simulate' does"
+        )
     if name in NOT_ON_FLEET:
         raise ConfigError(
             f"devices do not know {NOT_ON_FLEET[name]} of {name};"
@@ -120,7 +137,7 @@ def _refusal(name: str, settings: Settings) -> str:
         return "error feedback needs a codec that leaves something out, not float32"
     if (settings.cohort or settings.noise) and not settings.seed:
         return "cohorts and noise are drawn from 'seed', which is 0; give it any other number"
-    return ""
+    return secure_refusal(settings)
 
 
 def _too_few(name: str, settings: Settings, devices: int, min_updates: int) -> str:
@@ -132,7 +149,8 @@ def _too_few(name: str, settings: Settings, devices: int, min_updates: int) -> s
         return f"cohort of {settings.cohort} is more than the {devices} devices"
     if settings.cohort and min_updates > settings.cohort:
         return f"{min_updates} updates are wanted of a cohort of {settings.cohort}"
-    return ""
+    alike = STRATEGIES[name].kind is Kind.EQUAL
+    return too_few_to_hide(settings, cohort_size(devices, settings), alike=alike)
 
 
 def table() -> str:

@@ -149,6 +149,8 @@ def simulate_fast(
     check(strategy, settings, devices=len(shards), min_updates=min(3, len(shards)))
     if STRATEGIES[strategy].kind is Kind.BUFFER:
         raise ConfigError(f"{strategy} has no rounds; simulate it with mode exact")
+    if settings.secure:
+        raise ConfigError("masks change no number; simulate secure aggregation with mode exact")
     if start.shape != (net.size,):
         raise ConfigError(f"start has {start.size} parameters, the net {net.size}")
     names = [f"{index:06d}" for index in range(len(shards))]

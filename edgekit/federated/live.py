@@ -81,7 +81,7 @@ def live_body(run: Run) -> dict[str, object]:
     rejected = state.rejected if open_ or last is None else last.rejected
     losses = [row.loss_last for row in state.table if row.loss_last is not None]
     scores = [row.accuracy for row in state.table if row.accuracy is not None]
-    accepted = len(state.accepted) if open_ else 0 if last is None else last.accepted
+    accepted = state.counted if open_ else 0 if last is None else last.accepted
     missing = state.missing if open_ else () if last is None else last.silent
     return {
         "run": state.plan.run,

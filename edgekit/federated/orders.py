@@ -122,6 +122,7 @@ def run_body(state: RunState) -> dict[str, object]:
                 "rejected": [{"device": d, "reason": reason} for d, reason in row.rejected],
                 "silent": list(row.silent),
                 "left_out": list(row.left_out),
+                "failed": row.failed,
                 "accuracy": row.accuracy,
                 "loss_first": row.loss_first,
                 "loss_last": row.loss_last,

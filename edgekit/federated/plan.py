@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekit.errors import ConfigError
-from edgekit.federated.aggregate import draw_cohort
+from edgekit.federated.aggregate import cohort_size, draw_cohort
 from edgekit.federated.checks import MAX_SAMPLES
 from edgekit.federated.combine import check
 from edgekit.federated.settings import Settings
@@ -88,6 +88,11 @@ class RunPlan:
     def wanted(self) -> int:
         """Accepted updates at which a round closes; 0 waits for all that are invited."""
         return self.settings.buffer if self.asynchronous else self.target or self.settings.cohort
+
+    @property
+    def most_invited(self) -> int:
+        """Devices that a round asks."""
+        return cohort_size(len(self.devices), self.settings)
 
     def invited(self, round_: int) -> tuple[str, ...]:
         """Return the devices that a round asks, in the order of the plan."""

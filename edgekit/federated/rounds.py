@@ -11,15 +11,17 @@ journal goes on with the same bytes as one that was never interrupted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from edgekit.errors import RefusedError
-from edgekit.federated.aggregate import Moments, fold, left_out
+from edgekit.federated import secure_rounds
+from edgekit.federated.aggregate import Moments, fold, fold_mean, left_out
 from edgekit.federated.checks import judge
 from edgekit.federated.codecs import HeadWeights, Update, decode_head, decode_update
 from edgekit.federated.plan import RunPlan, plan_body, plan_of
-from edgekit.federated.state import Answer, Phase, RoundRow, RunState
+from edgekit.federated.secure_quantize import Sum
+from edgekit.federated.state import Answer, Fact, Phase, RoundRow, RunState
 from edgekit.federated.strategies import STRATEGIES
 from edgekit.link.status import Status
 
@@ -47,18 +49,9 @@ ROUND_OPENED = "federated.round_opened"
 UPDATE = "federated.update"
 ROUND_CLOSED = "federated.round_closed"
 FINISHED = "federated.finished"
-KINDS = (OPENED, ROUND_OPENED, UPDATE, ROUND_CLOSED, FINISHED)
+KINDS = (OPENED, ROUND_OPENED, UPDATE, *secure_rounds.KINDS, ROUND_CLOSED, FINISHED)
 
 MAX_EMPTY_ROUNDS = 2  # in a row, then a run gives up
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """An event that is to enter the journal."""
-
-    kind: str
-    body: dict[str, Any]
-    blob: bytes | None = None
 
 
 def open_run(plan: RunPlan, head: HeadWeights) -> Fact:
@@ -107,6 +100,8 @@ def advance(state: RunState, now_s: float) -> Fact | None:
     """Return the next fact that is due, None if there is nothing but to wait."""
     if state.phase is Phase.FINISHED:
         return None
+    if state.secure is not None:
+        return _secure_step(state, now_s) if secure_rounds.due(state, now_s) else None
     if state.collecting:
         return _close(state) if due(state, now_s) else None
     if state.empty >= MAX_EMPTY_ROUNDS:
@@ -175,6 +170,10 @@ def apply(
         return _opened(state, tuple(body["devices"]), time_s)
     if kind == UPDATE:
         return _apply_update(state, body, blob)
+    if kind == secure_rounds.ANSWER:
+        return secure_rounds.apply_answer(state, body, blob)
+    if kind == secure_rounds.PHASE:
+        return secure_rounds.apply_phase(state, body)
     if kind == ROUND_CLOSED:
         if not state.collecting or body["round"] != state.round or blob is None:
             raise ValueError(f"round {body['round']} closed, {state.round} is {state.phase.value}")
@@ -182,7 +181,8 @@ def apply(
             state,
             phase=Phase.CLOSED,
             head=decode_head(blob),
-            moments=_moments(state),
+            moments=_moments(state, body),
+            secure=None,
             empty=0 if body["accepted"] >= state.plan.min_updates else state.empty + 1,
             table=(*state.table, _row(state, body, time_s)),
         )
@@ -205,7 +205,7 @@ def _opened(state: RunState, invited: tuple[str, ...], time_s: float) -> RunStat
     oldest = round_ - state.plan.settings.max_staleness if state.plan.asynchronous else round_
     busy = {device: max(round_ if at < oldest else at, 1) for device, at in state.busy.items()}
     bases = {at: known for at, known in state.bases.items() if at >= oldest}
-    return replace(
+    begun = replace(
         state,
         phase=Phase.OPEN,
         round=round_,
@@ -216,6 +216,7 @@ def _opened(state: RunState, invited: tuple[str, ...], time_s: float) -> RunStat
         busy={device: busy.get(device, round_) for device in invited},
         bases=bases | {round_: state.head.hash},
     )
+    return replace(begun, secure=secure_rounds.first(begun))
 
 
 def _fold(state: RunState) -> tuple[HeadWeights, Moments]:
@@ -232,12 +233,51 @@ def _fold(state: RunState) -> tuple[HeadWeights, Moments]:
     )
 
 
-def _moments(state: RunState) -> Moments:
-    """Return what the strategy remembers after the current round."""
-    counts = len(state.accepted) >= state.plan.min_updates
+def _moments(state: RunState, body: Mapping[str, Any]) -> Moments:
+    """Return what the strategy remembers after the current round, whose end the body tells."""
+    counts = body["accepted"] >= state.plan.min_updates
     if not counts or not STRATEGIES[state.plan.strategy].remembers:
         return state.moments
+    if state.secure is not None:
+        outcome = secure_rounds.following(state, state.opened_s)
+        return _fold_sum(state, outcome)[1] if isinstance(outcome, Sum) else state.moments
     return _fold(state)[1]
+
+
+def _secure_step(state: RunState, now_s: float) -> Fact:
+    """Return what follows on a phase that is due."""
+    outcome = secure_rounds.following(state, now_s)
+    if isinstance(outcome, Fact):
+        return outcome
+    head = state.head
+    body: dict[str, Any] = {"failed": outcome, "accepted": 0}
+    if isinstance(outcome, Sum):
+        body = {"accepted": state.counted}
+        body |= {"loss_first": outcome.loss_first, "loss_last": outcome.loss_last}
+        try:
+            head, _ = _fold_sum(state, outcome)
+        except RefusedError as exc:
+            return finish(state, str(exc))
+    body |= {
+        "run": state.plan.run,
+        "round": state.round,
+        "rejected": len(state.rejected),
+        "head_hash": head.hash.hex(),
+    }
+    return Fact(ROUND_CLOSED, body, head.encode())
+
+
+def _fold_sum(state: RunState, made: Sum) -> tuple[HeadWeights, Moments]:
+    plan = state.plan
+    return fold_mean(
+        plan.strategy,
+        state.head,
+        made.mean,
+        made.weight,
+        plan.settings,
+        moments=state.moments,
+        progress=min(1.0, (state.round - 1) / plan.rounds),
+    )
 
 
 def _close(state: RunState) -> Fact:
@@ -297,6 +337,8 @@ def _without(busy: Mapping[str, int], device: str) -> dict[str, int]:
 
 
 def _row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:
+    if state.secure is not None:
+        return _secure_row(state, body, time_s)
     updates = state.accepted
     total = sum(update.samples for update in updates.values())
 
@@ -317,6 +359,25 @@ def _row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:
         loss_first=mean("loss_first"),
         loss_last=mean("loss_last"),
         seconds=max(0.0, time_s - state.opened_s),  # clocks are set back
+    )
+
+
+def _secure_row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:
+    known = {device for device, _ in state.rejected}
+    failed = str(body.get("failed") or "")
+    if state.secure is not None:
+        known |= set(state.secure.counted if failed else state.secure.masked)
+    return RoundRow(
+        round=state.round,
+        accepted=int(body["accepted"]),
+        rejected=state.rejected,
+        silent=tuple(device for device in state.invited if device not in known),
+        head_hash=str(body["head_hash"]),
+        accuracy=body.get("accuracy"),
+        loss_first=body.get("loss_first"),
+        loss_last=body.get("loss_last"),
+        seconds=max(0.0, time_s - state.opened_s),
+        failed=failed,
     )
 
 

@@ -27,6 +27,7 @@ from edgekit.federated.rounds import (
     open_run,
     receive,
 )
+from edgekit.federated.secure_simulate import simulate_secure
 from edgekit.runtime.head import HeadTrainer
 
 
@@ -122,6 +123,8 @@ def simulate_answers(
         evaluate: Accuracy of a head, 0 .. 1, for the table of rounds.
         told: Is given the state after each round; raises StopIteration to end the run.
     """
+    if plan.settings.secure:
+        return simulate_secure(plan, head, answer, present=present, evaluate=evaluate, told=told)
     now_s = 0.0
     first = open_run(plan, head)
     state = apply(None, OPENED, first.body, time_s=now_s, blob=first.blob)

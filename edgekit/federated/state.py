@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from edgekit.federated.aggregate import Moments
 from edgekit.federated.checks import Terms, norm_bound
 from edgekit.federated.codecs import HeadWeights, Update
 from edgekit.federated.plan import RunPlan
+from edgekit.federated.secure_state import SecureRound
 
 
 class Phase(Enum):
@@ -19,6 +21,15 @@ class Phase(Enum):
     COLLECTING = "collecting"
     CLOSED = "closed"
     FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event that is to enter the journal."""
+
+    kind: str
+    body: dict[str, Any]
+    blob: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class RoundRow:
 
     Attributes:
         left_out: Devices whose accepted updates the defences did not fold.
+        failed: Why it left the head as it was, if that is not for a lack of updates alone.
     """
 
     round: int
@@ -47,6 +59,7 @@ class RoundRow:
     loss_last: float | None
     seconds: float
     left_out: tuple[str, ...] = ()
+    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,7 @@ class RunState:
         busy: Round of the task that each device is at; without those that have answered.
         bases: Hashes of the heads that an update may start from, by round.
         moments: What the strategy remembers of earlier rounds.
+        secure: Where the round of a secure run is; None between rounds, and for other runs.
     """
 
     plan: RunPlan
@@ -82,6 +96,7 @@ class RunState:
     busy: Mapping[str, int] = field(default_factory=dict)
     bases: Mapping[int, bytes] = field(default_factory=dict)
     moments: Moments = ()
+    secure: SecureRound | None = None
 
     @property
     def collecting(self) -> bool:
@@ -95,8 +110,21 @@ class RunState:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Invited devices without an answer in the current round."""
+        """Devices that are asked in the current round, or its phase, and have not answered."""
+        if self.secure is not None:
+            return self.secure.missing
         return tuple(device for device in self.invited if device not in self.answers)
+
+    @property
+    def counted(self) -> int:
+        """Updates of the current round that count."""
+        return len(self.accepted) if self.secure is None else len(self.secure.masked)
+
+    @property
+    def longest_s(self) -> float:
+        """How long a round takes at most."""
+        more = 3 * self.plan.settings.phase_s if self.plan.settings.secure else 0.0
+        return self.plan.deadline_s + more
 
     def awaits(self, device: str, round_: int) -> bool:
         """Whether a device's answer to the task of a round would be judged now."""

@@ -160,9 +160,15 @@ _LIST = [
         Blob.OPTIONAL,
     ),
     _kind(
+        "federated.secure_answer",
+        "run:any round:int phase:text device:text accepted:bool reason:text?",
+        Blob.OPTIONAL,
+    ),
+    _kind("federated.secure_phase", "run:any round:int phase:text members:texts after_s:number"),
+    _kind(
         "federated.round_closed",
         "run:any round:int accepted:any rejected:any head_hash:hex accuracy:number?"
-        " left_out:texts?",
+        " left_out:texts? loss_first:number? loss_last:number? failed:text?",
         Blob.OPTIONAL,
     ),
     _kind("federated.finished", "run:any rounds:int head_hash:hex? reason:text", Blob.OPTIONAL),

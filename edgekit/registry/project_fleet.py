@@ -145,6 +145,26 @@ def _update(event: Event, blob: bytes | None) -> Changes:
     return one(graph("run", *names), thing("run", *names), "ek:FederatedUpdate", facts)
 
 
+def _secure_answer(event: Event, blob: bytes | None) -> Changes:
+    """Tell of an update what the server knows: that it came, or why it does not count."""
+    body = event.body
+    if body["accepted"] and body["phase"] != "masked":
+        return {}
+    names = (body["run"], "round", body["round"], "update", body["device"])
+    facts: Facts = {
+        "ek:ofRound": thing("run", body["run"], "round", body["round"]),
+        "ek:ofDevice": thing("device", body["device"]),
+        "ek:accepted": body["accepted"],
+        "ek:rejectionReason": body.get("reason"),
+        "dcterms:created": moment(event.time_ms),
+    }
+    return one(graph("run", *names), thing("run", *names), "ek:FederatedUpdate", facts)
+
+
+def _secure_phase(event: Event, blob: bytes | None) -> Changes:
+    return {}  # what a round came to is told when it closes
+
+
 def _round_closed(event: Event, blob: bytes | None) -> Changes:
     body = event.body
     names = (body["run"], "round", body["round"])
@@ -182,6 +202,8 @@ FLEET_PROJECTIONS: dict[str, Rule] = {
     "federated.opened": _run_opened,
     "federated.round_opened": _round_opened,
     "federated.update": _update,
+    "federated.secure_answer": _secure_answer,
+    "federated.secure_phase": _secure_phase,
     "federated.round_closed": _round_closed,
     "federated.finished": _run_finished,
 }

@@ -89,12 +89,18 @@ class _Run:
     model: Any = None
     optimizer: Any = None
     step: Any = None
-    answer: Any = None
 
     def __post_init__(self) -> None:
-        network = _network(self.job)
-        self.model, self.optimizer = network.model, network.optimizer
-        self.step, self.answer = network.step, network.answer
+        job = self.job
+        family = find_family(job.family)
+        self.model = family.build(make_config(job.family, job.sizes), seed=job.seed)
+        logits = keras.Model(self.model.input, self.model.get_layer("head").output)
+        self.optimizer = keras.optimizers.AdamW(
+            job.rate, weight_decay=job.weight_decay, global_clipnorm=job.clip_norm
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=list(UNDECAYED))
+        self.optimizer.build(logits.trainable_variables)
+        self.step = _make_step(logits, self.optimizer)
 
     def restore(self) -> None:
         """Take up the checkpoint, if there is one."""
@@ -168,7 +174,7 @@ class _Run:
         return smooth.astype(np.float32)
 
     def _accuracy(self, part: Part) -> float:
-        answers = np.asarray(self.answer(self.dataset.to_float(part.raw)))
+        answers = np.asarray(self.model(self.dataset.to_float(part.raw), training=False))
         return float(np.mean(answers.argmax(axis=1) == part.labels))
 
     def _save_checkpoint(self) -> None:
@@ -181,48 +187,6 @@ class _Run:
             "seconds": self.seconds,
         }
         runs.write_checkpoint(self.job, meta, arrays)
-
-
-@dataclass(frozen=True, slots=True)
-class _Network:
-    """A model with what is traced of it, and what decides these."""
-
-    kind: tuple[str, str, float, float]
-    model: Any
-    optimizer: Any
-    step: Any
-    answer: Any
-    optimizer_start: Arrays
-
-
-_last: list[_Network] = []
-
-
-def _network(job: TrainJob) -> _Network:
-    """Return an untrained model; jobs of one kind share what takes seconds to trace."""
-    kind = (job.family, repr(sorted(job.sizes.items())), job.weight_decay, job.clip_norm)
-    model = find_family(job.family).build(make_config(job.family, job.sizes), seed=job.seed)
-    if not _last or _last[0].kind != kind:
-        _last[:] = [_make_network(job, kind, model)]
-        return _last[0]
-    network = _last[0]
-    for variable, value in zip(network.model.variables, model.variables, strict=True):
-        variable.assign(value)
-    for variable in network.optimizer.variables:
-        variable.assign(network.optimizer_start[variable.path])
-    return network
-
-
-def _make_network(job: TrainJob, kind: tuple[str, str, float, float], model: Any) -> _Network:
-    logits = keras.Model(model.input, model.get_layer("head").output)
-    optimizer = keras.optimizers.AdamW(
-        job.rate, weight_decay=job.weight_decay, global_clipnorm=job.clip_norm
-    )
-    optimizer.exclude_from_weight_decay(var_names=list(UNDECAYED))
-    optimizer.build(logits.trainable_variables)
-    start = {v.path: np.asarray(v) for v in optimizer.variables}
-    answer = tf.function(lambda images: model(images, training=False))
-    return _Network(kind, model, optimizer, _make_step(logits, optimizer), answer, start)
 
 
 def _make_step(logits: Any, optimizer: Any) -> Any:

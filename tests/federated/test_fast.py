@@ -164,6 +164,19 @@ def test_command_simulates_both_ways(
     assert np.load(out)["parameters"].shape == (facts["parameters"],)
 
 
+@pytest.mark.cc
+def test_command_simulates_secure_aggregation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = file_of(tmp_path / "clients.npz")
+    told = ["--rounds", "4", "--rate", "0.1", "--project", str(tmp_path), "--secure", "--json"]
+    assert main(["federate", "simulate", str(path), "--mode", "exact", *told]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert [row["accepted"] for row in facts["table"]] == [6] * 4 and facts["accuracy"] > 0.7
+    assert main(["federate", "simulate", str(path), *told]) == 1
+    assert "simulate secure aggregation with mode exact" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

@@ -336,6 +336,11 @@ def story() -> Story:
         },
         b"other",
     )
+    for phase, more in (("keys", {}), ("masked", {"accepted": False, "reason": "late"})):
+        asked: dict[str, object] = {"run": 7, "round": 1, "phase": phase, "device": "d1"}
+        add("federated.secure_answer", "7", asked | {"accepted": True} | more)
+    members: dict[str, object] = {"members": ["d2"], "after_s": 1.5}
+    add("federated.secure_phase", "7", {"run": 7, "round": 1, "phase": "shares"} | members)
     add(
         "federated.round_closed",
         "7",
