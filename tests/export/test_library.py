@@ -17,6 +17,7 @@ from gru_models import unrolled_gru
 from library_models import FOREIGN, LABELS, documented, plain, shell, tiny
 from op_cases import CASES
 from reference_models import MODELS, widening
+from sanitized import SANITIZE
 from sentence_models import small_text
 from streaming_models import streaming
 
@@ -38,7 +39,6 @@ pytestmark = pytest.mark.cc
 FIRMWARE_TESTS = Path(__file__).resolve().parents[1] / "firmware"
 Built = Callable[[CompiledModel], tuple[Library, str]]
 
-SANITIZE = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def _candidates() -> Iterator[CompiledModel]:
@@ -115,7 +115,7 @@ def assert_equals_runner(model: CompiledModel, folder: Path, tmp_path: Path) -> 
     rng = np.random.default_rng(8)
     inputs = rng.integers(0, 256, (8, runner.raw_bytes), np.uint8)
     expected = runner.run_raw(inputs)
-    for name, flags in (("plain", ("-O2",)), ("sanitized", ("-O1", *SANITIZE))):
+    for name, flags in (("plain", ("-O2",)), ("sanitized", ("-O1", "-g", *SANITIZE))):
         exe = program(folder, library.prefix, tmp_path / name, flags, raw=raw)
         done = subprocess.run([exe], input=inputs.tobytes(), capture_output=True)
         assert done.returncode == 0, done.stderr.decode()

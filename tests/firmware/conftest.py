@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 from firmware_twin import HERE, KERNEL_SET_HASH, Twin, sources
+from sanitized import FLAGS, TOOLCHAIN
 
 from edgekit import share
 from edgekit.boards import load_board
 from edgekit.export.mcu import board_header
-from edgekit.export.toolchain import WARNINGS, Toolchain, Unit, compile_and_link
+from edgekit.export.toolchain import WARNINGS, Unit, compile_and_link
 
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-TOOLCHAIN = Toolchain(
-    compiler="cc",
-    package="gcc libc6-dev",
-    core_flags=("-D_GNU_SOURCE",),
-    link_flags=(*SANITIZE, "-lm"),
-)
-FLAGS = ("-std=c11", "-O1", "-g", "-ffp-contract=off", *SANITIZE)
 FOLDERS = (
     "include",
     ".",

@@ -14,11 +14,12 @@ from mve_cases import dense, joined, window
 from node_images import written
 from op_cases import CASES
 from packed_cases import depthwise_3x3
+from sanitized import FLAGS, TOOLCHAIN
 from streaming_models import streaming
 
 from edgekit import share
 from edgekit.export.compile import compile_tflite
-from edgekit.export.toolchain import Toolchain, Unit, compile_and_link
+from edgekit.export.toolchain import WARNINGS, Unit, compile_and_link
 from edgekit.formats.image import Features
 from edgekit.ops import FAMILIES, kernel
 from edgekit.passes.pack import pack
@@ -27,25 +28,6 @@ from edgekit.runtime.host import FOLDERS, arch_folders, host_sources
 MUTATIONS_PER_IMAGE = 6000 if os.environ.get("EDGEKIT_FULL") else 300
 FUSED_CHAINS = NORMS | ATTENTIONS
 TABLE = Features("lut_u8", np.arange(-128, 128, dtype=np.int8).tobytes())
-SANITIZED = Toolchain(
-    compiler="cc",
-    package="gcc libc6-dev",
-    core_flags=(
-        "-std=c11",
-        "-D_POSIX_C_SOURCE=200809L",
-        "-g",
-        "-O1",
-        "-Wall",
-        "-Wextra",
-        "-Wconversion",
-        "-Wshadow",
-        "-Wstrict-prototypes",
-        "-Werror",
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all",
-    ),
-    link_flags=(),
-)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +84,10 @@ def accepted_of(images: list[Path], count: int, arch: tuple[str, ...], folder: P
     program = folder / "fuzz_image"
     sources = [Path(__file__).with_name("fuzz_image.c"), *host_sources(firmware, arch)]
     compile_and_link(
-        SANITIZED,
-        [Unit(source) for source in sources],
+        TOOLCHAIN,
+        [Unit(source, WARNINGS) for source in sources],
         include=[firmware / name for name in ("include", *FOLDERS, *arch)],
-        flags=(),
+        flags=FLAGS,
         link_script=None,
         elf=program,
     )
