@@ -40,7 +40,6 @@ FIRMWARE_TESTS = Path(__file__).resolve().parents[1] / "firmware"
 Built = Callable[[CompiledModel], tuple[Library, str]]
 
 
-
 def _candidates() -> Iterator[CompiledModel]:
     """Models that hold every kernel together; those with many come first."""
     rng = np.random.default_rng(6)
