@@ -23,16 +23,25 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.agent.credentials import Credentials, write_private
+from edgekit.agent.left_out import LeftOut
 from edgekit.agent.samples import read_samples
 from edgekit.agent.seals import Identity
 from edgekit.agent.work import Active
 from edgekit.data.files import write_atomic
 from edgekit.errors import EdgekitError, FormatError, LinkError, StoreError
-from edgekit.federated.codecs import HeadWeights, Update, decode_head, head_bytes
+from edgekit.federated.codecs import (
+    HeadWeights,
+    Update,
+    decode_head,
+    head_bytes,
+    rounding_seed,
+)
 from edgekit.federated.plan import MAX_EPOCHS
+from edgekit.federated.settings import CODECS, SPARSE
 from edgekit.link.messages import FederatedTask, FreeBytes, Manifest
-from edgekit.link.status import Status
+from edgekit.link.status import Status, refuse
 from edgekit.runtime import Runner
+from edgekit.runtime.codec import write_values
 from edgekit.runtime.head import MAX_CLASSES, HeadTrainer
 
 logger = logging.getLogger(__name__)
@@ -150,8 +159,9 @@ class Machine:
         if runner is None or runner.image.head is None:
             return Status.STATE, 0
         head = runner.image.head
-        if not 1 <= task.epochs <= MAX_EPOCHS or task.rate < 0 or task.decay < 0:
-            return Status.RANGE, 0
+        status = _check_numbers(task, head.classes * (head.features + 1))
+        if status is not Status.OK:
+            return status, 0
         if head.classes > MAX_CLASSES or task.head_bytes != head_bytes(head.classes, head.features):
             return Status.SHAPE, 0
         try:
@@ -183,24 +193,47 @@ class Machine:
                 zero_point=own.zero_point,
                 rate=task.rate,
                 decay=task.decay,
+                mu=task.mu,
+                local=task.local,
                 epochs=task.epochs,
             )
+            learned = Update(
+                run=task.run,
+                round=task.round,
+                samples=len(labels),
+                base_hash=base.hash,
+                loss_first=losses[0],
+                loss_last=losses[-1],
+                weights=trainer.weights - base.weights,
+                bias=trainer.bias - base.bias,
+            )
+            return self._sent(task, learned)
         except LinkError as exc:
             logger.warning("round %d: %s", task.round, exc)
             return Status(exc.status)
         except EdgekitError as exc:
             logger.warning("round %d: %s", task.round, exc)
             return Status.STATE
-        return Update(
-            run=task.run,
-            round=task.round,
-            samples=len(labels),
-            base_hash=base.hash,
-            loss_first=losses[0],
-            loss_last=losses[-1],
-            weights=trainer.weights - base.weights,
-            bias=trainer.bias - base.bias,
-        ).encode()
+
+    def _sent(self, task: FederatedTask, learned: Update) -> bytes:
+        """Return the update object, and keep what it leaves out.
+
+        Raises:
+            EdgekitError: NOT_FINITE, or what is left out cannot be kept.
+        """
+        values = np.concatenate([learned.weights.ravel(), learned.bias])
+        values = values[: len(values) - task.local]
+        left_out = LeftOut(self._folder / "left_out.bin", task.run, task.round)
+        if task.feedback:
+            values = values + left_out.before(len(values))
+        if not np.isfinite(values).all():
+            raise refuse(Status.NOT_FINITE, "what was learned is not finite")
+        seed = rounding_seed(self._credentials.device, task.run, task.round)
+        data, after = write_values(values, task.codec, entries=task.entries, seed=seed)
+        if task.feedback:
+            left_out.keep(after)
+        sent = replace(learned, codec=CODECS[task.codec], data=data, local=task.local)
+        return sent.encode()
 
     def _features(self, runner: Runner) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
         """What the head reads of each sample, and the classes; kept while file and image stay."""
@@ -241,6 +274,21 @@ class Machine:
         said = {name: getattr(kept, name) for name in Kept.__slots__}
         write_private(self._folder / "state.json", json.dumps(said).encode())
         self._kept = kept
+
+
+def _check_numbers(task: FederatedTask, size: int) -> Status:
+    """Judge what a task says of its numbers and its codec, for a head of `size` parameters.
+
+    Twin: firmware/agent/ek_agent_learn.c, check_numbers
+    """
+    if not 1 <= task.epochs <= MAX_EPOCHS or min(task.rate, task.decay, task.mu) < 0:
+        return Status.RANGE
+    if task.local >= size:
+        return Status.SHAPE
+    sparse = CODECS[task.codec] in SPARSE
+    if sparse != (task.entries > 0) or task.entries > size - task.local:
+        return Status.RANGE
+    return Status.RANGE if task.feedback and not task.codec else Status.OK
 
 
 def _load(path: Path) -> Kept:

@@ -36,6 +36,11 @@ def run(
     epochs: int | None = typer.Option(None, "--epochs", min=1, help="Of each device per round."),
     rate: float | None = typer.Option(None, "--rate", min=0, help="Learning rate on the devices."),
     decay: float = typer.Option(0.0, "--decay", min=0, help="L2 decay on the devices."),
+    codec: str | None = typer.Option(None, "--codec", help="How updates travel."),
+    share: float | None = typer.Option(None, "--share", help="Of the entries, for top-P codecs."),
+    feedback: bool | None = typer.Option(
+        None, "--feedback/--no-feedback", help="Add what a codec left out the next time."
+    ),
     deadline_s: float | None = typer.Option(None, "--deadline-s", help="When a round closes."),
     min_updates: int | None = typer.Option(
         None, "--min-updates", min=1, help="Fewer change nothing."
@@ -83,9 +88,9 @@ def run(
             deadline_s=deadline_s,
             min_updates=min_updates,
             max_samples=max_samples,
-            secure=secure,
+            chosen={"codec": codec, "share": share, "feedback": feedback, "secure": secure},
         )
-        check_fleet(plan.strategy, plan.settings)
+        check_fleet(plan.settings)
         head = head_of_image(journal.blob(blob))
         fact = begin(plan, head, claimed=claimed, states=states)
         journal.append(fact.kind, str(plan.run), fact.body, actor="cli", blob=fact.blob)
@@ -102,8 +107,8 @@ def project_config(project: Path) -> Config:
     return load_config(project) if (project / FILE_NAME).is_file() else Config(root=project)
 
 
-def _plan(config: Config, *, secure: bool | None, **given: Any) -> RunPlan:
-    """Make a plan of what was given and of the project's file."""
+def _plan(config: Config, *, chosen: dict[str, Any], **given: Any) -> RunPlan:
+    """Make a plan of what was given and of the project's file; chosen: settings, None: as there."""
     import secrets
     from dataclasses import replace
 
@@ -111,7 +116,8 @@ def _plan(config: Config, *, secure: bool | None, **given: Any) -> RunPlan:
     from edgekit.federated.rounds import RunPlan
     from edgekit.federated.settings import Settings
 
-    section = config.federated
+    wanted = {name: value for name, value in chosen.items() if value is not None}
+    section = replace(config.federated, **wanted)
     known = {
         "strategy": section.strategy,
         "rounds": section.rounds,
@@ -122,8 +128,6 @@ def _plan(config: Config, *, secure: bool | None, **given: Any) -> RunPlan:
     }
     try:
         settings = Settings.of_section(section)
-        if secure is not None:
-            settings = replace(settings, secure=secure)
         if (settings.cohort or settings.noise) and not settings.seed:
             settings = replace(settings, seed=secrets.randbits(62) + 1)
         told = {name: value for name, value in given.items() if value is not None}

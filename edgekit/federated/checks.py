@@ -12,6 +12,7 @@ import numpy as np
 from edgekit.errors import LinkError
 from edgekit.federated import payload
 from edgekit.federated.codecs import HeadWeights, Update, decode_update
+from edgekit.federated.settings import SPARSE
 
 NORM_FACTOR = 4.0  # of the norm of the base head
 NORM_FLOOR = 20.0  # for heads that start near zero
@@ -30,6 +31,7 @@ class Terms:
         max_samples: Largest number of samples a device may claim, as it is its weight.
         codec: How updates are to travel.
         share: Of the entries that a top-P codec sends.
+        local: Entries at the end that do not travel.
     """
 
     run: int
@@ -43,6 +45,7 @@ class Terms:
     max_samples: int = MAX_SAMPLES
     codec: str = "float32"
     share: float = 1.0
+    local: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,11 @@ def _reason(update: Update, device: str, terms: Terms, answered: Collection[str]
         )
     if update.codec != terms.codec:
         return f"update came as {update.codec}, expected {terms.codec}"
-    if update.sent is not None:
-        sent, allowed = int(update.sent.sum()), payload.kept(len(update.sent), terms.share)
+    if update.local != terms.local:
+        return f"update leaves out {update.local} local entries, expected {terms.local}"
+    if update.sent is not None and update.codec in SPARSE:
+        sent = int(update.sent.sum())
+        allowed = payload.kept(len(update.sent) - update.local, terms.share)
         if sent != allowed:
             return f"update holds {sent} entries, expected {allowed}"
     if update.samples == 0:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,6 +82,7 @@ class Update:
         codec: Name in CODECS; how the difference travelled, or is to travel.
         data: The difference as it travelled; None: as `weights` and `bias` say, in float32.
         sent: Which entries of weights and bias travelled, bool `[k * (h + 1)]`; None: all.
+        local: Entries at the end that never travel; see `Settings.local`.
     """
 
     run: int
@@ -94,10 +96,11 @@ class Update:
     codec: str = "float32"
     data: bytes | None = None
     sent: npt.NDArray[np.bool_] | None = None
+    local: int = 0
 
     def __post_init__(self) -> None:
         _check_shapes(self.weights, self.bias)
-        if self.data is None and self.codec != "float32":
+        if self.data is None and (self.codec != "float32" or self.local):
             raise ValueError(f"update with codec {self.codec} has no data; use `compressed`")
 
     def encode(self) -> bytes:
@@ -112,7 +115,7 @@ class Update:
             self.base_hash,
             self.weights.shape[1],
             self.weights.shape[0],
-            0,
+            self.local,
             self.loss_first,
             self.loss_last,
         )
@@ -121,26 +124,76 @@ class Update:
         return header + parameter_bytes(self.weights, self.bias)
 
 
-def compressed(update: Update, codec: str, *, share: float = 1.0, seed: int = 0) -> Update:
-    """Return an update as its reader will see it after a lossy codec, ready to travel."""
-    if codec == "float32":
+def compressed(
+    update: Update, codec: str, *, share: float = 1.0, seed: int = 0, local: int = 0
+) -> Update:
+    """Return an update as its reader will see it after a lossy codec, ready to travel.
+
+    Args:
+        local: Entries at the end that stay behind.
+    """
+    if codec == "float32" and not local:
         return update
-    values = np.concatenate([update.weights.ravel(), update.bias])
+    values = _travelling(update, local)
     data = payload.encode(values, codec, share=share, seed=seed)
-    return _with_data(update, codec, data)
+    return _with_data(update, codec, data, local)
 
 
-def _with_data(update: Update, codec: str, data: bytes) -> Update:
+def compressed_with_feedback(
+    update: Update,
+    left_out: Float32Array | None,
+    codec: str,
+    *,
+    share: float = 1.0,
+    seed: int = 0,
+    local: int = 0,
+) -> tuple[Update, Float32Array]:
+    """As `compressed`, plus what earlier updates left out; also return what is left out now.
+
+    Args:
+        left_out: float32 `[P - local]`; None: nothing yet.
+    """
+    values = _travelling(update, local)
+    before = np.zeros_like(values) if left_out is None else left_out
+    data, after = payload.with_feedback(values, before, codec, share=share, seed=seed)
+    return _with_data(update, codec, data, local), after
+
+
+def rounding_seed(device: str, run: int, round_: int) -> int:
+    """Return what a device rounds the int8 of a round by.
+
+    Twin: firmware/agent/ek_agent_learn.c, codec_of
+    """
+    return zlib.crc32(struct.pack("<QI", run, round_), zlib.crc32(device.encode()))
+
+
+def _travelling(update: Update, local: int) -> Float32Array:
+    values = np.concatenate([update.weights.ravel(), update.bias])
+    return values[: len(values) - local]
+
+
+def _with_data(update: Update, codec: str, data: bytes, local: int) -> Update:
     split = update.weights.size
-    received = payload.decode(data, codec, split + len(update.bias))
+    received = _received(data, codec, split + len(update.bias), local)
     return replace(
         update,
         weights=received.values[:split].reshape(update.weights.shape),
         bias=received.values[split:],
         codec=codec,
-        data=None if codec == "float32" else data,
+        data=None if codec == "float32" and not local else data,
         sent=received.sent,
+        local=local,
     )
+
+
+def _received(data: bytes, codec: str, size: int, local: int) -> payload.Received:
+    """Read what travelled of `size` values; what is local is 0 and was not sent."""
+    received = payload.decode(data, codec, size - local)
+    if not local:
+        return received
+    sent = np.zeros(size, bool)
+    sent[: size - local] = True if received.sent is None else received.sent
+    return payload.Received(np.pad(received.values, (0, local)), sent)
 
 
 def head_bytes(classes: int, features: int) -> int:
@@ -148,14 +201,18 @@ def head_bytes(classes: int, features: int) -> int:
     return HEAD_HEADER_BYTES + 4 * classes * (features + 1)
 
 
-def update_bytes(classes: int, features: int, codec: str = "float32", share: float = 1.0) -> int:
+def update_bytes(
+    classes: int, features: int, codec: str = "float32", share: float = 1.0, local: int = 0
+) -> int:
     """Return the size of an update object.
 
     Args:
         codec: Name in CODECS.
         share: Of the entries that a top-P codec sends.
+        local: Entries at the end that do not travel.
     """
-    return UPDATE_HEADER_BYTES + payload.payload_bytes(codec, classes * (features + 1), share)
+    size = classes * (features + 1) - local
+    return UPDATE_HEADER_BYTES + payload.payload_bytes(codec, size, share)
 
 
 def decode_head(data: bytes) -> HeadWeights:
@@ -181,7 +238,7 @@ def decode_update(data: bytes) -> Update:
     """Read an update object; whether its values are acceptable is for `checks.judge` to say.
 
     Raises:
-        LinkError: If magic, version, codec, reserved field or sizes are not as the protocol says.
+        LinkError: If magic, version, codec, local part or sizes are not as the protocol says.
     """
     if len(data) < UPDATE_HEADER_BYTES:
         raise refuse(
@@ -198,7 +255,7 @@ def decode_update(data: bytes) -> Update:
         base_hash,
         features,
         classes,
-        reserved,
+        local,
         loss_first,
         loss_last,
     ) = _UPDATE.unpack_from(data)
@@ -207,18 +264,19 @@ def decode_update(data: bytes) -> Update:
         raise refuse(
             Status.VERSION, f"update object has codec {codec}, known are 0 to {len(CODECS) - 1}"
         )
-    if reserved != 0:
-        raise refuse(Status.RANGE, f"update object has {reserved} in its reserved field")
     if classes == 0 or features == 0:
         raise refuse(Status.SHAPE, f"update object has {classes} classes of {features} features")
     size = classes * (features + 1)
+    if local >= size:
+        raise refuse(Status.RANGE, f"update object of {size} values has {local} local ones")
     name = CODECS[codec]
     body = data[UPDATE_HEADER_BYTES:]
     if name == "float32":
-        _check_size("update", data, classes, features, update_bytes(classes, features))
-    elif len(body) < size // 8:  # before anything of that size is made
+        expected = update_bytes(classes, features, local=local)
+        _check_size("update", data, classes, features, expected)
+    elif len(body) < (size - local) // 8:  # before anything of that size is made
         raise refuse(Status.TRUNCATED, f"update object of {size} values has {len(data)} bytes")
-    received = payload.decode(body, name, size)
+    received = _received(body, name, size, local)
     return Update(
         run,
         round_,
@@ -229,8 +287,9 @@ def decode_update(data: bytes) -> Update:
         received.values[: classes * features].reshape(classes, features),
         received.values[classes * features :],
         codec=name,
-        data=None if name == "float32" else body,
+        data=None if name == "float32" and not local else body,
         sent=received.sent,
+        local=local,
     )
 
 

@@ -12,9 +12,8 @@ from edgekit.federated.secure_settings import secure_refusal, too_few_to_hide
 from edgekit.federated.settings import SPARSE, Settings
 from edgekit.federated.strategies import STRATEGIES, Kind, Strategy
 
-FLEET_CODECS = ("float32",)
-"""What the firmware writes; see firmware/learn/ek_exchange.c."""
-NOT_ON_FLEET = {"fedprox": "the proximal term", "tiny_metafed": "the local part"}
+MAX_LOCAL = 65_535
+"""Twin: firmware/link/ek_message.c, LOCAL_MAX"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +99,31 @@ def check(name: str, settings: Settings, *, devices: int, min_updates: int) -> N
         raise ConfigError(reason)
 
 
-def check_fleet(name: str, settings: Settings) -> None:
+def check_fleet(settings: Settings) -> None:
     """Refuse what the firmware of the devices does not do yet, though simulations do.
 
     Raises:
         ConfigError: With what was asked and what does go.
     """
-    if settings.codec not in FLEET_CODECS:
-        raise ConfigError(
-            f"devices send {', '.join(FLEET_CODECS)}, not {settings.codec};"
-            " 'edgekit federate simulate' has all codecs"
-        )
     if settings.secure:
         raise ConfigError(
             "devices do not know secure aggregation; 'edgekit federate simulate' does"
         )
-    if name in NOT_ON_FLEET:
+
+
+def check_head(settings: Settings, *, classes: int, features: int) -> None:
+    """Refuse a local part that the head of a fleet does not have.
+
+    Raises:
+        ConfigError: With what was asked and what does go.
+    """
+    size = classes * (features + 1)
+    if settings.local >= size or settings.local > MAX_LOCAL:
+        most = min(size - 1, MAX_LOCAL)
         raise ConfigError(
-            f"devices do not know {NOT_ON_FLEET[name]} of {name};"
-            " 'edgekit federate simulate' runs it"
+            f"local = {settings.local}, but the head has {size} parameters, {features} weights of"
+            f" each of {classes} classes and then their biases; at most {most} may stay on the"
+            f" device, the biases alone are {classes}"
         )
 
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from edgekit.errors import ConfigError, LinkError
 from edgekit.federated.aggregate import flat, head_of
-from edgekit.federated.codecs import HeadWeights, Update, compressed
+from edgekit.federated.codecs import HeadWeights, Update
 from edgekit.federated.fast import Shard
 from edgekit.federated.nets import DenseNet, Float32Array
 from edgekit.federated.plan import RunPlan
-from edgekit.federated.simulate import simulate_answers
+from edgekit.federated.simulate import Coder, simulate_answers
 from edgekit.federated.state import RunState
 from edgekit.runtime.net import DenseNet as DeviceNet
 
@@ -37,10 +37,9 @@ def simulate_nets(
     Raises:
         ConfigError: If the device's C does not have what the strategy asks of clients.
     """
-    if plan.strategy in NOT_EXACT or plan.settings.feedback:
-        what = NOT_EXACT.get(plan.strategy, "error feedback")
-        raise ConfigError(f"the device's C has not {what}; mode fast has")
-    settings = plan.settings
+    if plan.strategy in NOT_EXACT:
+        raise ConfigError(f"the device's C has not {NOT_EXACT[plan.strategy]}; mode fast has")
+    coder = Coder(plan)
 
     def answer(device: str, round_: int, base: HeadWeights) -> list[bytes]:
         shard = shards[device]
@@ -48,8 +47,7 @@ def simulate_nets(
             update = _trained(plan, net, shard, round_, base)
         except LinkError:  # a step that is not finite: the device refuses its task
             return []
-        seed = plan.devices.index(device) * 65_537 + round_
-        return [compressed(update, settings.codec, share=settings.share, seed=seed).encode()]
+        return [coder.encode(device, update)]
 
     measure = None if evaluate is None else (lambda made: evaluate(flat(made)))
     return simulate_answers(

@@ -16,6 +16,7 @@ from edgekit.errors import ConfigError, RefusedError
 from edgekit.federated import payload
 from edgekit.federated.aggregate import draw_cohort, step
 from edgekit.federated.checks import NORM_FACTOR, NORM_FLOOR
+from edgekit.federated.codecs import rounding_seed
 from edgekit.federated.combine import check
 from edgekit.federated.nets import DenseNet, Float32Array
 from edgekit.federated.settings import SPARSE, Settings
@@ -234,7 +235,7 @@ def _sent(
         return part
     end = len(part.delta) - settings.local
     values = part.delta[:end].astype(np.float32)
-    seed = int(name) * 65_537 + round_
+    seed = rounding_seed(name, 1, round_)
     if settings.feedback:
         left = residuals.get(name, np.zeros_like(values))
         data, residuals[name] = payload.with_feedback(

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from edgekit.errors import RefusedError
 from edgekit.federated.codecs import HeadWeights
+from edgekit.federated.combine import check_head
 from edgekit.federated.rounds import (
     KINDS,
     Fact,
@@ -38,7 +39,9 @@ def begin(
 
     Raises:
         RefusedError: If the number was used, or a device is not claimed or in another run.
+        ConfigError: If the head has not the local part that the settings ask for.
     """
+    check_head(plan.settings, classes=head.classes, features=head.features)
     if plan.run in states:
         raise RefusedError(f"run {plan.run} exists already, expected a new number")
     for device in plan.devices:

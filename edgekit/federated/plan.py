@@ -85,6 +85,11 @@ class RunPlan:
         return STRATEGIES[self.strategy].kind is Kind.BUFFER
 
     @property
+    def mu(self) -> float:
+        """Proximal term of the devices' loss, 0 unless the strategy has one."""
+        return self.settings.mu if "mu" in STRATEGIES[self.strategy].uses else 0.0
+
+    @property
     def wanted(self) -> int:
         """Accepted updates at which a round closes; 0 waits for all that are invited."""
         return self.settings.buffer if self.asynchronous else self.target or self.settings.cohort

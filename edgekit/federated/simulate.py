@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgekit.federated.codecs import HeadWeights, Update, compressed, decode_head
+from edgekit.federated.codecs import (
+    HeadWeights,
+    Update,
+    compressed,
+    compressed_with_feedback,
+    decode_head,
+    rounding_seed,
+)
 from edgekit.federated.rounds import (
     OPENED,
     ROUND_CLOSED,
@@ -60,6 +67,8 @@ def train(client: Client, plan: RunPlan, round_: int, head: HeadWeights) -> Upda
         zero_point=client.zero_point,
         rate=plan.rate,
         decay=plan.decay,
+        mu=plan.mu,
+        local=plan.settings.local,
         epochs=plan.epochs,
     )
     return Update(
@@ -72,6 +81,33 @@ def train(client: Client, plan: RunPlan, round_: int, head: HeadWeights) -> Upda
         weights=trainer.weights - head.weights,
         bias=trainer.bias - head.bias,
     )
+
+
+class Coder:
+    """Writes the updates of a plan's devices, and remembers what each left out."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self._left_out: dict[str, npt.NDArray[np.float32]] = {}
+
+    def encode(self, device: str, update: Update) -> bytes:
+        """Return an update as its device would send it."""
+        settings, plan = self._plan.settings, self._plan
+        seed = rounding_seed(device, plan.run, update.round)
+        if not settings.feedback:
+            sent = compressed(
+                update, settings.codec, share=settings.share, seed=seed, local=settings.local
+            )
+            return sent.encode()
+        sent, self._left_out[device] = compressed_with_feedback(
+            update,
+            self._left_out.get(device),
+            settings.codec,
+            share=settings.share,
+            seed=seed,
+            local=settings.local,
+        )
+        return sent.encode()
 
 
 def simulate(
@@ -88,12 +124,10 @@ def simulate(
         evaluate: Accuracy of a head, 0 .. 1, for the table of rounds.
         told: Is given the state after each round.
     """
+    coder = Coder(plan)
 
     def answer(device: str, round_: int, base: HeadWeights) -> list[bytes]:
-        settings = plan.settings
-        update = train(clients[device], plan, round_, base)
-        seed = plan.devices.index(device) * 65_537 + round_
-        return [compressed(update, settings.codec, share=settings.share, seed=seed).encode()]
+        return [coder.encode(device, train(clients[device], plan, round_, base))]
 
     return simulate_answers(
         plan, head, answer, present=clients.keys(), evaluate=evaluate, told=told

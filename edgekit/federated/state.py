@@ -144,4 +144,5 @@ class RunState:
             max_samples=self.plan.max_samples,
             codec=self.plan.settings.codec,
             share=self.plan.settings.share,
+            local=self.plan.settings.local,
         )

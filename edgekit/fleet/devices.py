@@ -128,9 +128,12 @@ def is_news(body: dict[str, Any], before: dict[str, Any] | None) -> bool:
     )
 
 
+_SAID_IF_ANY = ("codec", "entries", "mu", "local", "feedback")
+
+
 def task_body(task: FederatedTask) -> dict[str, Any]:
     """A federated task as it stands in a `device.desired` event."""
-    return {
+    body = {
         "run": task.run,
         "round": task.round,
         "base_head_hash": task.base_head_hash.hex(),
@@ -141,6 +144,8 @@ def task_body(task: FederatedTask) -> dict[str, Any]:
         "decay": task.decay,
         "deadline_s": task.deadline_s,
     }
+    said = {name: getattr(task, name) for name in _SAID_IF_ANY}
+    return body | {name: value for name, value in said.items() if value}
 
 
 def task_from_body(body: dict[str, Any]) -> FederatedTask:

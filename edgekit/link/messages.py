@@ -190,6 +190,10 @@ class SignedManifest(Message):
     signature: bytes = key(1, exact(64))
 
 
+LAST_CODEC = 4
+MAX_LOCAL = 65_535
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedTask(Message):
     """One round of a federated run, as asked of one device.
@@ -197,6 +201,11 @@ class FederatedTask(Message):
     Attributes:
         rate: Learning rate; travels as float32.
         decay: L2 decay; travels as float32.
+        codec: How the update is to travel, number of a codec.
+        entries: That a top-P codec sends, 0 for the others.
+        mu: Proximal term of FedProx; travels as float32.
+        local: Parameters at the end that TinyMetaFed keeps on the device.
+        feedback: Whether the device adds what a codec left out the next time.
     """
 
     run: int = key(0, unsigned(64))
@@ -208,6 +217,11 @@ class FederatedTask(Message):
     rate: float = key(6, float32())
     decay: float = key(7, float32())
     deadline_s: int = key(8, unsigned(32))
+    codec: int = optional_key(9, unsigned(32, minimum=1, maximum=LAST_CODEC), 0)
+    entries: int = optional_key(10, unsigned(32, minimum=1), 0)
+    mu: float = optional_key(11, float32(), 0.0)
+    local: int = optional_key(12, unsigned(32, minimum=1, maximum=MAX_LOCAL), 0)
+    feedback: int = optional_key(13, unsigned(32, minimum=1, maximum=1), 0)
 
 
 MOST_STEPS_PER_MINUTE = 60_000

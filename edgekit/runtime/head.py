@@ -30,7 +30,14 @@ class _Trainer(ctypes.Structure):
 
 
 class _Rule(ctypes.Structure):
-    _fields_ = (("rate", ctypes.c_float), ("decay", ctypes.c_float))
+    _fields_ = (
+        ("rate", ctypes.c_float),
+        ("decay", ctypes.c_float),
+        ("mu", ctypes.c_float),
+        ("base", ctypes.c_void_p),
+        ("local", ctypes.c_uint32),
+        ("first", ctypes.c_uint32),
+    )
 
 
 class _Set(ctypes.Structure):
@@ -78,6 +85,8 @@ class HeadTrainer:
         zero_point: int,
         rate: float,
         decay: float = 0.0,
+        mu: float = 0.0,
+        local: int = 0,
         epochs: int = 1,
     ) -> list[float]:
         """Step once on each sample, in order, epoch after epoch; return each epoch's mean loss.
@@ -88,6 +97,9 @@ class HeadTrainer:
             scale: Step of the features: x = (q - zero_point) * scale.
             rate: Learning rate.
             decay: L2 decay of the weights; the bias does not decay.
+            mu: Proximal term of FedProx: pulls to what the head is now by `rate * mu`.
+            local: Parameters at the end, weights row by row and then bias, that TinyMetaFed fits
+                alone on the first half of the samples of each epoch.
 
         Raises:
             ValueError: If shapes or types do not fit.
@@ -100,7 +112,10 @@ class HeadTrainer:
         if not np.array_equal(y, labels):
             raise ValueError("labels are outside 0 .. 65535")
         trainer = self._trainer(scale, zero_point)
-        rule = _Rule(rate, decay)
+        if not 0 <= local < self.weights.size + self.bias.size:
+            raise ValueError(f"local part of {local} parameters, expected fewer than all")
+        base = np.concatenate([self.weights.ravel(), self.bias]).astype("<f4")
+        rule = _Rule(rate, decay, mu, base.ctypes.data, local, 0)
         samples = _Set(x.ctypes.data, y.ctypes.data, x.shape[0])
         scratch = np.empty(self.bias.shape, np.float32)
         losses = []

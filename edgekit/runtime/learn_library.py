@@ -19,7 +19,7 @@ from edgekit.link.status import Status, refuse
 _FLAGS = ("-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
 _COMMON = ("ek_exp.c", "ek_net.c", "ek_online.c", "ek_moments.c", "ek_guard.c")
 KINDS = {
-    "float32": ("ek_train.c", "ek_head_hash.c", *_COMMON),
+    "float32": ("ek_train.c", "ek_head_hash.c", "ek_codec.c", *_COMMON),
     "fixed": ("fixed/ek_fixed_real.c", *_COMMON),
 }
 """Sources in firmware/learn by kind of number, which is also a folder with `ek_real.h`."""
@@ -103,6 +103,10 @@ def learn_library(kind: str = "float32") -> ctypes.CDLL:
         loaded.ek_head_predict.restype = ctypes.c_int
         loaded.ek_head_hash.argtypes = [_POINTER] * 2
         loaded.ek_head_hash.restype = None
+        loaded.ek_codec_bytes.argtypes = [_POINTER, ctypes.c_uint32]
+        loaded.ek_codec_write.argtypes = [_POINTER, _POINTER, ctypes.c_uint32, _POINTER]
+        for name in ("ek_codec_bytes", "ek_codec_write"):
+            getattr(loaded, name).restype = ctypes.c_size_t
     return loaded
 
 

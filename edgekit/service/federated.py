@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from edgekit.errors import DeviceError, EdgekitError, StoreError
 from edgekit.federated.codecs import HeadWeights, decode_head, update_bytes
 from edgekit.federated.orders import abort, begin, take_event, unknown_run
+from edgekit.federated.payload import codec_number, kept
 from edgekit.federated.rounds import (
     FINISHED,
     KINDS,
@@ -31,6 +32,7 @@ from edgekit.federated.rounds import (
     refused_by_device,
     reject,
 )
+from edgekit.federated.settings import SPARSE
 from edgekit.fleet.devices import DeviceView
 from edgekit.journal import Event
 from edgekit.link.messages import FederatedReport, FederatedState, FederatedTask
@@ -249,7 +251,11 @@ class FederatedDriver:
             return
         settings = state.plan.settings
         allowed = update_bytes(
-            state.head.classes, state.head.features, settings.codec, settings.share
+            state.head.classes,
+            state.head.features,
+            settings.codec,
+            settings.share,
+            settings.local,
         )
         if report.update_bytes != allowed or report.update_hash is None:
             reason = f"update of {report.update_bytes} bytes is on offer, expected {allowed}"
@@ -339,7 +345,8 @@ class FederatedDriver:
     def _tell_devices(self, live: _Live) -> None:
         """Give the task of the current round to all that are to be at it and have not answered."""
         state, plan = live.state, live.state.plan
-        head = state.head.encode()
+        head, settings = state.head.encode(), plan.settings
+        size = state.head.classes * (state.head.features + 1) - settings.local
         left_s = state.opened_s + plan.deadline_s - live.now_s()
         task = FederatedTask(
             run=plan.run,
@@ -351,6 +358,11 @@ class FederatedDriver:
             rate=plan.rate,
             decay=plan.decay,
             deadline_s=max(1, math.ceil(left_s)),
+            codec=codec_number(settings.codec),
+            entries=kept(size, settings.share) if settings.codec in SPARSE else 0,
+            mu=plan.mu,
+            local=settings.local,
+            feedback=int(settings.feedback),
         )
         # An older task may go on where it counts.
         views = self._server.devices()  # without those that were removed meanwhile

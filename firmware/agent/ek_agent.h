@@ -87,8 +87,8 @@ typedef struct ek_agent_update {
 /* Of a federated round, or of a head that learns by itself. */
 typedef union ek_learn_memory {
     struct {
-        float floats[EK_HEAD_FLOATS_MAX]; /* weights, then bias */
-        uint8_t exchange[EK_UPDATE_HEAD_BYTES + 4U * EK_HEAD_FLOATS_MAX];
+        float floats[EK_HEAD_FLOATS_MAX];                                 /* weights, then bias */
+        uint8_t exchange[EK_UPDATE_HEAD_BYTES + 4U * EK_HEAD_FLOATS_MAX]; /* base, then update */
     } round;
     uint32_t online[2U * EK_HEAD_FLOATS_MAX + EK_UPDATE_HEAD_BYTES / 4U];
 } ek_learn_memory;
@@ -121,7 +121,6 @@ typedef struct ek_agent_learn {
     uint8_t cache_image[32];
     uint32_t cache_samples;
     ek_learn_memory memory;
-    float p[EK_TRAIN_CLASSES_MAX];
     ek_agent_online online;
     uint8_t cache[EK_FEATURE_CACHE_BYTES]; /* labels u16, then features int8 */
 } ek_agent_learn;

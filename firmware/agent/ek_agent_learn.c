@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "../learn/ek_learn.h"
+#include "../link/ek_frame.h"
 #include "../link/ek_wire.h"
 #include "ek_agent.h"
 #include "ek_port.h"
@@ -87,6 +88,7 @@ typedef struct sample_room {
     uint8_t *raw;
     int8_t *input;
     int8_t *features;
+    float *p; /* [classes], scratch of a step */
 } sample_room;
 
 static bool find_room(const ek_agent *agent, sample_room *room) {
@@ -95,19 +97,55 @@ static bool find_room(const ek_agent *agent, sample_room *room) {
     const size_t features_at = input_at + aligned(ek_image_input_bytes(&agent->image));
     room->raw = ek_port_arena() + raw_at;
     room->input = (int8_t *)(ek_port_arena() + input_at);
+    const size_t p_at = features_at + aligned(agent->learn.head.features);
     room->features = (int8_t *)(ek_port_arena() + features_at);
-    return features_at + aligned(agent->learn.head.features) <= EK_ARENA_BYTES;
+    room->p = (float *)(void *)(ek_port_arena() + p_at);
+    return p_at + sizeof(float) * agent->learn.head.classes <= EK_ARENA_BYTES;
+}
+
+static uint32_t parameters(const ek_agent_learn *learn) {
+    return learn->trainer.classes * (learn->trainer.features + 1U);
+}
+
+/* How the update is to travel; its rounding follows from device, run and round. */
+static ek_codec codec_of(const ek_agent *agent) {
+    const ek_task *task = &agent->learn.task;
+    uint8_t said[12];
+    ek_wire_put_u64(said, task->run);
+    ek_wire_put_u32(said + 8, task->round);
+    const char *id = agent->provision.id;
+    const uint32_t name = ek_crc32(0, (const uint8_t *)id, strlen(id));
+    const ek_codec codec = {task->codec, task->entries, ek_crc32(name, said, sizeof said)};
+    return codec;
+}
+
+/* What a task says of its numbers and its codec, for a head of size parameters. */
+static ek_status check_numbers(const ek_task *task, uint32_t size) {
+    if (task->epochs == 0U || task->epochs > EPOCHS_MAX || task->rate < 0.0f ||
+        task->decay < 0.0f || task->mu < 0.0f) {
+        return EK_ERR_RANGE;
+    }
+    if (task->local >= size) {
+        return EK_ERR_SHAPE;
+    }
+    const bool sparse = ek_codec_is_sparse(task->codec);
+    if (sparse != (task->entries > 0U) || task->entries > size - task->local) {
+        return EK_ERR_RANGE;
+    }
+    if (task->feedback == 0U) {
+        return EK_OK;
+    }
+    return task->codec == EK_CODEC_FLOAT32 ? EK_ERR_RANGE : ek_learn_round_fits(size);
 }
 
 static ek_status check_task(ek_agent *agent, const ek_task *task) {
     sample_room room;
     ek_status status = open_trainer(agent);
+    if (status == EK_OK) {
+        status = check_numbers(task, parameters(&agent->learn));
+    }
     if (status != EK_OK) {
         return status;
-    }
-    if (task->epochs == 0U || task->epochs > EPOCHS_MAX || task->rate < 0.0f ||
-        task->decay < 0.0f) {
-        return EK_ERR_RANGE;
     }
     const ek_trainer *trainer = &agent->learn.trainer;
     if (task->bytes !=
@@ -258,29 +296,58 @@ static void features_step(ek_agent *agent) {
     }
 }
 
+/* Where the floats of the head lie that the round began with. */
+static uint8_t *base_floats(ek_agent_learn *learn) {
+    return learn->memory.round.exchange + EK_UPDATE_HEAD_BYTES;
+}
+
+/* Stores the trained head, and makes of it the update object, which takes the place of the base. */
+static ek_status hold_update(ek_agent *agent, float loss_last) {
+    ek_agent_learn *learn = &agent->learn;
+    const ek_task *task = &learn->task;
+    const uint8_t *image = agent->state.slots[agent->state.active].image;
+    ek_learn_round kept = {.run = task->run, .round = task->round};
+    ek_update update;
+    uint8_t digest[32];
+    ek_status status = task->feedback != 0U ? ek_learn_round_begin(&kept, image, &learn->trainer)
+                                            : ek_learn_store(image, &learn->trainer);
+    if (status != EK_OK) {
+        return status;
+    }
+    ek_head_hash(&learn->trainer, digest);
+    status = ek_update_difference(&learn->trainer, base_floats(learn), kept.left_out);
+    if (status != EK_OK) {
+        return status;
+    }
+    update.run = task->run;
+    update.round = task->round;
+    update.samples = learn->samples;
+    memcpy(update.base_hash, task->base_hash, 32);
+    update.loss_first = learn->loss_first;
+    update.loss_last = loss_last;
+    update.codec = codec_of(agent);
+    update.local = task->local;
+    ek_update_write(&update, &learn->trainer, learn->memory.round.exchange);
+    if (task->feedback != 0U) {
+        status = ek_learn_round_end(&kept, learn->trainer.weights, parameters(learn));
+    }
+    if (status == EK_OK) {
+        memcpy(agent->head_hash, digest, sizeof digest);
+        agent->has_head_hash = true;
+        learn->update_bytes =
+            (uint32_t)ek_update_bytes(&update.codec, update.local, parameters(learn));
+    }
+    return status;
+}
+
 static void finish(ek_agent *agent, float loss_last) {
     ek_agent_learn *learn = &agent->learn;
-    ek_update update;
-    size_t n = 0;
-    ek_status status =
-        ek_learn_store(agent->state.slots[agent->state.active].image, &learn->trainer);
-    if (status == EK_OK) {
-        ek_head_hash(&learn->trainer, agent->head_hash);
-        agent->has_head_hash = true;
-        update.run = learn->task.run;
-        update.round = learn->task.round;
-        update.samples = learn->samples;
-        memcpy(update.base_hash, learn->task.base_hash, 32);
-        update.loss_first = learn->loss_first;
-        update.loss_last = loss_last;
-        status = ek_update_write(&update, &learn->trainer, learn->memory.round.exchange, &n);
-    }
+    const ek_status status = hold_update(agent, loss_last);
     if (status != EK_OK) {
         refuse(agent, status);
         return;
     }
-    learn->update_bytes = (uint32_t)n;
-    crypto_blake2b(learn->update_digest, 32, learn->memory.round.exchange, n);
+    crypto_blake2b(learn->update_digest, 32, learn->memory.round.exchange, learn->update_bytes);
     set_phase(agent, EK_LEARN_READY, EK_OK);
     ek_line line;
     ek_line_start(&line, "update ready, round ");
@@ -305,24 +372,40 @@ static void epoch_done(ek_agent *agent) {
     }
 }
 
+static ek_train_rule rule_of(ek_agent_learn *learn) {
+    const ek_task *task = &learn->task;
+    const ek_train_rule rule = {
+        .rate = task->rate,
+        .decay = task->decay,
+        .mu = task->mu,
+        .base = base_floats(learn),
+        .local = task->local,
+        .first = ek_train_first(&learn->trainer, task->local, learn->sample, learn->samples),
+    };
+    return rule;
+}
+
 static ek_status train_one(ek_agent *agent) {
     ek_agent_learn *learn = &agent->learn;
-    const ek_train_rule rule = {learn->task.rate, learn->task.decay};
+    const ek_train_rule rule = rule_of(learn);
     sample_room room;
     const int8_t *features;
     uint16_t label = 0;
     float loss = 0.0f;
+    if (!find_room(agent, &room)) {
+        return EK_ERR_ARENA;
+    }
     if (learn->has_cache) {
         features = cached_features(learn, learn->sample);
         label = ek_wire_get_u16(learn->cache + 2U * (size_t)learn->sample);
     } else {
         ek_status status = next_features(agent, NULL, &label);
-        if (status != EK_OK || !find_room(agent, &room)) {
-            return status == EK_OK ? EK_ERR_ARENA : status;
+        if (status != EK_OK) {
+            return status;
         }
         features = room.features;
     }
-    ek_status status = ek_head_train(&learn->trainer, &rule, features, label, learn->p, &loss);
+    ek_status status = ek_head_train(&learn->trainer, &rule, features, label, room.p, &loss);
     learn->loss_sum = learn->loss_sum + loss;
     return status;
 }

@@ -50,35 +50,49 @@ void ek_head_floats_read(const uint8_t *floats, const ek_trainer *head) {
     }
 }
 
-/* Replaces n base floats by trained - base; false if a difference is not finite. */
-static bool put_difference(uint8_t *floats, const float *trained, size_t n) {
+/* Subtracts n base floats and adds what was left out; false if a difference is not finite. */
+static bool subtract(float *values, size_t n, const uint8_t *base, const uint8_t *left_out) {
     bool finite = true;
     for (size_t i = 0; i < n; i++) {
-        const float difference = trained[i] - ek_wire_get_f32(floats + 4U * i);
-        finite = finite && bits_are_finite(ek_wire_float_bits(difference));
-        ek_wire_put_f32(floats + 4U * i, difference);
+        values[i] = values[i] - ek_wire_get_f32(base + 4U * i);
+        if (left_out != NULL) {
+            values[i] = values[i] + ek_wire_get_f32(left_out + 4U * i);
+        }
+        finite = finite && bits_are_finite(ek_wire_float_bits(values[i]));
     }
     return finite;
 }
 
-ek_status ek_update_write(const ek_update *update, const ek_trainer *trained, uint8_t *object,
-                          size_t *n) {
-    const size_t weights = (size_t)trained->classes * trained->features;
-    uint8_t *floats = object + EK_UPDATE_HEAD_BYTES;
+ek_status ek_update_difference(const ek_trainer *head, const uint8_t *base,
+                               const uint8_t *left_out) {
+    const size_t weights = (size_t)head->classes * head->features;
+    const uint8_t *rest = left_out == NULL ? NULL : left_out + 4U * weights;
+    const bool rows = subtract(head->weights, weights, base, left_out);
+    const bool bias = subtract(head->bias, head->classes, base + 4U * weights, rest);
+    return rows && bias ? EK_OK : EK_ERR_NOT_FINITE;
+}
+
+size_t ek_update_bytes(const ek_codec *codec, uint32_t local, uint32_t size) {
+    return EK_UPDATE_HEAD_BYTES + ek_codec_bytes(codec, size - local);
+}
+
+void ek_update_write(const ek_update *update, const ek_trainer *learned, uint8_t *object) {
+    const uint32_t size = learned->classes * (learned->features + 1U);
     memcpy(object, "EKUP", 4);
     ek_wire_put_u16(object + 4, 1);
-    ek_wire_put_u16(object + 6, EK_UPDATE_CODEC_FLOAT32);
+    ek_wire_put_u16(object + 6, (uint16_t)update->codec.kind);
     ek_wire_put_u64(object + 8, update->run);
     ek_wire_put_u32(object + 16, update->round);
     ek_wire_put_u32(object + 20, update->samples);
     memcpy(object + 24, update->base_hash, 32);
-    ek_wire_put_u32(object + 56, trained->features);
-    ek_wire_put_u16(object + 60, (uint16_t)trained->classes);
-    ek_wire_put_u16(object + 62, 0);
+    ek_wire_put_u32(object + 56, learned->features);
+    ek_wire_put_u16(object + 60, (uint16_t)learned->classes);
+    ek_wire_put_u16(object + 62, (uint16_t)update->local);
     ek_wire_put_f32(object + 64, update->loss_first);
     ek_wire_put_f32(object + 68, update->loss_last);
-    const bool finite = put_difference(floats, trained->weights, weights) &&
-                        put_difference(floats + 4U * weights, trained->bias, trained->classes);
-    *n = EK_UPDATE_HEAD_BYTES + ek_head_float_bytes(trained->classes, trained->features);
-    return finite ? EK_OK : EK_ERR_NOT_FINITE;
+    const uint32_t sent = size - update->local;
+    (void)ek_codec_write(&update->codec, learned->weights, sent, object + EK_UPDATE_HEAD_BYTES);
+    for (uint32_t i = sent; i < size; i++) {
+        learned->weights[i] = 0.0f;
+    }
 }

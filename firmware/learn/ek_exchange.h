@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ek_codec.h"
 #include "ek_status.h"
 #include "ek_train.h"
 
 #define EK_HEAD_OBJECT_HEAD_BYTES 12U
 #define EK_UPDATE_HEAD_BYTES 72U
-#define EK_UPDATE_CODEC_FLOAT32 0U
 
 typedef struct ek_update {
     uint64_t run;
@@ -20,6 +20,8 @@ typedef struct ek_update {
     uint8_t base_hash[32];
     float loss_first;
     float loss_last;
+    ek_codec codec;
+    uint32_t local; /* parameters at the end that stay on the device, at most 65535 */
 } ek_update;
 
 /* Bytes of weights and bias. */
@@ -33,9 +35,17 @@ ek_status ek_head_object_open(const uint8_t *object, size_t n, uint32_t classes,
 /* Copies the floats behind a proven head object's head into weights and bias. */
 void ek_head_floats_read(const uint8_t *floats, const ek_trainer *head);
 
-/* Writes an update object. The base's floats lie at object + EK_UPDATE_HEAD_BYTES and are replaced
- * by the difference trained - base. object has room for head and floats. EK_ERR_NOT_FINITE. */
-ek_status ek_update_write(const ek_update *update, const ek_trainer *trained, uint8_t *object,
-                          size_t *n);
+/* Makes of a trained head what it learned: head - base, plus what earlier updates left out.
+ * base, left_out: little-endian float32 in the order of a head object; left_out may be NULL.
+ * EK_ERR_NOT_FINITE. */
+ek_status ek_update_difference(const ek_trainer *head, const uint8_t *base,
+                               const uint8_t *left_out);
+
+/* Bytes of an update object of size parameters. */
+size_t ek_update_bytes(const ek_codec *codec, uint32_t local, uint32_t size);
+
+/* Writes an update object of ek_update_bytes. learned: a head whose bias lies behind its weights;
+ * afterwards it holds what the codec left out, and 0 for what is local. */
+void ek_update_write(const ek_update *update, const ek_trainer *learned, uint8_t *object);
 
 #endif

@@ -14,6 +14,8 @@
 
 #define EK_LEARN_HEAD 1U
 #define EK_LEARN_PARTS 2U
+#define EK_LEARN_ROUND 3U
+#define ROUND_WORDS 3U
 
 _Static_assert(HALF_BYTES % EK_FLASH_PAGE_BYTES == 0, "half of the learn region is whole pages");
 
@@ -32,8 +34,13 @@ static size_t record_words(const uint8_t *record) {
     if (version == EK_LEARN_PARTS) {
         return b;
     }
-    return version == EK_LEARN_HEAD && a != 0U && b < HALF_BYTES / a ? (size_t)a * b + a
-                                                                     : HALF_BYTES;
+    if (a == 0U || b >= HALF_BYTES / a) {
+        return HALF_BYTES;
+    }
+    const size_t head = (size_t)a * b + a;
+    return version == EK_LEARN_HEAD    ? head
+           : version == EK_LEARN_ROUND ? 2U * head + ROUND_WORDS
+                                       : HALF_BYTES;
 }
 
 /* Proves the record of one half: shape, length, CRC. */
@@ -75,6 +82,15 @@ typedef struct record_kind {
     uint32_t b;
 } record_kind;
 
+/* True if a record is of this image and kind; that of a round begins as that of a head. */
+static bool record_is(const uint8_t *record, const uint8_t image[32], record_kind kind) {
+    const uint16_t version = ek_wire_get_u16(record + 4);
+    return memcmp(record + 16, image, 32) == 0 && ek_wire_get_u16(record + 6) == kind.a &&
+           ek_wire_get_u32(record + 8) == kind.b &&
+           (version == kind.version ||
+            (version == EK_LEARN_ROUND && kind.version == EK_LEARN_HEAD));
+}
+
 static ek_status load(const uint8_t image[32], record_kind kind, const ek_learn_part *parts,
                       size_t n) {
     uint32_t sequence = 0;
@@ -83,8 +99,7 @@ static ek_status load(const uint8_t image[32], record_kind kind, const ek_learn_
         return EK_ERR_STATE;
     }
     const uint8_t *record = ek_port_flash_base() + half_offset(half);
-    if (memcmp(record + 16, image, 32) != 0 || ek_wire_get_u16(record + 4) != kind.version ||
-        ek_wire_get_u16(record + 6) != kind.a || ek_wire_get_u32(record + 8) != kind.b) {
+    if (!record_is(record, image, kind)) {
         return EK_ERR_STATE;
     }
     const uint8_t *at = record + RECORD_HEAD_BYTES;
@@ -115,41 +130,62 @@ static ek_status write_part(size_t offset, const ek_learn_part *part, uint32_t *
     return status;
 }
 
-static ek_status store(const uint8_t image[32], record_kind kind, const ek_learn_part *parts,
-                       size_t n) {
+static ek_status space_for(size_t words) {
+    return words > HALF_BYTES / 4U || RECORD_HEAD_BYTES + 4U * words + 4U > HALF_BYTES
+               ? EK_ERR_SPACE
+               : EK_OK;
+}
+
+/* Begins a record in round->half. */
+static ek_status begin(ek_learn_round *round, const uint8_t image[32], record_kind kind) {
     uint8_t record_head[RECORD_HEAD_BYTES];
-    uint8_t tail[4];
     uint32_t sequence = 0;
-    const size_t words = words_of(parts, n);
-    if (words > HALF_BYTES / 4U || RECORD_HEAD_BYTES + 4U * words + 4U > HALF_BYTES) {
-        return EK_ERR_SPACE;
-    }
-    const size_t half = find_newest(&sequence) == 0U ? 1U : 0U;
+    (void)find_newest(&sequence);
     memcpy(record_head, "EKLH", 4);
     ek_wire_put_u16(record_head + 4, kind.version);
     ek_wire_put_u16(record_head + 6, kind.a);
     ek_wire_put_u32(record_head + 8, kind.b);
     ek_wire_put_u32(record_head + 12, sequence + 1U);
     memcpy(record_head + 16, image, 32);
-    uint32_t crc = ek_crc32(0, record_head, sizeof record_head);
-    size_t offset = half_offset(half);
-    ek_status status = ek_port_flash_erase(offset, HALF_BYTES);
+    round->crc = ek_crc32(0, record_head, sizeof record_head);
+    round->offset = half_offset(round->half);
+    ek_status status = ek_port_flash_erase(round->offset, HALF_BYTES);
     if (status == EK_OK) {
-        status = ek_port_flash_write(offset, record_head, sizeof record_head);
+        status = ek_port_flash_write(round->offset, record_head, sizeof record_head);
     }
-    offset += RECORD_HEAD_BYTES;
+    round->offset += RECORD_HEAD_BYTES;
+    return status;
+}
+
+static ek_status append(ek_learn_round *round, const ek_learn_part *parts, size_t n) {
+    ek_status status = EK_OK;
     for (size_t i = 0; i < n && status == EK_OK; i++) {
-        status = write_part(offset, &parts[i], &crc);
-        offset += 4U * parts[i].count;
-    }
-    ek_wire_put_u32(tail, crc);
-    if (status == EK_OK) {
-        status = ek_port_flash_write(offset, tail, sizeof tail);
-    }
-    if (status == EK_OK && !record_is_valid(half)) {
-        status = EK_ERR_FLASH;
+        status = write_part(round->offset, &parts[i], &round->crc);
+        round->offset += 4U * parts[i].count;
     }
     return status;
+}
+
+static ek_status end(const ek_learn_round *round) {
+    uint8_t tail[4];
+    ek_wire_put_u32(tail, round->crc);
+    const ek_status status = ek_port_flash_write(round->offset, tail, sizeof tail);
+    return status == EK_OK && !record_is_valid(round->half) ? EK_ERR_FLASH : status;
+}
+
+static ek_status store(const uint8_t image[32], record_kind kind, const ek_learn_part *parts,
+                       size_t n) {
+    ek_learn_round round;
+    uint32_t sequence = 0;
+    ek_status status = space_for(words_of(parts, n));
+    if (status == EK_OK) {
+        round.half = find_newest(&sequence) == 0U ? 1U : 0U;
+        status = begin(&round, image, kind);
+    }
+    if (status == EK_OK) {
+        status = append(&round, parts, n);
+    }
+    return status == EK_OK ? end(&round) : status;
 }
 
 static record_kind head_kind(const ek_trainer *head, ek_learn_part parts[2]) {
@@ -184,4 +220,53 @@ ek_status ek_learn_load_parts(const uint8_t image[32], const ek_learn_part *part
 
 ek_status ek_learn_store_parts(const uint8_t image[32], const ek_learn_part *parts, size_t n) {
     return store(image, parts_kind(parts, n), parts, n);
+}
+
+ek_status ek_learn_round_fits(size_t parameters) {
+    return parameters > HALF_BYTES ? EK_ERR_SPACE : space_for(2U * parameters + ROUND_WORDS);
+}
+
+/* What the newest record of an earlier round of this run left out; its half stays. */
+static void find_left_out(ek_learn_round *round, const uint8_t image[32], record_kind kind) {
+    uint32_t sequence = 0;
+    const size_t words = (size_t)kind.a * kind.b + kind.a;
+    round->half = find_newest(&sequence) == 0U ? 1U : 0U;
+    round->left_out = NULL;
+    sequence = 0;
+    for (size_t half = 0; half < 2U; half++) {
+        const uint8_t *record = ek_port_flash_base() + half_offset(half);
+        if (!record_is_valid(half) || !record_is(record, image, kind) ||
+            ek_wire_get_u32(record + 12) <= sequence) {
+            continue;
+        }
+        const uint8_t *said = record + RECORD_HEAD_BYTES + 4U * words;
+        if (ek_wire_get_u64(said) == round->run && ek_wire_get_u32(said + 8) < round->round) {
+            sequence = ek_wire_get_u32(record + 12);
+            round->left_out = said + 4U * ROUND_WORDS;
+            round->half = 1U - half;
+        }
+    }
+}
+
+ek_status ek_learn_round_begin(ek_learn_round *round, const uint8_t image[32],
+                               const ek_trainer *head) {
+    ek_learn_part parts[3];
+    uint32_t said[ROUND_WORDS] = {(uint32_t)round->run, (uint32_t)(round->run >> 32), round->round};
+    record_kind kind = head_kind(head, parts);
+    ek_status status = ek_learn_round_fits(words_of(parts, 2));
+    if (status != EK_OK) {
+        return status;
+    }
+    kind.version = EK_LEARN_ROUND;
+    parts[2].words = said;
+    parts[2].count = ROUND_WORDS;
+    find_left_out(round, image, kind);
+    status = begin(round, image, kind);
+    return status == EK_OK ? append(round, parts, 3) : status;
+}
+
+ek_status ek_learn_round_end(ek_learn_round *round, float *left_out, size_t count) {
+    const ek_learn_part part = {left_out, count};
+    const ek_status status = append(round, &part, 1);
+    return status == EK_OK ? end(round) : status;
 }

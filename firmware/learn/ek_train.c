@@ -1,5 +1,6 @@
 #include "ek_train.h"
 
+#include "../link/ek_wire.h"
 #include "ek_exp.h"
 
 static float feature(const ek_trainer *head, int8_t q) {
@@ -48,21 +49,36 @@ ek_status ek_head_predict(const ek_trainer *head, const int8_t *x, float *p) {
     return EK_OK;
 }
 
-static float stepped(float w, float gradient, const ek_train_rule *rule) {
-    return w - rule->rate * (gradient + rule->decay * w);
+/* A parameter after a step, and after the pull of FedProx towards the base. */
+static float stepped(float w, float gradient, const ek_train_rule *rule, size_t index) {
+    const float moved = w - rule->rate * gradient;
+    if (rule->mu == 0.0f) {
+        return moved;
+    }
+    return moved - rule->rate * rule->mu * (w - ek_wire_get_f32(rule->base + 4U * index));
 }
 
-static int step_is_finite(const ek_trainer *head, const ek_train_rule *rule, const int8_t *x,
-                          const float *g) {
+/* Steps all parameters from rule->first on; without write it only says, by 0, that the step is
+ * finite. */
+static float step(const ek_trainer *head, const ek_train_rule *rule, const int8_t *x,
+                  const float *g, int write) {
+    const size_t weights = (size_t)head->classes * head->features;
     float sum = 0.0f;
-    for (uint32_t j = 0; j < head->classes; j++) {
-        const float *w = head->weights + (size_t)j * head->features;
-        for (uint32_t i = 0; i < head->features; i++) {
-            sum = sum + not_finite(stepped(w[i], g[j] * feature(head, x[i]), rule));
+    for (size_t j = 0, row = 0; j < head->classes; j++, row += head->features) {
+        float *w = head->weights + row;
+        for (size_t i = rule->first > row ? rule->first - row : 0U; i < head->features; i++) {
+            const float gradient = g[j] * feature(head, x[i]) + rule->decay * w[i];
+            const float value = stepped(w[i], gradient, rule, row + i);
+            sum = sum + not_finite(value);
+            w[i] = write ? value : w[i];
         }
-        sum = sum + not_finite(head->bias[j] - rule->rate * g[j]);
+        if (weights + j >= rule->first) {
+            const float value = stepped(head->bias[j], g[j], rule, weights + j);
+            sum = sum + not_finite(value);
+            head->bias[j] = write ? value : head->bias[j];
+        }
     }
-    return sum == 0.0f;
+    return sum;
 }
 
 ek_status ek_head_train(const ek_trainer *head, const ek_train_rule *rule, const int8_t *x,
@@ -81,18 +97,17 @@ ek_status ek_head_train(const ek_trainer *head, const ek_train_rule *rule, const
     for (uint32_t j = 0; j < head->classes; j++) {
         p[j] = p[j] / sum - (j == label ? 1.0f : 0.0f);
     }
-    if (!step_is_finite(head, rule, x, p)) {
+    if (step(head, rule, x, p, 0) != 0.0f) {
         return EK_ERR_NOT_FINITE;
     }
-    for (uint32_t j = 0; j < head->classes; j++) {
-        float *w = head->weights + (size_t)j * head->features;
-        for (uint32_t i = 0; i < head->features; i++) {
-            w[i] = stepped(w[i], p[j] * feature(head, x[i]), rule);
-        }
-        head->bias[j] = head->bias[j] - rule->rate * p[j];
-    }
+    (void)step(head, rule, x, p, 1);
     *loss = sample_loss;
     return EK_OK;
+}
+
+uint32_t ek_train_first(const ek_trainer *head, uint32_t local, uint32_t sample, uint32_t count) {
+    const uint32_t all = head->classes * (head->features + 1U);
+    return local > 0U && sample < count - sample ? all - local : 0U;
 }
 
 ek_status ek_head_train_epoch(const ek_trainer *head, const ek_train_rule *rule,
@@ -101,9 +116,11 @@ ek_status ek_head_train_epoch(const ek_trainer *head, const ek_train_rule *rule,
     if (set->count == 0U) {
         return EK_ERR_ARGUMENT;
     }
+    ek_train_rule now = *rule;
     for (uint32_t i = 0; i < set->count; i++) {
         float loss = 0.0f;
-        ek_status status = ek_head_train(head, rule, set->features + (size_t)i * head->features,
+        now.first = ek_train_first(head, rule->local, i, set->count);
+        ek_status status = ek_head_train(head, &now, set->features + (size_t)i * head->features,
                                          set->labels[i], p, &loss);
         if (status != EK_OK) {
             return status;

@@ -21,10 +21,15 @@ typedef struct ek_trainer {
     int32_t zero_point;
 } ek_trainer;
 
-/* w -= rate * (gradient + decay * w); the bias does not decay. */
+/* w -= rate * (gradient + decay * w) + rate * mu * (w - base); the bias does not decay. The order
+ * of parameters is weights row by row, then bias. */
 typedef struct ek_train_rule {
     float rate;
     float decay;
+    float mu;            /* proximal term of FedProx; 0: none */
+    const uint8_t *base; /* parameters that it pulls to, little-endian float32; NULL if mu is 0 */
+    uint32_t local;      /* parameters at the end that TinyMetaFed fits first; ek_train_first */
+    uint32_t first;      /* the first parameter that this step changes */
 } ek_train_rule;
 
 /* p = softmax(W x + b), p [classes]. EK_ERR_NOT_FINITE. */
@@ -34,6 +39,10 @@ ek_status ek_head_predict(const ek_trainer *head, const int8_t *x, float *p);
  * EK_ERR_LABEL, EK_ERR_NOT_FINITE: the head is unchanged. */
 ek_status ek_head_train(const ek_trainer *head, const ek_train_rule *rule, const int8_t *x,
                         uint32_t label, float *p, float *loss);
+
+/* The first parameter that a sample changes: over the first half of an epoch of count samples those
+ * at the end, which are local, are fitted alone. */
+uint32_t ek_train_first(const ek_trainer *head, uint32_t local, uint32_t sample, uint32_t count);
 
 /* Samples in order. */
 typedef struct ek_train_set {

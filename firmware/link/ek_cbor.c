@@ -161,6 +161,14 @@ void ek_cbor_get_map(ek_cbor_reader *r, uint32_t pairs) {
     }
 }
 
+uint32_t ek_cbor_get_map_between(ek_cbor_reader *r, uint32_t least, uint32_t most) {
+    const uint64_t pairs = get_head(r, MAJOR_MAP);
+    if (pairs < least || pairs > most) {
+        fail(r);
+    }
+    return r->status == EK_OK ? (uint32_t)pairs : least;
+}
+
 uint64_t ek_cbor_get_uint(ek_cbor_reader *r, uint64_t maximum) {
     uint64_t value = get_head(r, MAJOR_UINT);
     if (value > maximum) {
@@ -216,6 +224,14 @@ void ek_cbor_get_key(ek_cbor_reader *r, uint32_t key) {
     if (get_head(r, MAJOR_UINT) != key) {
         fail(r);
     }
+}
+
+bool ek_cbor_take_key(ek_cbor_reader *r, uint32_t key) {
+    if (r->status == EK_OK && r->at < r->n && r->bytes[r->at] == key) {
+        ek_cbor_get_key(r, key);
+        return true;
+    }
+    return false;
 }
 
 ek_status ek_cbor_read_end(const ek_cbor_reader *r) {

@@ -53,6 +53,8 @@ typedef struct ek_cbor_reader {
 void ek_cbor_read_start(ek_cbor_reader *r, const uint8_t *bytes, size_t n);
 /* A map of exactly pairs pairs. */
 void ek_cbor_get_map(ek_cbor_reader *r, uint32_t pairs);
+/* A map of least..most pairs; returns how many, least after a failure. */
+uint32_t ek_cbor_get_map_between(ek_cbor_reader *r, uint32_t least, uint32_t most);
 uint64_t ek_cbor_get_uint(ek_cbor_reader *r, uint64_t maximum);
 /* A byte string of least..most bytes. */
 ek_view ek_cbor_get_bytes(ek_cbor_reader *r, size_t least, size_t most);
@@ -62,6 +64,8 @@ ek_view ek_cbor_get_text(ek_cbor_reader *r, size_t least, size_t most);
 bool ek_cbor_take_null(ek_cbor_reader *r);
 /* The key that must come next. */
 void ek_cbor_get_key(ek_cbor_reader *r, uint32_t key);
+/* Takes the key, below 24, if it comes next. */
+bool ek_cbor_take_key(ek_cbor_reader *r, uint32_t key);
 /* EK_OK if all went well and nothing is left. */
 ek_status ek_cbor_read_end(const ek_cbor_reader *r);
 

@@ -4,6 +4,10 @@
 
 #define MOST_STEPS_PER_MINUTE 60000U
 #define LAST_METHOD 3U
+#define LAST_CODEC 4U
+#define LOCAL_MAX 65535U
+#define TASK_PAIRS 9U
+#define TASK_PAIRS_MAX 14U
 #define SIGNATURE_BYTES 64U
 #define NAME_MAX_BYTES 64U
 
@@ -200,16 +204,32 @@ ek_status ek_claim_response_read(const uint8_t *bytes, size_t n, const uint8_t *
 }
 
 /* A finite float32, from its bits. */
-static float get_finite(ek_cbor_reader *r, uint32_t key) {
-    uint32_t bits = (uint32_t)get_field(r, key, UINT32_MAX);
+static float finite(ek_cbor_reader *r, uint32_t bits) {
     if ((bits & 0x7f800000U) == 0x7f800000U && r->status == EK_OK) {
         r->status = EK_ERR_NOT_FINITE;
     }
     return ek_wire_bits_float(bits);
 }
 
+static float get_finite(ek_cbor_reader *r, uint32_t key) {
+    return finite(r, (uint32_t)get_field(r, key, UINT32_MAX));
+}
+
+/* A field that is left out where it is 0; pairs: how many of the map are still to come. */
+static uint32_t get_optional(ek_cbor_reader *r, uint32_t key, uint32_t maximum, uint32_t *pairs) {
+    if (*pairs == 0U || !ek_cbor_take_key(r, key)) {
+        return 0;
+    }
+    (*pairs)--;
+    const uint32_t value = (uint32_t)ek_cbor_get_uint(r, maximum);
+    if (value == 0U && r->status == EK_OK) {
+        r->status = EK_ERR_RANGE;
+    }
+    return value;
+}
+
 static void get_task(ek_cbor_reader *r, ek_task *task) {
-    ek_cbor_get_map(r, 9);
+    uint32_t pairs = ek_cbor_get_map_between(r, TASK_PAIRS, TASK_PAIRS_MAX) - TASK_PAIRS;
     task->run = get_field(r, 0, UINT64_MAX);
     task->round = (uint32_t)get_field(r, 1, UINT32_MAX);
     copy_exact(r, 2, task->base_hash, 32);
@@ -219,6 +239,14 @@ static void get_task(ek_cbor_reader *r, ek_task *task) {
     task->rate = get_finite(r, 6);
     task->decay = get_finite(r, 7);
     task->deadline_s = (uint32_t)get_field(r, 8, UINT32_MAX);
+    task->codec = get_optional(r, 9, LAST_CODEC, &pairs);
+    task->entries = get_optional(r, 10, UINT32_MAX, &pairs);
+    task->mu = finite(r, get_optional(r, 11, UINT32_MAX, &pairs));
+    task->local = get_optional(r, 12, LOCAL_MAX, &pairs);
+    task->feedback = get_optional(r, 13, 1, &pairs);
+    if (pairs != 0U && r->status == EK_OK) {
+        r->status = EK_ERR_CBOR;
+    }
 }
 
 static void get_learning(ek_cbor_reader *r, ek_learning *learning) {

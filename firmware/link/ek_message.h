@@ -84,6 +84,11 @@ typedef struct ek_task {
     float rate;
     float decay;
     uint32_t deadline_s;
+    uint32_t codec;    /* ek_codec_kind; this and what follows is 0 where nothing is said */
+    uint32_t entries;  /* that a top-P codec sends */
+    float mu;          /* proximal term of FedProx */
+    uint32_t local;    /* parameters at the end that stay on the device */
+    uint32_t feedback; /* 1: what the codec leaves out is added the next time */
 } ek_task;
 
 /* How a head goes on learning by itself. */

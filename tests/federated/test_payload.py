@@ -29,6 +29,7 @@ from edgekit.federated.payload import (
     payload_bytes,
     with_feedback,
 )
+from edgekit.runtime.codec import write_values
 
 VECTORS = Path(__file__).with_name("codec_vectors.json")
 vectors = hnp.arrays(np.float32, st.integers(1, 700), elements=st.floats(-1000, 1000, width=32))
@@ -135,6 +136,31 @@ def test_vectors_that_the_c_shares_are_what_is_written() -> None:
         values = np.frombuffer(bytes.fromhex(case["values"]), "<f4")
         data = encode(values, case["codec"], share=case["share"], seed=case["seed"])
         assert data.hex() == case["data"], case["codec"]
+
+
+@pytest.mark.cc
+def test_vectors_are_what_the_c_of_devices_writes() -> None:
+    """Bytes and what is left out; also of vectors with ties, of all sizes of the last block."""
+    rng = np.random.default_rng(3)
+    cases = [
+        (np.frombuffer(bytes.fromhex(c["values"]), "<f4"), c["codec"], c["share"], c["seed"])
+        for c in json.loads(VECTORS.read_text())
+    ]
+    for size in (1, 2, 7, 255, 256, 257, 511, 513, 1153):
+        for codec in CODECS:
+            values = rng.normal(size=size).astype(np.float32) * np.float32(10.0) ** rng.integers(
+                -9, 6, size
+            ).astype(np.float32)
+            cases.append((values, codec, 0.3, size))
+            cases.append((np.round(values).clip(-2, 2), codec, 0.3, size))
+            cases.append((np.zeros(size, np.float32), codec, 1.0, size))
+    for values, codec, share, seed in cases:
+        zero = np.zeros_like(values)
+        _, after = with_feedback(values, zero, codec, share=share, seed=seed)
+        entries = kept(len(values), share) if codec in CODECS[3:] else 0
+        data, left = write_values(values, CODECS.index(codec), entries=entries, seed=seed)
+        assert data == encode(values, codec, share=share, seed=seed), (codec, len(values))
+        np.testing.assert_array_equal(left, after)
 
 
 def test_uplink_is_at_least_three_and_a_half_times_smaller() -> None:

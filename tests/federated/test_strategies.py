@@ -12,7 +12,7 @@ import pytest
 from edgekit.config_federated import FederatedSection
 from edgekit.errors import ConfigError
 from edgekit.federated.aggregate import draw_cohort, step
-from edgekit.federated.combine import OPTIONS, check, check_fleet, table
+from edgekit.federated.combine import OPTIONS, check, check_head, table
 from edgekit.federated.settings import Settings
 from edgekit.federated.strategies import STRATEGIES, Contribution, Global
 from edgekit.federated.strategies.defences import defended
@@ -219,9 +219,11 @@ def test_the_page_has_the_table_that_is_enforced() -> None:
     assert table() in page.read_text(encoding="utf-8")
 
 
-def test_what_devices_cannot_do_is_refused_on_a_fleet() -> None:
-    with pytest.raises(ConfigError, match="devices send float32, not int8"):
-        check_fleet("fedavg", Settings(codec="int8"))
-    with pytest.raises(ConfigError, match="the proximal term of fedprox"):
-        check_fleet("fedprox", Settings())
-    check_fleet("fedbuff", Settings())
+def test_local_part_that_the_head_has_not_is_refused() -> None:
+    for settings, classes, features in (
+        (Settings(local=50), 5, 9),
+        (Settings(local=70_000), 2, 40_000),
+    ):
+        with pytest.raises(ConfigError, match=f"the biases alone are {classes}"):
+            check_head(settings, classes=classes, features=features)
+    check_head(Settings(local=49), classes=5, features=9)

@@ -17,10 +17,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmware_twin import KERNEL_SET_HASH, sources
 from lone_server import LoneServer, hash_of
+from rounds_of_one import RoundsOfOne, plan_of_one
 from tiny_model import CLASSES, FEATURES, TABLE, labelled_samples, tiny_image
 
 from edgekit.boards import load_board
 from edgekit.federated.codecs import HeadWeights, decode_update
+from edgekit.federated.settings import Settings
 from edgekit.flash.flash_image import encode_samples
 from edgekit.fleet.manifests import ReleaseKey, block_list, build_manifest, sign_manifest
 from edgekit.link.frames import FrameType
@@ -537,6 +539,43 @@ def test_federated_rounds_equal_the_host(agent: Agent, server: LoneServer, count
     assert server.reported.head_hash == trained.hash
 
 
+ROUNDS = {
+    "float16": ("fedavg", Settings(codec="float16")),
+    "int8, FedProx": ("fedprox", Settings(codec="int8", mu=0.5)),
+    "top-P, feedback": ("fedavg", Settings(codec="top_p", share=0.2, feedback=True)),
+    "all": ("fedprox", Settings(codec="top_p_int8", share=0.3, feedback=True, mu=0.1)),
+    "biases stay": ("tiny_metafed", Settings(local=CLASSES)),
+    "half of a row stays": (
+        "tiny_metafed",
+        Settings(codec="top_p", share=0.4, local=CLASSES + FEATURES // 2, feedback=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ROUNDS)
+def test_updates_have_the_bytes_of_the_simulation(
+    agent: Agent, server: LoneServer, case: str
+) -> None:
+    """Codecs, what they left out, the proximal term, the local part; also after a power cut."""
+    image = tiny_image()
+    raw, labels = labelled_samples(41, seed=3)
+    agent.put_image(image)
+    agent.put_samples(raw, labels)
+    _online(agent, server)
+    rounds = RoundsOfOne(server, plan_of_one(*ROUNDS[case]), image, raw, labels)
+    for round_ in (1, 2, 3):
+        expected = rounds.expected(round_)
+        assert rounds.update(round_) == expected, round_
+        if round_ == 2:  # before the server has it: the round is done once more, with equal bytes
+            agent.cut()
+            _online(agent, server)
+            assert rounds.update(round_) == expected
+        learned = decode_update(expected)
+        rounds.head = HeadWeights(
+            rounds.head.weights + learned.weights, rounds.head.bias + learned.bias
+        )
+
+
 def _said(server: LoneServer, text: str) -> Callable[[], bool]:
     return lambda: any(log.text.startswith(text) for log in server.logs)
 
@@ -634,6 +673,7 @@ def test_task_that_does_not_fit_is_refused(agent: Agent, server: LoneServer) -> 
         np.zeros(CLASSES, np.float32),
     )
     other = HeadWeights(head.weights[:, 1:].copy(), head.bias)
+    size = CLASSES * (FEATURES + 1)
     cases = (
         (_task(server, head, 1, base_head_hash=bytes(32)), Status.BASE),
         (_task(server, other, 2), Status.SHAPE),
@@ -641,6 +681,12 @@ def test_task_that_does_not_fit_is_refused(agent: Agent, server: LoneServer) -> 
         (_task(server, head, 4, rate=-1.0), Status.RANGE),
         (_task(server, head, 5, epochs=0), Status.RANGE),
         (_task(server, head, 6, head_object=1, deadline_s=1), Status.TIMEOUT),
+        (_task(server, head, 7, feedback=1), Status.RANGE),
+        (_task(server, head, 8, codec=3), Status.RANGE),
+        (_task(server, head, 9, codec=1, entries=9), Status.RANGE),
+        (_task(server, head, 10, codec=4, entries=size, local=1), Status.RANGE),
+        (_task(server, head, 11, local=size), Status.SHAPE),
+        (_task(server, head, 12, mu=-1.0), Status.RANGE),
     )
     for task, status in cases:
         server.desire(task=task)

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lone_server import LoneServer, hash_of
+from rounds_of_one import RoundsOfOne, plan_of_one
 from tiny_model import TABLE, labelled_samples, tiny_image
 
 from edgekit.boards import load_board
 from edgekit.export.mcu import Firmware, build_firmware
 from edgekit.federated.codecs import HeadWeights, decode_update
+from edgekit.federated.settings import Settings
 from edgekit.flash.flash_image import FlashImage, encode_samples
 from edgekit.flash.qemu import Emulator
 from edgekit.fleet.manifests import ReleaseKey, block_list, build_manifest, sign_manifest
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.emulator
 BOARD = load_board("mps2_an386")
 KEY = ReleaseKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 RATE, DECAY, EPOCHS = 0.02, 1e-3, 3
+SMALL = Settings(codec="top_p_int8", share=0.3, feedback=True, mu=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,7 @@ def test_emulated_board_updates_and_survives_a_cut(
 def test_emulated_board_trains_the_same_bits(
     firmware: Firmware, server: LoneServer, tmp_path: Path
 ) -> None:
-    """The update of a Cortex-M4F equals the host's training in every byte."""
+    """The updates of a Cortex-M4F equal the host's in every byte, whole and compressed."""
     image = tiny_image()
     raw, labels = labelled_samples(200, seed=3)
     flash = _flash(tmp_path, server, image)
@@ -137,6 +140,9 @@ def test_emulated_board_trains_the_same_bits(
         update = decode_update(
             server.pull(report.update_object, report.update_bytes, report.update_hash)
         )
+        rounds = RoundsOfOne(server, plan_of_one("fedprox", SMALL), image, raw, labels)
+        for round_ in (1, 2):
+            assert rounds.update(round_) == rounds.expected(round_)
     trained = HeadTrainer(head.weights, head.bias)
     losses = trained.train(
         runner.features(TABLE[raw]),

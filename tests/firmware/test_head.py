@@ -10,7 +10,16 @@ import pytest
 from firmware_twin import Op, Twin
 
 from edgekit.errors import LinkError
-from edgekit.federated.codecs import HeadWeights, Update, decode_head, decode_update
+from edgekit.federated.codecs import (
+    HeadWeights,
+    Update,
+    compressed_with_feedback,
+    decode_head,
+    decode_update,
+    update_bytes,
+)
+from edgekit.federated.payload import kept
+from edgekit.federated.settings import CODECS, SPARSE
 from edgekit.link.status import Status
 from edgekit.runtime.head import HeadTrainer
 
@@ -158,10 +167,63 @@ def test_exponential_and_logarithm_are_accurate(twin: Twin) -> None:
     np.testing.assert_array_equal(found, np.array([np.nan] * 4 + [0], np.float32))
 
 
-def _update_call(base: HeadWeights, trained: HeadWeights, like: Update) -> bytes:
+def test_proximal_term_pulls_to_the_start_as_in_float64() -> None:
+    """FedProx: each step also goes rate * mu of the way back, bias and all."""
+    features, labels = _samples(300)
+    trainer = HeadTrainer(*_start())
+    trainer.train(features, labels, scale=SCALE, zero_point=ZERO_POINT, rate=0.01, mu=2.0)
+    base = [part.astype(np.float64) for part in _start()]
+    weights, bias = (part.copy() for part in base)
+    inputs = (features.astype(np.float64) - ZERO_POINT) * np.float64(np.float32(SCALE))
+    for x, label in zip(inputs, labels, strict=True):
+        logits = weights @ x + bias
+        p = np.exp(logits - logits.max())
+        p /= p.sum()
+        p[label] -= 1.0
+        weights -= 0.01 * np.outer(p, x) + 0.02 * (weights - base[0])
+        bias -= 0.01 * p + 0.02 * (bias - base[1])
+    free = HeadTrainer(*_start())
+    free.train(features, labels, scale=SCALE, zero_point=ZERO_POINT, rate=0.01)
+    assert np.abs(trainer.weights - weights).max() / np.abs(weights).max() <= WEIGHT_TOLERANCE
+    assert np.abs(trainer.bias - bias).max() / np.abs(bias).max() <= WEIGHT_TOLERANCE
+    assert np.linalg.norm(trainer.weights - base[0]) < np.linalg.norm(free.weights - base[0])
+
+
+@pytest.mark.parametrize("local", [3, CLASSES, CLASSES + FEATURES + 5])
+def test_local_part_is_fitted_alone_over_the_first_half(local: int) -> None:
+    """TinyMetaFed: of the first half of the samples only the end of the vector learns."""
+    features, labels = _samples(7)
+    weights, bias = _start()
+    how = {"scale": SCALE, "zero_point": ZERO_POINT, "rate": 0.01}
+    whole = HeadTrainer(weights, bias)
+    whole.train(features, labels, **how, local=local)  # type: ignore[arg-type]
+    first = HeadTrainer(weights, bias)
+    for i in range(4):  # 0, 1, 2 and 3 of 7 lie in the first half
+        tried = HeadTrainer(first.weights, first.bias)
+        tried.train(features[i : i + 1], labels[i : i + 1], **how)  # type: ignore[arg-type]
+        vectors = [np.append(t.weights.ravel(), t.bias) for t in (first, tried)]
+        mixed = np.append(vectors[0][:-local], vectors[1][-local:])
+        first = HeadTrainer(mixed[:-CLASSES].reshape(weights.shape), mixed[-CLASSES:])
+    first.train(features[4:], labels[4:], **how)  # type: ignore[arg-type]
+    assert np.array_equal(whole.weights, first.weights)
+    assert np.array_equal(whole.bias, first.bias)
+
+
+def _update_call(
+    base: HeadWeights,
+    trained: HeadWeights,
+    like: Update,
+    codec: tuple[int, int, int, int] = (0, 0, 0, 0),
+    left_out: np.ndarray | None = None,
+) -> bytes:
+    """codec: kind, entries, seed, local."""
     out = struct.pack("<IIQII", base.classes, base.features, like.run, like.round, like.samples)
-    out += like.base_hash + struct.pack("<ff", like.loss_first, like.loss_last)
-    return out + base.encode()[12:] + trained.encode()[12:]
+    out += like.base_hash + struct.pack("<ff4I", like.loss_first, like.loss_last, *codec)
+    out += base.encode()[12:] + trained.encode()[12:]
+    rest = np.zeros(base.classes * (base.features + 1), np.float32)
+    if left_out is not None:
+        rest[: len(left_out)] = left_out
+    return out + rest.tobytes()
 
 
 def test_update_object_has_equal_bytes(twin: Twin) -> None:
@@ -179,9 +241,51 @@ def test_update_object_has_equal_bytes(twin: Twin) -> None:
         weights=trained.weights - base.weights,
         bias=trained.bias - base.bias,
     )
-    data = twin.bytes(Op.UPDATE, _update_call(base, trained, update))
-    assert data == update.encode()
+    out = twin.bytes(Op.UPDATE, _update_call(base, trained, update))
+    data, rest = out[: len(update.encode())], out[len(update.encode()) :]
+    assert data == update.encode() and not any(rest)
     assert decode_update(data).round == 9
+
+
+@pytest.mark.parametrize("local", [0, CLASSES])
+@pytest.mark.parametrize("codec", CODECS)
+def test_update_in_every_codec_has_equal_bytes(twin: Twin, codec: str, local: int) -> None:
+    """With what an earlier update left out, and what this one leaves out, in every bit."""
+    rng = np.random.default_rng(5)
+    weights, bias = _start()
+    base = HeadWeights(weights, bias)
+    moved = weights + rng.normal(0, 0.1, weights.shape).astype(np.float32)
+    moved[0, :3] = weights[0, :3]  # equal magnitudes, some of them 0
+    trained = HeadWeights(moved, bias + np.float32(0.25))
+    update = Update(
+        7,
+        2,
+        30,
+        base.hash,
+        1.0,
+        0.5,
+        trained.weights - base.weights,
+        trained.bias - base.bias,
+    )
+    size = base.classes * (base.features + 1) - local
+    before = rng.normal(0, 0.01, size).astype(np.float32)
+    if codec == "float32":
+        before[:] = 0
+    expected, after = compressed_with_feedback(
+        update, before, codec, share=0.3, seed=99, local=local
+    )
+    entries = kept(size, 0.3) if codec in SPARSE else 0
+    call = _update_call(base, trained, update, (CODECS.index(codec), entries, 99, local), before)
+    out = twin.bytes(Op.UPDATE, call)
+    data = expected.encode()
+    assert out[: len(data)] == data
+    assert len(data) == update_bytes(base.classes, base.features, codec, 0.3, local)
+    rest = np.frombuffer(out[len(data) :], np.float32)
+    np.testing.assert_array_equal(rest[:size], after)
+    assert not rest[size:].any()
+    back = decode_update(data)
+    assert back.local == local and back.encode() == data
+    assert local == 0 or (back.sent is not None and not back.sent[-local:].any())
 
 
 def test_update_that_is_not_finite_is_refused(twin: Twin) -> None:

@@ -56,6 +56,8 @@ TASK = FederatedTask(
     decay=1e-4,
     deadline_s=600,
 )
+FULL_TASK = dataclasses.replace(TASK, codec=4, entries=70_000, mu=0.25, local=10, feedback=1)
+SPARSE_TASK = dataclasses.replace(TASK, mu=1e-3, feedback=1)
 MANIFEST = Manifest(
     name="digits-tiny",
     version="2",
@@ -290,7 +292,8 @@ def _flat_desired(d: Desired) -> bytes:
         t = d.task
         out += struct.pack("<QI", t.run, t.round) + t.base_head_hash
         out += struct.pack("<QIIff", t.head_object, t.head_bytes, t.epochs, t.rate, t.decay)
-        out += struct.pack("<I", t.deadline_s)
+        out += struct.pack("<III", t.deadline_s, t.codec, t.entries)
+        out += struct.pack("<fII", t.mu, t.local, t.feedback)
     out += struct.pack("<I", d.learning is not None)
     if d.learning is not None:
         out += struct.pack("<IIf", *dataclasses.astuple(d.learning))
@@ -298,7 +301,7 @@ def _flat_desired(d: Desired) -> bytes:
 
 
 @pytest.mark.parametrize("model", [None, SignedManifest(MANIFEST.encode(), HASH * 2)])
-@pytest.mark.parametrize("task", [None, TASK])
+@pytest.mark.parametrize("task", [None, TASK, FULL_TASK, SPARSE_TASK])
 @pytest.mark.parametrize("learning", [None, LEARNING])
 def test_desired_is_read_whole(
     twin: Twin,

@@ -154,6 +154,11 @@ static ek_status desired(const uint8_t *in, size_t n) {
         put_u32(ek_wire_float_bits(d.task.rate));
         put_u32(ek_wire_float_bits(d.task.decay));
         put_u32(d.task.deadline_s);
+        put_u32(d.task.codec);
+        put_u32(d.task.entries);
+        put_u32(ek_wire_float_bits(d.task.mu));
+        put_u32(d.task.local);
+        put_u32(d.task.feedback);
     }
     put_u32(d.has_learning);
     if (d.has_learning) {
@@ -288,8 +293,9 @@ static void trainer_read(ek_trainer *trainer, uint32_t k, uint32_t h, float *flo
     ek_head_floats_read(in, trainer);
 }
 
-/* k u32, h u32, run u64, round u32, samples u32, base hash 32, losses f32 f32, base floats, trained
- * floats */
+/* k u32, h u32, run u64, round u32, samples u32, base hash 32, losses f32 f32, codec u32, entries
+ * u32, seed u32, local u32, base floats, trained floats, what was left out. Answers the object and
+ * what is left out then. */
 static ek_status update(const uint8_t *in, size_t n) {
     static float floats[BYTES_MAX / 4U];
     ek_trainer trainer;
@@ -297,7 +303,7 @@ static ek_status update(const uint8_t *in, size_t n) {
     const uint32_t k = ek_wire_get_u32(in);
     const uint32_t h = ek_wire_get_u32(in + 4);
     const size_t bytes = ek_head_float_bytes(k, h);
-    if (n != 64U + 2U * bytes) {
+    if (n != 80U + 3U * bytes) {
         return EK_ERR_ARGUMENT;
     }
     u.run = ek_wire_get_u64(in + 8);
@@ -306,9 +312,18 @@ static ek_status update(const uint8_t *in, size_t n) {
     memcpy(u.base_hash, in + 24, 32);
     u.loss_first = ek_wire_get_f32(in + 56);
     u.loss_last = ek_wire_get_f32(in + 60);
-    memcpy(out + EK_UPDATE_HEAD_BYTES, in + 64, bytes);
-    trainer_read(&trainer, k, h, floats, in + 64 + bytes);
-    return ek_update_write(&u, &trainer, out, &out_bytes);
+    u.codec.kind = ek_wire_get_u32(in + 64);
+    u.codec.entries = ek_wire_get_u32(in + 68);
+    u.codec.seed = ek_wire_get_u32(in + 72);
+    u.local = ek_wire_get_u32(in + 76);
+    trainer_read(&trainer, k, h, floats, in + 80 + bytes);
+    const ek_status status = ek_update_difference(&trainer, in + 80, in + 80 + 2U * bytes);
+    if (status == EK_OK) {
+        ek_update_write(&u, &trainer, out);
+        out_bytes = ek_update_bytes(&u.codec, u.local, k * (h + 1U));
+        put(floats, bytes);
+    }
+    return status;
 }
 
 static ek_status exponentials(const uint8_t *in, size_t n, int logarithm) {

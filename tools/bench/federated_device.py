@@ -13,7 +13,7 @@ from edgekit import share
 from edgekit.boards import Board, load_board
 from edgekit.errors import ToolError
 from edgekit.export.compile import compile_tflite
-from edgekit.export.mcu import numbers_folder, write_generated
+from edgekit.export.mcu import FOLDER_FLAGS, numbers_folder, write_generated
 from edgekit.export.toolchain import TOOLCHAINS, find_compiler
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.flash.learn_probe import CASES, HeadCase, expected_checksums, run_learn_probe
@@ -31,7 +31,10 @@ CODE_TARGET_BYTES = 8_000
 RATIO_TARGET = 2.0
 BATCH = 32
 CHUNK_BYTES = 1_024
-CODE = ("ek_exp", "ek_net", "ek_online", "ek_guard", "ek_learn", "ek_exchange", "ek_head_hash")
+CODE = (
+    *("ek_exp", "ek_net", "ek_online", "ek_guard", "ek_learn"),
+    *("ek_exchange", "ek_codec", "ek_head_hash"),
+)
 """Sources of OL, CWR and Reptile: numbers, nets, heads, guard, checkpoints, the update's bytes."""
 
 _SIZES_OF = """\
@@ -116,7 +119,7 @@ def _compile(board: Board, source: Path, folder: Path) -> Path:
     include = [generated, *(firmware / each for each in names), share.third_party()]
     out = folder / f"{source.stem}.o"
     line = [find_compiler(toolchain), *toolchain.core_flags, "-std=c11", "-O2", "-c", str(source)]
-    line += ["-ffunction-sections", "-fdata-sections", "-ffp-contract=off"]
+    line += ["-ffunction-sections", "-fdata-sections", *FOLDER_FLAGS["learn"]]
     _run(*line, *(f"-I{path}" for path in include), "-o", str(out))
     return out
 
