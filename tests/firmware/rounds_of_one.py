@@ -79,6 +79,7 @@ class RoundsOfOne:
         server.wait(
             lambda: (
                 server.reported is not None
+                and server.reported.federated.run == RUN
                 and server.reported.federated.round == round_
                 and server.reported.federated.state
                 in (FederatedState.READY, FederatedState.REFUSED)
