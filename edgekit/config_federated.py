@@ -86,6 +86,8 @@ class FederatedSection(FederatedSettings):
         epochs: Passes of each device over its own samples per round.
         min_devices: Accepted updates without which a round does not count.
         deadline_s: When a round closes, whoever is missing.
+        devices: Question for the devices of a run, as `edgekit federate run --select` takes it;
+            empty: all that run the image.
     """
 
     strategy: str = "fedavg"
@@ -93,6 +95,7 @@ class FederatedSection(FederatedSettings):
     epochs: int = 1
     min_devices: int = 2
     deadline_s: float = 60.0
+    devices: str = ""
 
 
 SETTING_RANGES: dict[str, Range] = {

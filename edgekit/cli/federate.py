@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from edgekit.cli.federate_simulate import simulate
 
 if TYPE_CHECKING:
-    from edgekit.config import Config
-    from edgekit.federated.rounds import RoundRow, RunPlan, RunState
-    from edgekit.journal import Journal
+    from edgekit.federated.live import Run
+    from edgekit.federated.state import RoundRow
 
 federate_app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Learn together without moving samples."
@@ -23,13 +23,25 @@ federate_app.command("simulate")(simulate)
 
 _PROJECT = typer.Option(Path("."), "--project", help="Folder of the project.")
 _JSON = typer.Option(False, "--json", help="Print the result as JSON.")
+_INTERRUPTED = 130
 
 
 @federate_app.command("run")
 def run(
-    image: str = typer.Argument(..., help="Image id, or its beginning, of a published release."),
+    image: str = typer.Argument(
+        "", help="Image id, or its beginning, of a published release; default the newest."
+    ),
     devices: list[str] = typer.Option(
         [], "--device", help="Only this device; may be repeated. Default: all that run the image."
+    ),
+    boards: list[str] = typer.Option(
+        [], "--board", help="Only devices of this class; may be repeated."
+    ),
+    select: str | None = typer.Option(
+        None,
+        "--select",
+        help="Only devices that a query names in ?device: SPARQL, a file *.rq, or a saved query"
+        " with its values. Default [federated] devices.",
     ),
     strategy: str | None = typer.Option(None, "--strategy", help="See docs/federated.md."),
     rounds: int | None = typer.Option(None, "--rounds", min=1),
@@ -51,35 +63,62 @@ def run(
     secure: bool | None = typer.Option(
         None, "--secure/--plain", help="Let the server see only the sum of a round's updates."
     ),
+    accept: Path | None = typer.Option(
+        None, "--accept", help="Measure each round's head on this acceptance set (.npz)."
+    ),
     out: Path | None = typer.Option(None, "--out", help="Write the final head object here."),
     project: Path = _PROJECT,
     as_json: bool = _JSON,
 ) -> None:
     """Run federated rounds on the devices of a running fleet, and wait for the end.
 
-    What is not given comes from [federated] and [learn] of the project's edgekit.toml. The run
-    goes on when this command is interrupted; 'edgekit federate abort' ends it.
+    What is not given comes from [federated] and [learn] of the project's edgekit.toml. Devices are
+    chosen once, when the run begins. The run goes on when this command is interrupted; 'edgekit
+    federate abort' ends it.
 
-    Example: edgekit federate run 3f9a --rounds 5 --epochs 2 --out head.bin
+    Example: edgekit federate run 3f9a --select "cohort since=1h" --accept accept.npz --rounds 5
     """
+    from edgekit.cli.federate_plan import find_release, labelled, make_plan, project_config
+    from edgekit.cli.federate_watch import follow
     from edgekit.errors import ConfigError
     from edgekit.federated.combine import check_fleet
-    from edgekit.federated.orders import begin, head_of_image, run_states
+    from edgekit.federated.live import Follower
+    from edgekit.federated.orders import begin, head_of_image
     from edgekit.fleet.broker import running_broker
     from edgekit.fleet.orders import open_journal
+    from edgekit.service.cohort import Wanted, find_cohort, names
 
     root = project / ".edgekit"
     if running_broker(root) is None:
         raise ConfigError("fleet is not running; 'edgekit fleet up' starts it")
+    config = project_config(project)
+    named = select is None and not devices and not boards
+    wanted = Wanted(
+        devices=tuple(dict.fromkeys(devices)),
+        boards=tuple(boards),
+        question=(config.federated.devices if named else select) or "",
+        folder=project if named else Path(),
+    )
+    if wanted.devices and (wanted.boards or wanted.question):
+        raise typer.BadParameter("--device goes with neither --board nor --select")
     with open_journal(root) as journal:
-        image_id, blob = _release(journal, image)
-        claimed, running = _devices(root, image_id)
-        states = run_states(journal)
-        plan = _plan(
-            project_config(project),
-            run=max(states, default=0) + 1,
-            base_image=image_id,
-            devices=tuple(devices or running),
+        release = find_release(journal, image)
+        content = journal.blob(release.blob)
+        head = head_of_image(content)
+        cohort = find_cohort(root, wanted, release.image_id, head=(head.classes, head.features))
+        if cohort.left_out:
+            print(
+                f"left out, as they do not run image {release.image_id[:12]}:"
+                f" {names(cohort.left_out)}",
+                file=sys.stderr,
+            )
+        follower = Follower(journal)
+        follower.poll()
+        plan = make_plan(
+            config,
+            run=max(follower.runs, default=0) + 1,
+            base_image=release.image_id,
+            devices=cohort.devices,
             strategy=strategy,
             rounds=rounds,
             epochs=epochs,
@@ -89,51 +128,25 @@ def run(
             min_updates=min_updates,
             max_samples=max_samples,
             chosen={"codec": codec, "share": share, "feedback": feedback, "secure": secure},
+            select=wanted.text(),
+            accept=journal.blobs.write(labelled(content, accept)) if accept else "",
         )
         check_fleet(plan.settings)
-        head = head_of_image(journal.blob(blob))
-        fact = begin(plan, head, claimed=claimed, states=states)
+        fact = begin(plan, head, claimed=cohort.claimed, states=follower.runs)
         journal.append(fact.kind, str(plan.run), fact.body, actor="cli", blob=fact.blob)
-        state = _follow(journal, plan.run, quiet=as_json)
+        follower.poll()
+        found = follower.runs[plan.run]
+        try:
+            follow(follower, found, root, quiet=as_json)
+        except KeyboardInterrupt:
+            _say_how_to_go_on(plan.run)
+            raise typer.Exit(_INTERRUPTED) from None
     if out is not None:
-        out.write_bytes(state.head.encode())
-    _show(state, as_json=as_json)
-
-
-def project_config(project: Path) -> Config:
-    """Return the project's file, or what it says when there is none."""
-    from edgekit.config import FILE_NAME, Config, load_config
-
-    return load_config(project) if (project / FILE_NAME).is_file() else Config(root=project)
-
-
-def _plan(config: Config, *, chosen: dict[str, Any], **given: Any) -> RunPlan:
-    """Make a plan of what was given and of the project's file; chosen: settings, None: as there."""
-    import secrets
-    from dataclasses import replace
-
-    from edgekit.errors import RefusedError
-    from edgekit.federated.rounds import RunPlan
-    from edgekit.federated.settings import Settings
-
-    wanted = {name: value for name, value in chosen.items() if value is not None}
-    section = replace(config.federated, **wanted)
-    known = {
-        "strategy": section.strategy,
-        "rounds": section.rounds,
-        "epochs": section.epochs,
-        "rate": config.learn.rate,
-        "deadline_s": section.deadline_s,
-        "min_updates": min(section.min_devices, len(given["devices"])),
-    }
-    try:
-        settings = Settings.of_section(section)
-        if (settings.cohort or settings.noise) and not settings.seed:
-            settings = replace(settings, seed=secrets.randbits(62) + 1)
-        told = {name: value for name, value in given.items() if value is not None}
-        return RunPlan(**{**known, **told}, settings=settings)
-    except ValueError as exc:
-        raise RefusedError(str(exc)) from exc
+        _write_head(project, plan.run, out)
+    if as_json:
+        _show(found, as_json=True)
+    else:
+        print("\n".join(_end_lines(found)))
 
 
 @federate_app.command("status")
@@ -146,23 +159,33 @@ def status(
 ) -> None:
     """Show how far a run is, round by round.
 
-    With --watch also who answered, why others did not count, and the bytes; --json then prints a
-    line per change.
+    With --watch on a terminal a table that stays: who answered, why others did not count, bytes,
+    loss, accuracy, time left; elsewhere a line per change, with --json a JSON object per line.
 
     Example: edgekit federate status --watch
     """
-    from edgekit.cli.federate_watch import report, watch
+    from edgekit.cli.federate_watch import find_run, watch
+    from edgekit.federated.live import Follower
     from edgekit.fleet.orders import open_journal
 
-    with open_journal(project / ".edgekit") as journal:
+    root = project / ".edgekit"
+    with open_journal(root) as journal:
+        follower = Follower(journal)
+        follower.poll()
+        found = find_run(follower, run)
         if watching:
-            watch(journal, run, as_json=as_json)
+            try:
+                watch(follower, found, root, as_json=as_json)
+            except KeyboardInterrupt:
+                raise typer.Exit(_INTERRUPTED) from None
         if page is not None:
-            report(journal, run, page)
+            from edgekit.cli.federate_report import write_page
+
+            write_page(found, page)
     if page is not None and not as_json:
         print(f"written to {page}")
     if page is None and not watching:
-        _show(_find(project, run), as_json=as_json)
+        _show(found, as_json=as_json)
 
 
 @federate_app.command("abort")
@@ -170,96 +193,68 @@ def abort(
     run: int = typer.Argument(..., help="Number of the run."),
     reason: str = typer.Option("by hand", "--reason", help="Why; kept in the journal."),
     project: Path = _PROJECT,
+    as_json: bool = _JSON,
 ) -> None:
     """End a run; what it has learned so far stays.
 
     Example: edgekit federate abort 3 --reason enough
     """
+    from edgekit.cli.federate_watch import find_run
     from edgekit.federated import orders
+    from edgekit.federated.live import Follower
     from edgekit.fleet.orders import open_journal
 
-    fact = orders.abort(_find(project, run), reason)
     with open_journal(project / ".edgekit") as journal:
+        follower = Follower(journal)
+        follower.poll()
+        find_run(follower, run)
+        fact = orders.abort(orders.run_states(journal, run)[run], reason)
         journal.append(fact.kind, str(run), fact.body, actor="cli", blob=fact.blob)
+        follower.poll()
+    if as_json:
+        _show(follower.runs[run], as_json=True)
+        return
     print(f"run {run} is finished: {fact.body['reason']}")
 
 
-def _find(project: Path, run: int) -> RunState:
-    from edgekit.errors import RefusedError
-    from edgekit.federated.orders import run_states, unknown_run
+def _write_head(project: Path, run: int, out: Path) -> None:
+    from edgekit.data.files import write_atomic
+    from edgekit.federated.orders import run_states
     from edgekit.fleet.orders import open_journal
 
     with open_journal(project / ".edgekit") as journal:
-        states = run_states(journal)
-    if not run and not states:
-        raise RefusedError("there is no run yet; 'edgekit federate run' makes one")
-    number = run or list(states)[-1]
-    if number not in states:
-        raise unknown_run(number, states)
-    return states[number]
+        write_atomic(out, run_states(journal, run)[run].head.encode())
 
 
-def _release(journal: Journal, image: str) -> tuple[str, str]:
-    """Return id and blob of a released image, whatever its device class."""
-    from edgekit.errors import RefusedError
-    from edgekit.fleet.releases import releases
-
-    found = {r.image_id: r.blob for r in releases(journal) if r.image_id.startswith(image)}
-    if len(found) != 1:
-        raise RefusedError(f"image id {image} fits {len(found)} released images, expected one")
-    return next(iter(found.items()))
+def _say_how_to_go_on(run: int) -> None:
+    print(
+        f"\nrun {run} goes on; 'edgekit federate status {run} --watch' follows it,"
+        f" 'edgekit federate abort {run}' ends it",
+        file=sys.stderr,
+    )
 
 
-def _devices(root: Path, image_id: str) -> tuple[set[str], list[str]]:
-    """Return all claimed devices, and in order those that run an image."""
-    from edgekit.fleet.store import FleetStore
-    from edgekit.link.messages import Reported
-
-    claimed, running = set(), []
-    with FleetStore.open(root) as store:
-        for record in store.devices():
-            if record.claim is None or record.revoked:
-                continue
-            claimed.add(record.device)
-            said = None if record.reported is None else Reported.decode(record.reported)
-            if said is not None and said.active_image == bytes.fromhex(image_id):
-                running.append(record.device)
-    return claimed, running
-
-
-def _follow(journal: Journal, run: int, *, quiet: bool) -> RunState:
-    import time
-
-    from edgekit.federated.orders import run_states
-    from edgekit.federated.rounds import Phase
-
-    told = 0
-    while True:
-        state = run_states(journal)[run]
-        if not quiet:
-            for row in state.table[told:]:
-                print(_line(row), flush=True)
-        told = len(state.table)
-        if state.phase is Phase.FINISHED:
-            return state
-        time.sleep(0.5)
-
-
-def _privacy(state: RunState) -> str:
+def _privacy(found: Run) -> str:
     from edgekit.errors import ToolError
     from edgekit.federated.privacy import epsilon, participations
 
-    settings = state.plan.settings
-    times = participations(state.plan, state.round)
+    settings = found.plan.settings
+    times = participations(found.plan, found.round)
     try:
-        found = f"epsilon {epsilon(settings, times):.2f}"
+        spent = f"epsilon {epsilon(settings, times):.2f}"
     except ToolError as exc:
-        found = str(exc)
-    return f"privacy: {found} at delta {settings.privacy_delta:g}, a device was asked {times} times"
+        spent = str(exc)
+    return f"privacy: {spent} at delta {settings.privacy_delta:g}, a device was asked {times} times"
 
 
-def _line(row: RoundRow) -> str:
-    loss = "" if row.loss_last is None else f", loss {row.loss_first:.4f} -> {row.loss_last:.4f}"
+def round_line(row: RoundRow) -> str:
+    """Say how a round went, and who was rejected why."""
+    loss = ""
+    if row.loss_first is not None and row.loss_last is not None:
+        same = row.loss_first == row.loss_last  # of one epoch
+        loss = f", loss {row.loss_last:.4f}"
+        if not same:
+            loss = f", loss {row.loss_first:.4f} -> {row.loss_last:.4f}"
     measured = "" if row.accuracy is None else f", accuracy {row.accuracy:.1%}"
     text = (
         f"round {row.round}: {row.accepted} updates, {len(row.rejected)} rejected,"
@@ -272,22 +267,33 @@ def _line(row: RoundRow) -> str:
     return "\n  ".join([text, *(f"{device}: {reason}" for device, reason in row.rejected)])
 
 
-def _show(state: RunState, *, as_json: bool) -> None:
-    from edgekit.federated.orders import run_body
+def _show(found: Run, *, as_json: bool) -> None:
+    from edgekit.federated.live import run_body
+    from edgekit.service.cohort import names
 
     if as_json:
-        print(json.dumps(run_body(state), indent=2))
+        print(json.dumps(run_body(found), indent=2))
         return
-    plan = state.plan
-    reason = f": {state.reason}" if state.reason else ""
-    print(
-        f"run {plan.run} of {len(plan.devices)} devices, {plan.strategy}, round {state.round} of"
-        f" {plan.rounds}, is {state.phase.value}{reason}"
-    )
-    for row in state.table:
-        print(_line(row))
-    if state.collecting and state.missing:
-        print(f"no answer yet from {', '.join(state.missing)}")
+    head, *rest = _end_lines(found)
+    lines = [head, *(round_line(row) for row in found.table)]
+    if found.current is not None and found.current.missing:
+        lines.append(f"no answer yet from {names(found.current.missing, 20)}")
+    print("\n".join([*lines, *rest]))
+
+
+def _end_lines(found: Run) -> list[str]:
+    """Say what a run is, who was rejected how often, and its head."""
+    plan = found.plan
+    reason = f": {found.reason}" if found.reason else ""
+    lines = [
+        f"run {plan.run} of {len(plan.devices)} devices, {plan.strategy}, round {found.round} of"
+        f" {plan.rounds}, is {found.phase.value}{reason}"
+    ]
+    if plan.select:
+        lines.append(f"devices chosen by: {' '.join(plan.select.split())}")
+    for device, reasons in found.rejections().items():
+        times = f"{reasons.total()} time{'s' if reasons.total() > 1 else ''}"
+        lines.append(f"rejected {times}: {device}, {'; '.join(reasons)}")
     if plan.settings.noise:
-        print(_privacy(state))
-    print(f"head {state.head.hash.hex()}")
+        lines.append(_privacy(found))
+    return [*lines, f"head {found.head_hash}"]

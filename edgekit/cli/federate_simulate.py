@@ -47,7 +47,7 @@ def simulate(
     """
     import numpy as np
 
-    from edgekit.cli.federate import project_config
+    from edgekit.cli.federate_plan import project_config
     from edgekit.errors import ConfigError
     from edgekit.federated.nets import DenseNet
     from edgekit.federated.tables import load_clients

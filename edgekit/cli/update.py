@@ -69,7 +69,7 @@ def publish(
     config = load_config(project) if has_file or accept is None else Config(root=project)
     minimum = config.accept.min_accuracy if min_accuracy is None else min_accuracy
     if accept is not None:
-        acceptance = _read_acceptance(accept, minimum)
+        acceptance = read_acceptance(accept, minimum)
     else:
         acceptance = _acceptance_of(config, minimum)
     target = load_board(board or config.board.name)
@@ -167,7 +167,12 @@ def _acceptance_of(config: Config, minimum: float) -> Acceptance:
     return Acceptance(text_rows(data.validation.texts), data.validation.labels, minimum)
 
 
-def _read_acceptance(path: Path, minimum: float) -> Acceptance:
+def read_acceptance(path: Path, minimum: float) -> Acceptance:
+    """Read an acceptance set: an .npz with raw uint8 [N, ...] and labels [N].
+
+    Raises:
+        FormatError: If the file is something else.
+    """
     import zipfile
     import zlib
 

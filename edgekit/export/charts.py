@@ -279,8 +279,8 @@ def round_curve(
     return _svg("Accuracy per federated round", WIDTH, height + 36, shapes)
 
 
-def curve(points: Sequence[tuple[int, float]], *, name: str) -> str:
-    """Draw values by round, each round marked."""
+def curve(points: Sequence[tuple[int, float]], *, name: str, form: str = ".4g") -> str:
+    """Draw values by round, each round marked; `form` says how a value is written."""
     left, width, height = 70, WIDTH - 110, 200
     values = [value for _, value in points]
     low, high = min(values), max(values)
@@ -291,7 +291,7 @@ def curve(points: Sequence[tuple[int, float]], *, name: str) -> str:
     for tick in _ticks(low, high, 5):
         y = height - _scale(tick, low, high, height)
         shapes.append(_line(left, y, left + width, y, "grid"))
-        shapes.append(_text(left - 8, y + 4, f"{tick:.4g}", "axis end"))
+        shapes.append(_text(left - 8, y + 4, format(tick, form), "axis end"))
     places = [
         (left + _scale(number, first, last, width), height - _scale(value, low, high, height))
         for number, value in points
@@ -301,8 +301,11 @@ def curve(points: Sequence[tuple[int, float]], *, name: str) -> str:
     for (number, value), (x, y) in zip(points, places, strict=True):
         label = _title(f"round {number}: {value:.6g}")
         shapes.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="dot s0">{label}</circle>')
-    shapes.append(_text(left + width / 2, height + 24, "round", "axis middle"))
-    return _svg(name, left + width + 24, height + 32, shapes)
+    for number in _whole_ticks(first, last):
+        x = left + _scale(number, first, last, width)
+        shapes.append(_text(x, height + 20, str(number), "axis middle"))
+    shapes.append(_text(left + width / 2, height + 38, "round", "axis middle"))
+    return _svg(name, left + width + 24, height + 46, shapes)
 
 
 def columns(rounds: Sequence[int], series: Mapping[str, Sequence[int]], *, name: str) -> str:
@@ -324,11 +327,14 @@ def columns(rounds: Sequence[int], series: Mapping[str, Sequence[int]], *, name:
             shapes.append(
                 _rect(left + at * step, top, max(1.0, step * 0.8), size, f"s{kind}", label)
             )
+    for number in _whole_ticks(rounds[0], rounds[-1]):
+        x = left + (rounds.index(number) + 0.4) * step
+        shapes.append(_text(x, height + 18, str(number), "axis middle"))
     for kind, part in enumerate(series):
         x = left + kind * 140
-        shapes.append(_rect(x, height + 14, 12, 12, f"s{kind}"))
-        shapes.append(_text(x + 18, height + 24, part, "axis"))
-    return _svg(name, left + width + 24, height + 34, shapes)
+        shapes.append(_rect(x, height + 30, 12, 12, f"s{kind}"))
+        shapes.append(_text(x + 18, height + 40, part, "axis"))
+    return _svg(name, left + width + 24, height + 50, shapes)
 
 
 def kilo(size: float) -> str:
@@ -350,6 +356,12 @@ def _ticks(low: float, high: float, about: int) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     count = math.floor((high - first * step) / step + 1e-9)
     return [round((first + i) * step, 10) for i in range(count + 1)]
+
+
+def _whole_ticks(first: int, last: int) -> list[int]:
+    """Return some whole numbers of a range, evenly apart, the first one among them."""
+    step = max(1, math.ceil((last - first) / 10))
+    return list(range(first, last + 1, step))
 
 
 def _scale(value: float, low: float, high: float, length: float) -> float:

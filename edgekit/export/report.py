@@ -278,6 +278,8 @@ def _summary(report: Report) -> str:
         (escape(row.name), f"<b>{escape(row.value)}</b>", escape(row.target), charts.mark(row.ok))
         for row in report.summary
     ]
+    if not any(row.target for row in report.summary):
+        return _card("Summary", _table(("Figure", "Measured"), [row[:2] for row in rows]))
     return _card("Summary", _table(("Figure", "Measured", "Promised", ""), rows))
 
 

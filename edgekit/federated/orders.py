@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
 
 from edgekit.errors import RefusedError
 from edgekit.federated.codecs import HeadWeights
@@ -28,12 +29,22 @@ from edgekit.journal import Event, Journal
 log = logging.getLogger(__name__)
 
 
+class Known(Protocol):
+    """What is to be known of other runs before one begins."""
+
+    @property
+    def plan(self) -> RunPlan: ...
+
+    @property
+    def phase(self) -> Phase: ...
+
+
 def begin(
     plan: RunPlan,
     head: HeadWeights,
     *,
     claimed: Collection[str],
-    states: Mapping[int, RunState],
+    states: Mapping[int, Known],
 ) -> Fact:
     """Return the fact that starts a run.
 
@@ -93,45 +104,16 @@ def head_of_image(image: bytes) -> HeadWeights:
     return HeadWeights(content.head.weights, content.head.bias)
 
 
-def run_states(journal: Journal) -> dict[int, RunState]:
-    """Replay the runs of a journal, by number, oldest first."""
+def run_states(journal: Journal, run: int | None = None) -> dict[int, RunState]:
+    """Replay the runs of a journal, by number, oldest first; or only one of them.
+
+    All updates are read again; `edgekit.federated.live` tells how far a run is without them.
+    """
     states: dict[int, RunState] = {}
-    for event in journal.events(kinds=KINDS):
+    subject = None if run is None else str(run)
+    for event in journal.events(kinds=KINDS, subject=subject):
         run = int(event.body["run"])
         state = take_event(states.get(run), journal, event)
         if state is not None:
             states[run] = state
     return states
-
-
-def run_body(state: RunState) -> dict[str, object]:
-    """Return a run as JSON can say it."""
-    plan = state.plan
-    return {
-        "run": plan.run,
-        "base_image": plan.base_image,
-        "strategy": plan.strategy,
-        "phase": state.phase.value,
-        "reason": state.reason,
-        "round": state.round,
-        "rounds": plan.rounds,
-        "devices": list(plan.devices),
-        "head_hash": state.head.hash.hex(),
-        "missing": list(state.missing) if state.collecting else [],
-        "table": [
-            {
-                "round": row.round,
-                "accepted": row.accepted,
-                "rejected": [{"device": d, "reason": reason} for d, reason in row.rejected],
-                "silent": list(row.silent),
-                "left_out": list(row.left_out),
-                "failed": row.failed,
-                "accuracy": row.accuracy,
-                "loss_first": row.loss_first,
-                "loss_last": row.loss_last,
-                "seconds": round(row.seconds, 3),
-                "head_hash": row.head_hash,
-            }
-            for row in state.table
-        ],
-    }

@@ -33,6 +33,8 @@ class RunPlan:
         min_updates: With fewer accepted updates a round leaves the head as it is.
         max_samples: Largest number of samples a device may claim.
         settings: Numbers of the strategy, defences, codec, cohort and privacy.
+        select: How the devices were chosen, in words; they stay the same for the whole run.
+        accept: Blob of labelled features that heads are measured on, empty if there is none.
     """
 
     run: int
@@ -48,6 +50,8 @@ class RunPlan:
     min_updates: int = 1
     max_samples: int = MAX_SAMPLES
     settings: Settings = field(default_factory=Settings)
+    select: str = ""
+    accept: str = ""
 
     def __post_init__(self) -> None:
         if not self.devices or len(set(self.devices)) != len(self.devices):
@@ -106,6 +110,7 @@ class RunPlan:
 
 def plan_body(plan: RunPlan) -> dict[str, Any]:
     """Return a plan as the journal keeps it."""
+    said = {"select": plan.select, "accept": plan.accept}
     return {
         "run": plan.run,
         "base_image": plan.base_image,
@@ -120,6 +125,7 @@ def plan_body(plan: RunPlan) -> dict[str, Any]:
         "min_updates": plan.min_updates,
         "max_samples": plan.max_samples,
         "settings": plan.settings.changes(),
+        **{name: value for name, value in said.items() if value},
     }
 
 
@@ -139,4 +145,6 @@ def plan_of(body: Mapping[str, Any]) -> RunPlan:
         min_updates=int(body["min_updates"]),
         max_samples=int(body["max_samples"]),
         settings=Settings.of(body.get("settings", {})),
+        select=str(body.get("select", "")),
+        accept=str(body.get("accept", "")),
     )

@@ -62,6 +62,11 @@ class RoundRow:
     failed: str = ""
 
 
+def longest_s(plan: RunPlan) -> float:
+    """Return how long a round takes at most."""
+    return plan.deadline_s + (3 * plan.settings.phase_s if plan.settings.secure else 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """All that is known of a run.
@@ -123,8 +128,7 @@ class RunState:
     @property
     def longest_s(self) -> float:
         """How long a round takes at most."""
-        more = 3 * self.plan.settings.phase_s if self.plan.settings.secure else 0.0
-        return self.plan.deadline_s + more
+        return longest_s(self.plan)
 
     def awaits(self, device: str, round_: int) -> bool:
         """Whether a device's answer to the task of a round would be judged now."""

@@ -145,7 +145,7 @@ _LIST = [
         "federated.opened",
         "run:any base_image:hex strategy:text rounds:int devices:texts epochs:int rate:number"
         " decay:number? deadline_s:number? target:int? min_updates:int? max_samples:int?"
-        " settings:object?",
+        " settings:object? select:text? accept:hex?",
         Blob.OPTIONAL,
     ),
     _kind(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edgekit.errors import DeviceError, EdgekitError, StoreError
+from edgekit.federated.accuracy import Labelled
 from edgekit.federated.codecs import HeadWeights, decode_head, update_bytes
 from edgekit.federated.orders import abort, begin, take_event, unknown_run
 from edgekit.federated.payload import codec_number, kept
@@ -194,9 +195,20 @@ class FederatedDriver:
         if state is None:
             return None
         if live is None:
-            live = self._lives[run] = _Live(state, self._evaluates.pop(run, self._evaluate))
+            evaluate = self._evaluates.pop(run, None) or self._measure(state.plan)
+            live = self._lives[run] = _Live(state, evaluate)
         live.state = state
         return live
+
+    def _measure(self, plan: RunPlan) -> Evaluate | None:
+        """Return how a run's heads are measured: by the labelled samples it came with, if any."""
+        if not plan.accept:
+            return self._evaluate
+        try:
+            return Labelled.decode(self._server.journal.blob(plan.accept)).accuracy
+        except EdgekitError as exc:
+            log.error("run %d: accuracy of its heads is left out: %s", plan.run, exc)
+            return None
 
     def _start(self, plan: RunPlan, head: HeadWeights, evaluate: Evaluate | None) -> None:
         claimed = {

@@ -150,6 +150,39 @@ def test_rollout_and_federated_run_from_the_command_line(
         assert main(["federate", "status", "--json", *where]) == 0
         assert said(capsys)["round"] == 2
         assert main(["federate", "abort", "1", *where]) == 1
+        capsys.readouterr()
+        devices_of_runs(project, capsys)
+
+
+def devices_of_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Choose the devices of further runs, and measure what they learn."""
+    where = ["--project", str(project)]
+    stranger = project / "stranger.rq"
+    stranger.write_text("SELECT ?id { VALUES ?id { 'dev-0' 'dev-77' } }")
+    wanted = "SELECT ?device { ?device dcterms:identifier ?id FILTER (?id IN ('dev-0', 'dev-2')) }"
+    (project / "edgekit.toml").write_text(f'[federated]\ndevices = "{wanted}"')
+    run = ["federate", "run", "--rounds", "1", "--accept", str(project / "accept.npz"), *where]
+    assert main([*run, "--json"]) == 0
+    body = said(capsys)
+    assert body["devices"] == ["dev-0", "dev-2"]
+    assert 0 < body["table"][0]["accuracy"] <= 1  # type: ignore[index]
+    assert main([*run, "--json", "--board", "host"]) == 0
+    assert said(capsys)["devices"] == ["dev-0", "dev-1", "dev-2"]
+    with Journal.open(project / ".edgekit" / "journal.db") as journal:
+        opened = [event.body for event in journal.events(kinds=("federated.opened",))]
+    assert [body.get("select", "")[:6] for body in opened] == ["", "SELECT", "board "]
+    for words, expected in [
+        (["--select", str(stranger)], "device 'dev-77' is not a claimed device of the fleet"),
+        (["--select", "SELECT ?device { ?device a ek:Nothing }"], "query for devices gives none"),
+        (["--select", "cohort"], "query 'cohort' needs parameter 'since'"),
+        (["--board", "mps2_an386"], "no claimed device is a 'mps2_an386', the fleet has host"),
+        (["--device", "dev-9"], "device 'dev-9' is not a claimed device of the fleet"),
+        (["--accept", str(project / "tiny.ekm")], "is not an .npz with 'raw' and 'labels'"),
+    ]:
+        assert main([*run, *words]) == 1
+        assert expected in capsys.readouterr().err
+    assert main(["federate", "run", "beef", *where]) == 1
+    assert "image id 'beef' is no release, there are" in capsys.readouterr().err
 
 
 def test_orders_reach_a_rollout_that_is_under_way(

@@ -14,7 +14,8 @@ from service.scripted import Learn, ScriptedDevice, all_of, replace_server, shif
 from edgekit.errors import DeviceError, RefusedError
 from edgekit.federated.aggregate import fold
 from edgekit.federated.codecs import HeadWeights, decode_update
-from edgekit.federated.orders import abort, run_body, run_states
+from edgekit.federated.live import Follower, run_body
+from edgekit.federated.orders import abort, run_states
 from edgekit.federated.rounds import Phase, RunPlan
 from edgekit.journal import Journal
 from edgekit.link.frames import FrameType
@@ -99,7 +100,10 @@ def test_devices_learn_together_and_the_head_is_that_of_the_formula(fleet: Local
     assert run_states(journal)[plan(3).run].table == state.table
     stored = [event for event in journal.events(kinds=("federated.update",)) if event.blob]
     assert len(stored) == 9
-    assert run_body(state)["head_hash"] == expected.hash.hex()
+    follower = Follower(journal)
+    assert follower.poll()
+    assert follower.runs[plan(3).run].table == state.table
+    assert run_body(follower.runs[plan(3).run])["head_hash"] == expected.hash.hex()
 
 
 def lie(**changes: object) -> Learn:
