@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ SHARED = {
 class ShareHook(BuildHookInterface[Any]):
     """Adds what a wheel needs beside the Python files; an editable install needs nothing."""
 
-    scratch: tempfile.TemporaryDirectory[str] | None = None
-
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
             return
@@ -32,26 +29,19 @@ class ShareHook(BuildHookInterface[Any]):
             if not (root / source).is_dir():
                 raise SystemExit(f"{root / source} is missing; run 'make setup' first")
             build_data["force_include"][str(root / source)] = target
-        self.scratch = tempfile.TemporaryDirectory(prefix="edgekit-wheel-")
-        for library in self._build_libraries(Path(self.scratch.name)):
-            build_data["force_include"][str(library)] = f"edgekit/_share/host/{library.name}"
+        for name, library in self._libraries().items():
+            build_data["force_include"][str(library)] = f"edgekit/_share/host/{name}"
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
         build_data["pure_python"] = False
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        if self.scratch is not None:
-            self.scratch.cleanup()
-
-    def _build_libraries(self, out: Path) -> list[Path]:
+    def _libraries(self) -> dict[str, Path]:
         sys.path.insert(0, self.root)
         try:
-            from edgekit.runtime.host import build_host_library
-            from edgekit.runtime.learn_library import KINDS, build_learn_library
+            from edgekit.runtime.host import LIBRARY, host_library_path
+            from edgekit.runtime.learn_library import KINDS, learn_library_path
 
-            return [
-                build_host_library(out / "libedgekit.so"),
-                *(build_learn_library(out / f"libedgekit_learn_{kind}.so", kind) for kind in KINDS),
-            ]
+            learn = {f"libedgekit_learn_{kind}.so": learn_library_path(kind) for kind in KINDS}
+            return {LIBRARY: host_library_path(), **learn}
         finally:
             sys.path.remove(self.root)

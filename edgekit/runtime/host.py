@@ -19,6 +19,7 @@ FOLDERS = ("kernels", "runtime", "features", "features/text", "host")
 FLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-ffp-contract=off")
 SOURCES = ("learn/ek_exp.c", "learn/ek_answer.c")
 """What the host takes of other folders."""
+LIBRARY = "libedgekit.so"
 IMAGE_STRUCT_BYTES = 256
 """At least sizeof(ek_image). Twin: firmware/runtime/ek_image.c, EK_IMAGE_STRUCT_LIMIT."""
 
@@ -80,23 +81,29 @@ def build_host_library(out: Path, *, portable: bool = False) -> Path:
     return out
 
 
+def host_library_path() -> Path:
+    """Return where the library is: in the package, else built now and kept by source hash.
+
+    Raises:
+        ToolError: If it cannot be built.
+    """
+    packaged = Path(share.__file__).resolve().parent / "_share" / "host" / LIBRARY
+    if share.checkout() is None and packaged.is_file():
+        return packaged
+    key = _source_hash(share.firmware(), os.environ.get("CC", "cc"))
+    path = share.cache_dir() / "host" / key / LIBRARY
+    return path if path.is_file() else build_host_library(path)
+
+
 @functools.cache
 def host_library() -> ctypes.CDLL:
-    """Return the library: the one of the package, else one built now and kept by source hash.
+    """Load the library.
 
     Raises:
         ToolError: If it cannot be built or loaded.
     """
-    packaged = Path(share.__file__).resolve().parent / "_share" / "host" / "libedgekit.so"
-    if share.checkout() is None and packaged.is_file():
-        path = packaged
-    else:
-        key = _source_hash(share.firmware(), os.environ.get("CC", "cc"))
-        path = share.cache_dir() / "host" / key / "libedgekit.so"
-        if not path.is_file():
-            build_host_library(path)
     try:
-        return declare(ctypes.CDLL(str(path)))
+        return declare(ctypes.CDLL(str(host_library_path())))
     except OSError as exc:
         raise ToolError(f"the C runtime does not load: {exc}") from exc
 

@@ -58,26 +58,14 @@ def check(status: int, what: str) -> None:
         raise refuse(name, f"{what}: {name.name}")
 
 
-def build_learn_library(out: Path, kind: str) -> Path:
-    """Compile the device's learning code into the shared library `out`.
-
-    Raises:
-        ToolError: If there is no C compiler, the sources of Monocypher are missing, or it fails.
-    """
-    firmware, monocypher = share.firmware(), share.third_party()
-    include = [firmware / "include", firmware, firmware / "learn", firmware / "learn" / kind]
-    _build(out, [*include, monocypher], _sources(kind))
-    return out
-
-
 @cache
 def learn_library(kind: str = "float32") -> ctypes.CDLL:
     """Load the library: the one of the package, else one built now if its sources changed.
 
     Raises:
-        ToolError: As `build_learn_library`, or if it cannot be loaded.
+        ToolError: As `learn_library_path`, or if it cannot be loaded.
     """
-    library = _built_library(kind)
+    library = learn_library_path(kind)
     try:
         loaded = ctypes.CDLL(str(library))
     except OSError as exc:
@@ -115,17 +103,26 @@ def _sources(kind: str) -> list[Path]:
     return [*(learn / name for name in KINDS[kind]), share.third_party() / "monocypher.c"]
 
 
-def _built_library(kind: str) -> Path:
+def learn_library_path(kind: str) -> Path:
+    """Return where the library is: in the package, else built now and kept by source hash.
+
+    Raises:
+        ToolError: If there is no C compiler, the sources of Monocypher are missing, or it fails.
+    """
     name = f"libedgekit_learn_{kind}.so"
     packaged = Path(share.__file__).resolve().parent / "_share" / "host" / name
     if share.checkout() is None and packaged.is_file():
         return packaged
-    headers = [p for name in _HEADERS for p in sorted((share.firmware() / name).glob("*.[hd]*"))]
+    firmware, monocypher = share.firmware(), share.third_party()
+    headers = [p for name in _HEADERS for p in sorted((firmware / name).glob("*.[hd]*"))]
     key = hashlib.blake2b(" ".join((*_FLAGS, kind)).encode(), digest_size=12)
     for path in (*_sources(kind), *headers):
         key.update(path.name.encode() + path.read_bytes())
     library = share.cache_dir() / "host" / f"learn-{kind}-{key.hexdigest()}.so"
-    return library if library.is_file() else build_learn_library(library, kind)
+    if not library.is_file():
+        include = [firmware / "include", firmware, firmware / "learn", firmware / "learn" / kind]
+        _build(library, [*include, monocypher], _sources(kind))
+    return library
 
 
 def _build(library: Path, include: list[Path], sources: list[Path]) -> None:
