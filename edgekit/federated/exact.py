@@ -10,17 +10,16 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from edgekit.errors import ConfigError, LinkError
+from edgekit.errors import LinkError
 from edgekit.federated.aggregate import flat, head_of
 from edgekit.federated.codecs import HeadWeights, Update
-from edgekit.federated.fast import Shard
+from edgekit.federated.combine import check_head
+from edgekit.federated.fast import Shard, local_layers
 from edgekit.federated.nets import DenseNet, Float32Array
 from edgekit.federated.plan import RunPlan
 from edgekit.federated.simulate import Coder, simulate_answers
 from edgekit.federated.state import RunState
 from edgekit.runtime.net import DenseNet as DeviceNet
-
-NOT_EXACT = {"fedprox": "the proximal term", "tiny_metafed": "the local part"}
 
 
 def simulate_nets(
@@ -35,10 +34,10 @@ def simulate_nets(
     """Run all rounds of a plan; the devices' names are the keys of `shards`.
 
     Raises:
-        ConfigError: If the device's C does not have what the strategy asks of clients.
+        ConfigError: If the local part of tiny_metafed is not whole layers, or is too large.
     """
-    if plan.strategy in NOT_EXACT:
-        raise ConfigError(f"the device's C has not {NOT_EXACT[plan.strategy]}; mode fast has")
+    check_head(plan.settings, classes=1, features=len(start) - 1)
+    local_layers(net, plan.settings.local)
     coder = Coder(plan)
 
     def answer(device: str, round_: int, base: HeadWeights) -> list[bytes]:
@@ -62,6 +61,7 @@ def simulate_nets(
 
 def _trained(plan: RunPlan, net: DenseNet, shard: Shard, round_: int, base: HeadWeights) -> Update:
     values = flat(base)
+    kept_back = len(net.layer_sizes) - local_layers(net, plan.settings.local).start
     device = DeviceNet(
         net.sizes,
         hidden=net.activation,
@@ -69,7 +69,16 @@ def _trained(plan: RunPlan, net: DenseNet, shard: Shard, round_: int, base: Head
         parameters=values,
     )
     losses = [
-        device.train(shard.x, shard.y, rate=plan.rate, decay=plan.decay) for _ in range(plan.epochs)
+        device.train(
+            shard.x,
+            shard.y,
+            rate=plan.rate,
+            decay=plan.decay,
+            mu=plan.mu,
+            base=values,
+            local=kept_back,
+        )
+        for _ in range(plan.epochs)
     ]
     moved = head_of(device.parameters - values, (1, len(values) - 1))
     return Update(

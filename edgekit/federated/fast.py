@@ -92,7 +92,7 @@ def train(
     losses = np.zeros(len(shards), np.float32)
     order = sorted(range(len(shards)), key=lambda index: -len(shards[index].x))
     at_once = max(1, CHUNK_BYTES // (4 * net.size))
-    head = _local_layers(net, local)
+    head = local_layers(net, local)
     for begin in range(0, len(order), at_once):
         chosen = order[begin : begin + at_once]
         parts = [shards[index] for index in chosen]
@@ -106,8 +106,7 @@ def train(
                 x, y = _shuffled(x, y, counts, [rule.order, round_, epoch, begin])
             for at in range(0, int(counts[0]), rule.batch):
                 # Whole batches run together; the last, shorter ones by themselves.
-                for low, high, size in _spans(counts, at, rule.batch):
-                    first = local > 0 and 2 * at < counts[low]
+                for low, high, size, early in _spans(counts, at, rule.batch):
                     total[low:high] += net.sgd(
                         values[low:high],
                         x[low:high, at : at + size],
@@ -116,7 +115,7 @@ def train(
                         decay=rule.decay,
                         mu=mu,
                         base=start,
-                        layers=head if first else slice(None),
+                        layers=head if local and early else slice(None),
                     )
                     taken[low:high] += 1
         deltas[chosen] = values - start
@@ -253,7 +252,12 @@ def _sent(
     return Contribution(delta, part.samples, sent=sent)
 
 
-def _local_layers(net: DenseNet, local: int) -> slice:
+def local_layers(net: DenseNet, local: int) -> slice:
+    """Return the layers at the end that have `local` parameters.
+
+    Raises:
+        ConfigError: If no whole layers have.
+    """
     sizes = net.layer_sizes
     for count in range(len(sizes)):
         if sum(sizes[len(sizes) - count :]) == local:
@@ -286,12 +290,19 @@ def _shuffled(
     return x, y
 
 
-def _spans(counts: npt.NDArray[np.integer], at: int, batch: int) -> list[tuple[int, int, int]]:
-    """Group clients, which lie by falling counts, by the size of their batch at a position."""
-    sizes = np.clip(counts - at, 0, batch)
+def _spans(
+    counts: npt.NDArray[np.integer], at: int, batch: int
+) -> list[tuple[int, int, int, bool]]:
+    """Group clients, which lie by falling counts, by the size of their batch at a position.
+
+    Returns:
+        First and last + 1 of each group, its batch, whether it is in the first half of its samples.
+    """
+    sizes, early = np.clip(counts - at, 0, batch), 2 * at < counts
     spans, low = [], 0
     while low < len(sizes) and sizes[low] > 0:
-        high = low + int((sizes[low:] == sizes[low]).sum())
-        spans.append((low, high, int(sizes[low])))
+        alike = (sizes[low:] == sizes[low]) & (early[low:] == early[low])
+        high = low + int(alike.sum())
+        spans.append((low, high, int(sizes[low]), bool(early[low])))
         low = high
     return spans

@@ -17,7 +17,7 @@ from edgekit.link.status import Status, refuse
 
 # The flags that keep float32 equal everywhere: no fused multiply-add, no reordering.
 _FLAGS = ("-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared")
-_COMMON = ("ek_exp.c", "ek_net.c", "ek_online.c", "ek_moments.c", "ek_guard.c")
+_COMMON = ("ek_exp.c", "ek_net.c", "ek_client.c", "ek_online.c", "ek_moments.c", "ek_guard.c")
 KINDS = {
     "float32": ("ek_train.c", "ek_head_hash.c", "ek_codec.c", *_COMMON),
     "fixed": ("fixed/ek_fixed_real.c", *_COMMON),
@@ -30,7 +30,7 @@ _SIGNATURES = {
     "ek_net_lay": (_POINTER, ctypes.c_uint32, _POINTER, ctypes.c_int, _POINTER, _POINTER),
     "ek_step_rule_check": (_POINTER,),
     "ek_net_forward": (_POINTER, _POINTER),
-    "ek_net_epoch": (_POINTER,) * 4,
+    "ek_client_epoch": (_POINTER,) * 4,
     "ek_online_start": (*(_POINTER,) * 5, ctypes.c_size_t),
     "ek_online_predict": (_POINTER,) * 3,
     "ek_online_learn": (_POINTER, _POINTER, ctypes.c_uint32, _POINTER),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +76,23 @@ def rule_words(numbers: Numbers, rate: float, momentum: float, decay: float, cli
     kind = next(name for name, each in KINDS.items() if each is numbers)
     check(learn_library(kind).ek_step_rule_check(rule.ctypes.data), "rule of a step")
     return rule
+
+
+def _rule_type(number: Any) -> Any:
+    class Rule(ctypes.Structure):
+        """Twin: ek_client_rule."""
+
+        _fields_ = (
+            ("step", number * 4),
+            ("mu", number),
+            ("base", _POINTER),
+            ("local", ctypes.c_uint32),
+        )
+
+    return Rule
+
+
+_RULES = {"float32": _rule_type(ctypes.c_float), "fixed": _rule_type(ctypes.c_int32)}
 
 
 class DenseNet:
@@ -174,6 +192,9 @@ class DenseNet:
         momentum: float = 0.0,
         decay: float = 0.0,
         clip: float = 100.0,
+        mu: float = 0.0,
+        base: npt.ArrayLike | None = None,
+        local: int = 0,
     ) -> float:
         """Step once on each sample, in order; return the mean of the losses before the steps.
 
@@ -182,6 +203,9 @@ class DenseNet:
             y: Labels [N], or values [N, outputs].
             decay: L2 decay of the weights; the bias does not decay.
             clip: Largest norm of the gradient.
+            mu: Proximal term of FedProx: a step also goes `rate * mu` of the way back to `base`.
+            base: Parameters float32 [P]; default those at the start.
+            local: Layers at the end that TinyMetaFed fits alone on the first half of the samples.
 
         Raises:
             ValueError: If shapes do not fit, or there is momentum without memory for it.
@@ -189,7 +213,19 @@ class DenseNet:
         """
         if momentum and self._velocities is None:
             raise ValueError("this net was made without momentum")
-        rule = rule_words(self._numbers, rate, momentum, decay, clip)
+        words = rule_words(self._numbers, rate, momentum, decay, clip)
+        origin = self._values.copy() if base is None else stored(self._numbers, base)
+        if origin.shape != self._values.shape or not 0 <= local < len(self._layers):
+            raise ValueError(
+                f"base {origin.shape} and {local} local layers, expected {self._values.shape} and"
+                f" fewer than {len(self._layers)}"
+            )
+        rule = _RULES[self.kind](
+            type(_RULES[self.kind]().step)(*words.tolist()),
+            stored(self._numbers, [mu]).tolist()[0],
+            origin.ctypes.data,
+            local,
+        )
         inputs = self._inputs(x)
         values = labels = None
         if self.loss == "square":
@@ -207,8 +243,8 @@ class DenseNet:
             len(inputs),
         )
         loss = np.zeros(1, self._values.dtype)
-        status = self._library.ek_net_epoch(
-            ctypes.byref(self._net), rule.ctypes.data, ctypes.byref(lessons), loss.ctypes.data
+        status = self._library.ek_client_epoch(
+            ctypes.byref(self._net), ctypes.byref(rule), ctypes.byref(lessons), loss.ctypes.data
         )
         check(status, "training a dense net")
         return float(self._numbers.floats(loss)[0])

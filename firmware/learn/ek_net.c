@@ -242,8 +242,8 @@ static ek_wide gradient_norm(const ek_net *net, const ek_real *x, uint32_t first
     return ek_wide_sqrt(sum);
 }
 
-ek_status ek_net_learn(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
-                       uint32_t first_row) {
+ek_status ek_net_backward(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
+                          uint32_t first_row) {
     for (uint32_t l = net->count - 1U; l > 0U; l--) {
         layer_backward(&net->layers[l], &net->layers[l - 1U], errors_of(net, l),
                        outputs_of(net, l - 1U), errors_of(net, l - 1U));
@@ -260,11 +260,24 @@ ek_status ek_net_learn(const ek_net *net, const ek_step_rule *rule, const ek_rea
             error[i] = ek_mul(error[i], factor);
         }
     }
+    return EK_OK;
+}
+
+void ek_net_apply(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
+                  uint32_t first_row) {
     for (uint32_t l = 0; l < net->count; l++) {
         layer_step(&net->layers[l], rule, errors_of(net, l), l == 0U ? x : outputs_of(net, l - 1U),
                    l + 1U == net->count ? first_row : 0U);
     }
-    return EK_OK;
+}
+
+ek_status ek_net_learn(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
+                       uint32_t first_row) {
+    const ek_status status = ek_net_backward(net, rule, x, first_row);
+    if (status == EK_OK) {
+        ek_net_apply(net, rule, x, first_row);
+    }
+    return status;
 }
 
 ek_status ek_net_step(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
@@ -281,31 +294,4 @@ ek_status ek_net_step(const ek_net *net, const ek_step_rule *rule, const ek_real
         *loss = before;
     }
     return status;
-}
-
-ek_status ek_net_epoch(const ek_net *net, const ek_step_rule *rule, const ek_lessons *lessons,
-                       ek_real *mean_loss) {
-    const uint32_t outputs = net->layers[net->count - 1U].outputs;
-    ek_wide sum = ek_wide_of(0);
-    if (lessons->count == 0U) {
-        return EK_ERR_ARGUMENT;
-    }
-    const ek_real share = ek_real_quotient(1, lessons->count);
-    for (uint32_t n = 0; n < lessons->count; n++) {
-        ek_target target = {NULL, 0};
-        ek_real loss = 0;
-        if (net->loss == EK_SQUARE) {
-            target.values = lessons->values + (size_t)n * outputs;
-        } else {
-            target.label = lessons->labels[n];
-        }
-        const ek_real *x = lessons->x + (size_t)n * net->layers[0].inputs;
-        const ek_status status = ek_net_step(net, rule, x, &target, &loss);
-        if (status != EK_OK) {
-            return status;
-        }
-        sum = ek_wide_add(sum, loss, share);
-    }
-    *mean_loss = ek_wide_real(sum);
-    return EK_OK;
 }

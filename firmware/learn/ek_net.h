@@ -82,6 +82,14 @@ ek_real *ek_net_error(const ek_net *net);
 /* After forward: writes ek_net_error and the loss. EK_ERR_LABEL. */
 ek_status ek_net_compare(const ek_net *net, const ek_target *target, ek_real *loss);
 
+/* After compare: ek_net_learn in two halves. The first makes the errors of all layers, clipped; of
+ * the last layer the rows from first_row on count. EK_ERR_NOT_FINITE. */
+ek_status ek_net_backward(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
+                          uint32_t first_row);
+/* The second changes the parameters by them. */
+void ek_net_apply(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
+                  uint32_t first_row);
+
 /* After forward: changes all parameters by ek_net_error; of the last layer the rows from first_row
  * on. EK_ERR_NOT_FINITE: no parameter has changed. */
 ek_status ek_net_learn(const ek_net *net, const ek_step_rule *rule, const ek_real *x,
@@ -98,9 +106,5 @@ typedef struct ek_lessons {
     const uint32_t *labels; /* [count], of EK_SOFTMAX */
     uint32_t count;
 } ek_lessons;
-
-/* One step on each; mean_loss of them. Ends at the first step that fails. */
-ek_status ek_net_epoch(const ek_net *net, const ek_step_rule *rule, const ek_lessons *lessons,
-                       ek_real *mean_loss);
 
 #endif

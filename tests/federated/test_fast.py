@@ -63,29 +63,30 @@ def test_clients_at_once_are_clients_one_by_one() -> None:
         np.testing.assert_allclose(row, train(net, start, [part], rule)[0][0], atol=1e-6)
 
 
-@pytest.mark.cc
-@pytest.mark.parametrize(
-    "net", [DenseNet((12, 5)), DenseNet((1, 32, 32, 1), loss="mse")], ids=["head", "sine"]
-)
-@pytest.mark.parametrize("codec", ["float32", "int8", "top_p"])
-def test_fast_is_within_its_tolerance_of_exact(net: DenseNet, codec: str) -> None:
+SINE = DenseNet((1, 32, 32, 1), loss="mse")
+
+
+def both_ways(
+    net: DenseNet, strategy: str, settings: Settings, rounds: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The parameters at the start, and at the end by mode fast and by mode exact."""
     start = net.start(np.random.default_rng(2))
     parts = shards(net, [20, 11, 30, 8])
-    settings = Settings(codec=codec, share=0.25)
     done = simulate_fast(
         net,
         start,
         parts,
-        strategy="fedavg",
+        strategy=strategy,
         settings=settings,
         rule=Rule(rate=RATE),
-        rounds=1 if codec != "float32" else 5,
+        rounds=rounds,
     )
     names = [f"{index:06d}" for index in range(4)]
     plan = RunPlan(
         run=1,
         base_image="",
-        rounds=len(done.table),
+        strategy=strategy,
+        rounds=rounds,
         devices=tuple(names),
         epochs=1,
         rate=RATE,
@@ -93,11 +94,42 @@ def test_fast_is_within_its_tolerance_of_exact(net: DenseNet, codec: str) -> Non
         settings=settings,
     )
     state = simulate_nets(plan, net, start, dict(zip(names, parts, strict=True)))
-    exact = np.concatenate([state.head.weights.ravel(), state.head.bias])
+    return start, done.values, np.concatenate([state.head.weights.ravel(), state.head.bias])
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("net", [DenseNet((12, 5)), SINE], ids=["head", "sine"])
+@pytest.mark.parametrize("codec", ["float32", "int8", "top_p"])
+def test_fast_is_within_its_tolerance_of_exact(net: DenseNet, codec: str) -> None:
+    start, fast, exact = both_ways(
+        net, "fedavg", Settings(codec=codec, share=0.25), 1 if codec != "float32" else 5
+    )
     moved = np.linalg.norm(exact - start)
     limit = 1e-4 if codec == "float32" else 2e-2  # one entry on the edge may round the other way
-    assert np.linalg.norm(done.values - exact) <= limit * moved
-    assert np.linalg.norm(done.values - exact) <= 1e-4 * np.linalg.norm(exact) or codec != "float32"
+    assert np.linalg.norm(fast - exact) <= limit * moved
+    assert np.linalg.norm(fast - exact) <= 1e-4 * np.linalg.norm(exact) or codec != "float32"
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("settings", [Settings(mu=2.0), Settings(codec="top_p", feedback=True)])
+def test_fast_is_within_its_tolerance_of_exact_with_what_clients_may_do(
+    settings: Settings,
+) -> None:
+    """FedProx, and what codecs left out, over several rounds."""
+    strategy = "fedprox" if settings.codec == "float32" else "fedavg"
+    start, fast, exact = both_ways(SINE, strategy, settings, 3)
+    limit = 1e-4 if settings.codec == "float32" else 2e-2
+    assert np.linalg.norm(fast - exact) <= limit * np.linalg.norm(exact - start)
+    _, free, _ = both_ways(SINE, strategy, Settings(), 3)
+    assert np.linalg.norm(free - exact) > 10 * limit * np.linalg.norm(exact - start)
+
+
+@pytest.mark.cc
+def test_local_part_of_both_modes_is_the_same() -> None:
+    """TinyMetaFed: the last layer is fitted first, and stays as the server began with it."""
+    start, fast, exact = both_ways(SINE, "tiny_metafed", Settings(local=33), 3)
+    assert np.linalg.norm(fast - exact) <= 1e-4 * np.linalg.norm(exact - start)
+    assert np.array_equal(exact[-33:], start[-33:]) and not np.array_equal(exact, start)
 
 
 def test_proximal_term_holds_clients_back() -> None:
