@@ -17,6 +17,7 @@ from hashlib import blake2b
 
 from edgekit.agent.installs import Installs
 from edgekit.agent.seals import Identity, Seals
+from edgekit.agent.secure import SecureWork
 from edgekit.agent.work import Work
 from edgekit.errors import LinkError
 from edgekit.link.chunks import ChunkPull, ChunkStore, object_id_of_hash
@@ -40,6 +41,8 @@ from edgekit.link.topics import CHANNEL_OF_FRAME, Channel
 logger = logging.getLogger(__name__)
 
 CLAIM_AGAIN_S = 2.0
+SKILLS = ("secure",)
+MASKED = 3  # phase of a secure round in which the device learns
 HEARTBEAT_S = 15.0  # until the server has said another
 
 Submit = Callable[[Callable[[], bytes | Status]], Future[bytes | Status]]
@@ -108,6 +111,8 @@ class Client:
             start=self._start,
             changed=self._note,
         )
+        self._secure = SecureWork()
+        self._handed = b""  # shares of the neighbours, until the head is there
         self._report_due = True
         self._next_report_s = now_s
         self._next_claim_s = now_s
@@ -193,22 +198,68 @@ class Client:
         if task is None:
             self._task_state(FederatedReport())
             return
-        if now.state is not FederatedState.IDLE and (now.run, now.round) == (task.run, task.round):
+        if now.state is not FederatedState.IDLE and self._is_current(task):
             return  # at it already, or done
         status, samples = self._work.check(task)
-        begun = FederatedReport(run=task.run, round=task.round, samples=samples)
+        phase = _phase(task)
+        told = 0 if phase else samples  # of a secure round nobody learns them
+        begun = FederatedReport(run=task.run, round=task.round, samples=told, phase=phase)
+        if phase > 1 and not self._secure.follows(task):
+            status = Status.STATE
         if status is not Status.OK:
             self._task_state(replace(begun, state=FederatedState.REFUSED, status=status))
             return
         self._task_state(replace(begun, state=FederatedState.FETCHING))
-        self._fetch_head(task)
+        if phase == 1:
+            self._take_update(task, self._secure.begin(task))
+        elif phase:
+            self._fetch_input(task)
+        else:
+            self._fetch_head(task)
+
+    def _fetch_input(self, task: FederatedTask) -> None:
+        """Fetch what a phase of secure aggregation needs."""
+        secure = task.secure
+        if secure is None or secure.input_hash is None:
+            raise ValueError(f"round {task.round} has no input")
+        number = object_id_of_hash(secure.input_hash)
+        self._pull(
+            number,
+            secure.input_bytes,
+            secure.input_hash,
+            lambda got: self._take_input(task, got),
+        )
+
+    def _take_input(self, task: FederatedTask, got: bytes | LinkError) -> None:
+        if not self._is_current(task):
+            return
+        if isinstance(got, LinkError):
+            if got.status == Status.TIMEOUT:
+                self._fetch_input(task)
+            else:
+                self._take_update(task, Status(got.status))
+        elif _phase(task) == MASKED:
+            self._handed = got
+            self._fetch_head(task)
+        else:
+            self._start(
+                lambda: self._secure.answer(task, got),
+                lambda result: self._take_update(task, result),
+            )
+
+    def _learned(self, task: FederatedTask, head: bytes) -> bytes | Status:
+        result = self._work.learn(task, head)
+        if isinstance(result, Status) or task.secure is None:
+            return result
+        return self._secure.answer(task, self._handed, result)
 
     def _fetch_head(self, task: FederatedTask) -> None:
         # Of a head only the short name is known; its hash is proven by whoever decodes it.
         self._pull(task.head_object, task.head_bytes, None, lambda got: self._take_head(task, got))
 
     def _is_current(self, task: FederatedTask) -> bool:
-        return (self._federated.run, self._federated.round) == (task.run, task.round)
+        now = self._federated
+        return (now.run, now.round, now.phase) == (task.run, task.round, _phase(task))
 
     def _take_head(self, task: FederatedTask, got: bytes | LinkError) -> None:
         if not self._is_current(task):
@@ -221,7 +272,7 @@ class Client:
             return
         self._task_state(replace(self._federated, state=FederatedState.TRAINING))
         self._start(
-            lambda: self._work.learn(task, got), lambda result: self._take_update(task, result)
+            lambda: self._learned(task, got), lambda result: self._take_update(task, result)
         )
 
     def _take_update(self, task: FederatedTask, result: bytes | Status) -> None:
@@ -323,6 +374,7 @@ class Client:
             federated=self._federated,
             uptime_s=int(now_s - self._begun_s),
             head_hash=active.head_hash,
+            skills=SKILLS,
         )
         self._seal(FrameType.REPORTED, reported.encode())
 
@@ -331,3 +383,7 @@ class Client:
 
     def _say(self, kind: FrameType, frame: bytes) -> None:
         self.outbox.append(Outgoing(CHANNEL_OF_FRAME[kind], frame, kind is FrameType.REPORTED))
+
+
+def _phase(task: FederatedTask) -> int:
+    return 0 if task.secure is None else task.secure.phase

@@ -81,7 +81,6 @@ def run(
     from edgekit.cli.federate_plan import find_release, labelled, make_plan, project_config
     from edgekit.cli.federate_watch import follow
     from edgekit.errors import ConfigError
-    from edgekit.federated.combine import check_fleet
     from edgekit.federated.live import Follower
     from edgekit.federated.orders import begin, head_of_image
     from edgekit.fleet.broker import running_broker
@@ -131,8 +130,7 @@ def run(
             select=wanted.text(),
             accept=journal.blobs.write(labelled(content, accept)) if accept else "",
         )
-        check_fleet(plan.settings)
-        fact = begin(plan, head, claimed=cohort.claimed, states=follower.runs)
+        fact = begin(plan, head, claimed=cohort.claimed, states=follower.runs, skills=cohort.skills)
         journal.append(fact.kind, str(plan.run), fact.body, actor="cli", blob=fact.blob)
         follower.poll()
         found = follower.runs[plan.run]

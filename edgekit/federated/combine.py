@@ -99,18 +99,6 @@ def check(name: str, settings: Settings, *, devices: int, min_updates: int) -> N
         raise ConfigError(reason)
 
 
-def check_fleet(settings: Settings) -> None:
-    """Refuse what the firmware of the devices does not do yet, though simulations do.
-
-    Raises:
-        ConfigError: With what was asked and what does go.
-    """
-    if settings.secure:
-        raise ConfigError(
-            "devices do not know secure aggregation; 'edgekit federate simulate' does"
-        )
-
-
 def check_head(settings: Settings, *, classes: int, features: int) -> None:
     """Refuse a local part that the head of a fleet does not have.
 

@@ -45,11 +45,16 @@ def begin(
     *,
     claimed: Collection[str],
     states: Mapping[int, Known],
+    skills: Mapping[str, Collection[str]] | None = None,
 ) -> Fact:
     """Return the fact that starts a run.
 
+    Args:
+        skills: What devices say that they can do; None: they are not asked for it.
+
     Raises:
-        RefusedError: If the number was used, or a device is not claimed or in another run.
+        RefusedError: If the number was used, or a device is not claimed, in another run, or has no
+            firmware for it.
         ConfigError: If the head has not the local part that the settings ask for.
     """
     check_head(plan.settings, classes=head.classes, features=head.features)
@@ -61,6 +66,11 @@ def begin(
         for run, state in states.items():
             if state.phase is not Phase.FINISHED and device in state.plan.devices:
                 raise RefusedError(f"device '{device}' is in run {run}")
+        if plan.settings.secure and skills is not None and "secure" not in skills.get(device, ()):
+            raise RefusedError(
+                f"device '{device}' does not know secure aggregation; newer firmware does, or leave"
+                " it out of the run"
+            )
     return open_run(plan, head)
 
 

@@ -21,6 +21,7 @@ from edgekit.federated.checks import judge
 from edgekit.federated.codecs import HeadWeights, Update, decode_head, decode_update
 from edgekit.federated.plan import RunPlan, plan_body, plan_of
 from edgekit.federated.secure_quantize import Sum
+from edgekit.federated.secure_state import SecurePhase
 from edgekit.federated.state import Answer, Fact, Phase, RoundRow, RunState
 from edgekit.federated.strategies import STRATEGIES
 from edgekit.link.status import Status
@@ -59,8 +60,10 @@ def open_run(plan: RunPlan, head: HeadWeights) -> Fact:
     return Fact(OPENED, plan_body(plan), head.encode())
 
 
-def receive(state: RunState, device: str, data: bytes) -> Fact:
-    """Judge the update object that a device delivered."""
+def receive(state: RunState, device: str, data: bytes, phase: int = 0) -> Fact:
+    """Judge the object that a device delivered: its update, or its answer to a phase."""
+    if phase:
+        return secure_rounds.receive(state, device, SecurePhase(phase), data)
     body: dict[str, Any] = {"run": state.plan.run, "round": state.round, "device": device}
     if not state.collecting:
         reason = f"late: round {state.round} is closed"
@@ -78,13 +81,17 @@ def receive(state: RunState, device: str, data: bytes) -> Fact:
     return Fact(UPDATE, body, data)
 
 
-def reject(state: RunState, device: str, round_: int, reason: str) -> Fact | None:
+def reject(state: RunState, device: str, round_: int, reason: str, phase: int = 0) -> Fact | None:
     """Return the fact that a device's answer does not count without its bytes being looked at.
 
     None if the device has its judgement for that round, or is not asked.
     """
     if device not in state.plan.devices or not 1 <= round_ <= state.round:
         return None
+    if phase:
+        current = round_ == state.round and state.secure is not None
+        named = SecurePhase(phase)
+        return secure_rounds.reject(state, device, named, reason) if current else None
     if (device, round_) in state.settled:
         return None
     body = {"run": state.plan.run, "round": round_, "device": device}

@@ -72,17 +72,6 @@ def reject(state: RunState, device: str, phase: SecurePhase, reason: str) -> Fac
     return _answer(state, device, phase, reason, None)
 
 
-def awaits(state: RunState, device: str, round_: int, phase: int) -> bool:
-    """Say whether a device's answer to a phase of a round would be judged now."""
-    secure = state.secure
-    return (
-        state.collecting
-        and secure is not None
-        and (round_, phase) == (state.round, secure.phase)
-        and device in secure.missing
-    )
-
-
 def answer_bytes(state: RunState, device: str) -> tuple[int, int]:
     """Return the fewest and the most bytes of a device's answer to the phase."""
     secure = _of(state)
@@ -182,7 +171,7 @@ def apply_answer(state: RunState, body: Mapping[str, Any], blob: bytes | None) -
     device, reason = str(body["device"]), str(body.get("reason") or "")
     phase = SecurePhase[str(body["phase"]).upper()]
     if body["accepted"]:
-        if not awaits(state, device, int(body["round"]), phase) or blob is None:
+        if not state.awaits(device, int(body["round"]), phase) or blob is None:
             raise ValueError(f"{phase.text} of {device} was accepted out of turn")
         secure = _taken(state, device, blob)
         return replace(state, phase=Phase.COLLECTING, secure=secure)
@@ -190,7 +179,7 @@ def apply_answer(state: RunState, body: Mapping[str, Any], blob: bytes | None) -
         return state
     rejected = (*state.rejected, (device, reason))
     secure = _of(state)
-    if awaits(state, device, state.round, phase):
+    if state.awaits(device, state.round, phase):
         secure = replace(secure, answered={**secure.answered, device: reason})
     return replace(state, rejected=rejected, secure=secure)
 
@@ -226,7 +215,7 @@ def _reason(state: RunState, device: str, phase: SecurePhase, data: bytes) -> st
         return f"early: round {state.round} is in phase '{secure.phase.text}'"
     if device in secure.answered:
         return f"duplicate: {device} has answered phase '{phase.text}' of round {state.round}"
-    if device not in secure.members:
+    if not secure.awaits(device):
         return f"{device} is out of round {state.round} since phase '{secure.phase.text}'"
     try:
         return _judged(state, device, data)
@@ -347,7 +336,6 @@ __all__ = [
     "answer_bytes",
     "apply_answer",
     "apply_phase",
-    "awaits",
     "deadline_s",
     "due",
     "first",

@@ -62,10 +62,23 @@ class SecureRound:
         """Who is asked and has not answered."""
         return tuple(device for device in self.members if device not in self.answered)
 
+    def awaits(self, device: str) -> bool:
+        """Say whether a device is asked in this phase and has not answered."""
+        return device in _set_of(self.members) and device not in self.answered
+
+    def left_in(self, device: str) -> int:
+        """Return the last phase that a device was asked in, 0 if in none."""
+        return sum(device in _set_of(stage) for stage in self.stages)
+
     @property
     def counted(self) -> tuple[str, ...]:
         """Whose answers of this phase count, in the order of the plan."""
         return tuple(device for device in self.members if self.answered.get(device) == "")
+
+
+@lru_cache(maxsize=16)
+def _set_of(members: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(members)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

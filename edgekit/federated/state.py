@@ -130,8 +130,11 @@ class RunState:
         """How long a round takes at most."""
         return longest_s(self.plan)
 
-    def awaits(self, device: str, round_: int) -> bool:
-        """Whether a device's answer to the task of a round would be judged now."""
+    def awaits(self, device: str, round_: int, phase: int = 0) -> bool:
+        """Whether a device's answer to the task of a round, or its phase, would be judged now."""
+        if self.secure is not None:
+            current = (round_, phase) == (self.round, self.secure.phase)
+            return self.collecting and current and self.secure.awaits(device)
         return self.collecting and device not in self.answers and self.busy.get(device, 0) == round_
 
     def terms(self) -> Terms:

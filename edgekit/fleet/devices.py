@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from edgekit.link.messages import FederatedTask, Reported
+from edgekit.link.messages import FederatedTask, Reported, SecureTask
 from edgekit.link.status import Status, refuse
 
 MAX_PRESENCE_BYTES = 200
@@ -145,12 +145,27 @@ def task_body(task: FederatedTask) -> dict[str, Any]:
         "deadline_s": task.deadline_s,
     }
     said = {name: getattr(task, name) for name in _SAID_IF_ANY}
+    if task.secure is not None:
+        body["secure"] = _secure_body(task.secure)
     return body | {name: value for name, value in said.items() if value}
 
 
 def task_from_body(body: dict[str, Any]) -> FederatedTask:
     """Undo `task_body`."""
-    return FederatedTask(**{**body, "base_head_hash": bytes.fromhex(body["base_head_hash"])})
+    said = {**body, "base_head_hash": bytes.fromhex(body["base_head_hash"])}
+    if "secure" in body:
+        found = body["secure"]
+        digest = found["input_hash"] and bytes.fromhex(found["input_hash"])
+        said["secure"] = SecureTask(**{**found, "input_hash": digest})
+    return FederatedTask(**said)
+
+
+def _secure_body(task: SecureTask) -> dict[str, Any]:
+    return {
+        "phase": task.phase,
+        "input_hash": _hex(task.input_hash),
+        "input_bytes": task.input_bytes,
+    }
 
 
 def _hex(value: bytes | None) -> str | None:

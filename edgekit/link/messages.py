@@ -42,6 +42,8 @@ MAX_SENSORS_BYTES = 128
 MAX_MANIFEST_BYTES = 1_024
 MAX_TEXT_BYTES = 4_000
 MAX_OUTPUTS_BYTES = 1_024
+MAX_SKILLS_BYTES = 128
+LAST_PHASE = 4
 
 _HASH = exact(HASH_BYTES)
 _NAME = text(MAX_NAME_BYTES)
@@ -145,7 +147,11 @@ class FreeBytes(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedReport(Message):
-    """Where a device stands with a federated task; part of Reported."""
+    """Where a device stands with a federated task; part of Reported.
+
+    Attributes:
+        phase: Of secure aggregation, 0 if the task has none; the samples are not told then.
+    """
 
     run: int = key(0, unsigned(64), default=0)
     round: int = key(1, unsigned(32), default=0)
@@ -155,6 +161,7 @@ class FederatedReport(Message):
     update_hash: bytes | None = key(5, nullable(_HASH), default=None)
     samples: int = key(6, unsigned(32), default=0)
     status: Status = key(7, status(), default=Status.OK)
+    phase: int = optional_key(8, unsigned(32, minimum=1, maximum=LAST_PHASE), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +171,7 @@ class Reported(Message):
     Attributes:
         sensors: Kinds of those that work; empty if it does not say.
         battery_mv: None if it has no battery, or cannot measure it.
+        skills: What it can do that older firmware cannot: secure.
     """
 
     boot: int = key(0, unsigned(32))
@@ -180,6 +188,7 @@ class Reported(Message):
     head_hash: bytes | None = key(11, nullable(_HASH))
     sensors: tuple[str, ...] = optional_key(12, words(MAX_SENSORS_BYTES), ())
     battery_mv: int | None = optional_key(13, unsigned(32, minimum=1), None)
+    skills: tuple[str, ...] = optional_key(14, words(MAX_SKILLS_BYTES), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +204,20 @@ MAX_LOCAL = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecureTask(Message):
+    """A phase of secure aggregation, as asked of one device; part of FederatedTask.
+
+    Attributes:
+        phase: 1 keys, 2 shares, 3 masked, 4 unmask.
+        input_hash: BLAKE2b-256 of the object that it needs; None in phase 1.
+    """
+
+    phase: int = key(0, unsigned(32, minimum=1, maximum=LAST_PHASE))
+    input_hash: bytes | None = key(1, nullable(_HASH), default=None)
+    input_bytes: int = key(2, unsigned(32), default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedTask(Message):
     """One round of a federated run, as asked of one device.
 
@@ -206,6 +229,7 @@ class FederatedTask(Message):
         mu: Proximal term of FedProx; travels as float32.
         local: Parameters at the end that TinyMetaFed keeps on the device.
         feedback: Whether the device adds what a codec left out the next time.
+        secure: None: the update travels as it is.
     """
 
     run: int = key(0, unsigned(64))
@@ -222,6 +246,7 @@ class FederatedTask(Message):
     mu: float = optional_key(11, float32(), 0.0)
     local: int = optional_key(12, unsigned(32, minimum=1, maximum=MAX_LOCAL), 0)
     feedback: int = optional_key(13, unsigned(32, minimum=1, maximum=1), 0)
+    secure: SecureTask | None = optional_key(14, nested(SecureTask), None)
 
 
 MOST_STEPS_PER_MINUTE = 60_000

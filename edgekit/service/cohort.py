@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekit.errors import RefusedError
@@ -48,11 +48,13 @@ class Cohort:
         devices: Those that take part, in order.
         claimed: All of the fleet that could.
         left_out: Those that were chosen but run another image, or none, as the unclaimed.
+        skills: What each claimed device says that it can do.
     """
 
     devices: tuple[str, ...]
     claimed: frozenset[str]
     left_out: tuple[str, ...] = ()
+    skills: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def find_cohort(root: Path, wanted: Wanted, image_id: str, *, head: tuple[int, int]) -> Cohort:
@@ -67,7 +69,7 @@ def find_cohort(root: Path, wanted: Wanted, image_id: str, *, head: tuple[int, i
         RefusedError: If there are none, one is unknown, or one that was named cannot take part.
         FormatError: If the question cannot be read.
     """
-    boards, active = _fleet(root)
+    boards, active, skills = _fleet(root)
     runs = {name for name, image in active.items() if image == image_id}
     cohort = _chosen(root, wanted, image_id, head, boards)
     for name in cohort:
@@ -82,7 +84,7 @@ def find_cohort(root: Path, wanted: Wanted, image_id: str, *, head: tuple[int, i
     found = tuple(name for name in cohort if name in runs)
     if not found:
         raise RefusedError(_nobody(wanted, cohort, image_id))
-    return Cohort(found, frozenset(active), () if wanted.is_open else out)
+    return Cohort(found, frozenset(active), () if wanted.is_open else out, skills)
 
 
 def _chosen(
@@ -114,9 +116,13 @@ def _asked(root: Path, wanted: Wanted, image_id: str, head: tuple[int, int]) -> 
         return choose_devices(store, wanted.question, known=known, folder=wanted.folder)
 
 
-def _fleet(root: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the board of each device, empty if it is not claimed, and what the claimed run."""
-    boards, active = {}, {}
+def _fleet(
+    root: Path,
+) -> tuple[dict[str, str], dict[str, str], dict[str, tuple[str, ...]]]:
+    """Return the board of each device, empty if it is not claimed; what the claimed run, and can."""
+    boards: dict[str, str] = {}
+    active: dict[str, str] = {}
+    skills: dict[str, tuple[str, ...]] = {}
     with FleetStore.open(root) as store:
         for record in store.devices():
             is_claimed = record.claim is not None and not record.revoked
@@ -125,7 +131,8 @@ def _fleet(root: Path) -> tuple[dict[str, str], dict[str, str]]:
                 said = None if record.reported is None else Reported.decode(record.reported)
                 image = None if said is None else said.active_image
                 active[record.device] = "" if image is None else image.hex()
-    return boards, active
+                skills[record.device] = () if said is None else said.skills
+    return boards, active, skills
 
 
 def _runs_another(device: str, image: str, wanted: str) -> str:

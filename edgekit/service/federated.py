@@ -33,10 +33,12 @@ from edgekit.federated.rounds import (
     refused_by_device,
     reject,
 )
+from edgekit.federated.secure_rounds import PHASE, answer_bytes
 from edgekit.federated.settings import SPARSE
 from edgekit.fleet.devices import DeviceView
 from edgekit.journal import Event
 from edgekit.link.messages import FederatedReport, FederatedState, FederatedTask
+from edgekit.service.secure import late_reason, phase_tasks
 from edgekit.service.server import FleetServer
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class _Live:
     Attributes:
         evaluate: Accuracy of a head, 0 .. 1; None leaves it out.
         pulling: Devices whose update is under way.
-        pulls: Attempts per device and round.
+        pulls: Attempts per device, round and phase.
         opened_s: When the current round was opened, by a clock that nobody sets.
         is_told: Whether the devices know of the last change; False after a full disk, say.
     """
@@ -62,7 +64,7 @@ class _Live:
     state: RunState
     evaluate: Evaluate | None = None
     pulling: set[str] = field(default_factory=set)
-    pulls: dict[tuple[str, int], int] = field(default_factory=dict)
+    pulls: dict[tuple[str, int, int], int] = field(default_factory=dict)
     opened_s: float = 0.0
     is_told: bool = True
 
@@ -76,7 +78,7 @@ class _Live:
     def resume(self) -> None:
         """Take up a round that another server opened, by the machine's clock."""
         gone_s = time.time() - self.state.opened_s
-        self.opened_s = time.monotonic() - min(max(gone_s, 0.0), self.state.plan.deadline_s)
+        self.opened_s = time.monotonic() - min(max(gone_s, 0.0), self.state.longest_s)
 
 
 class FederatedDriver:
@@ -181,7 +183,7 @@ class FederatedDriver:
                 continue
             if event.kind == ROUND_OPENED:
                 live.opened_s = time.monotonic()
-            if event.kind in (ROUND_OPENED, FINISHED):
+            if event.kind in (ROUND_OPENED, PHASE, FINISHED):
                 self._tell(live)
             log.info("%s: %s", event.kind, event.body)
         with self._changed:
@@ -217,7 +219,11 @@ class FederatedDriver:
             if view.claimed and not view.revoked
         }
         states = {run: live.state for run, live in self._lives.items()}
-        fact = begin(plan, head, claimed=claimed, states=states)
+        skills = {
+            name: () if view.reported is None else view.reported.skills
+            for name, view in self._server.devices().items()
+        }
+        fact = begin(plan, head, claimed=claimed, states=states, skills=skills)
         if evaluate is not None:
             self._evaluates[plan.run] = evaluate
         self._server.journal.append(fact.kind, str(plan.run), fact.body, blob=fact.blob)
@@ -236,12 +242,16 @@ class FederatedDriver:
         if report is None or live is None or live.state.phase is Phase.FINISHED:
             return None
         state = live.state
-        if report.state is FederatedState.REFUSED and state.awaits(device, report.round):
-            self._reject(live, device, report.round, refused_by_device(report.status))
-        elif report.state is FederatedState.READY and state.awaits(device, report.round):
+        awaited = state.awaits(device, report.round, report.phase)
+        if report.state is FederatedState.REFUSED and awaited:
+            self._reject(live, device, report, refused_by_device(report.status))
+        elif report.state is FederatedState.READY and awaited:
             self._fetch(live, device, report)
+        elif report.state is FederatedState.READY and report.phase:
+            if reason := late_reason(state, device, report):
+                self._reject(live, device, report, reason)
         elif report.state is FederatedState.READY and report.round < state.round:
-            self._reject(live, device, report.round, f"late: round {report.round} is closed")
+            self._reject(live, device, report, f"late: round {report.round} is closed")
         return live
 
     def _on_tick(self, now_s: float) -> None:
@@ -261,22 +271,14 @@ class FederatedDriver:
         state = live.state
         if device in live.pulling:
             return
-        settings = state.plan.settings
-        allowed = update_bytes(
-            state.head.classes,
-            state.head.features,
-            settings.codec,
-            settings.share,
-            settings.local,
-        )
-        if report.update_bytes != allowed or report.update_hash is None:
-            reason = f"update of {report.update_bytes} bytes is on offer, expected {allowed}"
-            self._reject(live, device, report.round, reason)
+        reason = _wrong_size(state, device, report.update_bytes)
+        if reason or report.update_hash is None:
+            self._reject(live, device, report, reason or "update has no hash")
             return
-        round_ = report.round
+        round_, phase = report.round, report.phase
 
         def fetched(result: bytes | EdgekitError) -> None:
-            if isinstance(result, bytes) and live.state.awaits(device, round_):
+            if isinstance(result, bytes) and live.state.awaits(device, round_, phase):
                 self._server.write_blob(result, lambda error: done(error or result))
             else:
                 done(result)
@@ -285,13 +287,14 @@ class FederatedDriver:
             live.pulling.discard(device)
             if live.state.phase is Phase.FINISHED:
                 return
-            if not live.state.awaits(device, round_):
+            if not live.state.awaits(device, round_, phase):
                 # The device may answer the next round yet; this is no answer to that one.
-                self._reject(live, device, round_, f"late: round {round_} is closed")
+                late = late_reason(live.state, device, report)
+                self._reject(live, device, report, late or f"late: round {round_} is closed")
             elif isinstance(result, EdgekitError):
-                self._failed(live, device, round_, result)
+                self._failed(live, device, report, result)
             else:
-                self._enter(live, receive(live.state, device, result))
+                self._enter(live, receive(live.state, device, result, phase))
             self._advance(live)
 
         live.pulling.add(device)
@@ -305,19 +308,22 @@ class FederatedDriver:
             )
         except DeviceError as exc:
             live.pulling.discard(device)
-            self._reject(live, device, round_, str(exc))
+            self._reject(live, device, report, str(exc))
 
-    def _failed(self, live: _Live, device: str, round_: int, error: EdgekitError) -> None:
+    def _failed(
+        self, live: _Live, device: str, report: FederatedReport, error: EdgekitError
+    ) -> None:
         if isinstance(error, StoreError):  # no fault of the device, which holds it ready
             log.error("run %d: update of %s: %s", live.state.plan.run, device, error)
             return
-        count = live.pulls[device, round_] = live.pulls.get((device, round_), 0) + 1
+        key = device, report.round, report.phase
+        count = live.pulls[key] = live.pulls.get(key, 0) + 1
         log.warning("run %d: update of %s: %s", live.state.plan.run, device, error)
         if count >= MAX_PULLS:
-            self._reject(live, device, round_, f"update could not be fetched: {error}")
+            self._reject(live, device, report, f"update could not be fetched: {error}")
 
-    def _reject(self, live: _Live, device: str, round_: int, reason: str) -> None:
-        fact = reject(live.state, device, round_, reason)
+    def _reject(self, live: _Live, device: str, report: FederatedReport, reason: str) -> None:
+        fact = reject(live.state, device, report.round, reason, report.phase)
         if fact is not None:
             self._enter(live, fact)
 
@@ -379,6 +385,11 @@ class FederatedDriver:
         # An older task may go on where it counts.
         views = self._server.devices()  # without those that were removed meanwhile
         asked = [d for d in state.missing if state.busy.get(d) == state.round and d in views]
+        if state.secure is not None:
+            tasks, objects = phase_tasks(state, task, asked, live.now_s())
+            self._server.lend(f"run {plan.run}", objects)
+            self._server.set_tasks(tasks)
+            return
         self._server.set_task(asked, task)
 
     def _release(self, live: _Live) -> None:
@@ -386,9 +397,24 @@ class FederatedDriver:
         plan, views = live.state.plan, self._server.devices()
         tasks = {name: self._server.wished_task(name) for name in plan.devices if name in views}
         done = [name for name, task in tasks.items() if task and task.run == plan.run]
+        self._server.lend(f"run {plan.run}", ())
         self._server.set_task(done, None)
 
     def _live(self, run: int) -> _Live:
         if run not in self._lives:
             raise unknown_run(run, self._lives)
         return self._lives[run]
+
+
+def _wrong_size(state: RunState, device: str, found: int) -> str:
+    """Say what is wrong with the size of what a device offers, empty if nothing is."""
+    settings = state.plan.settings
+    least = most = update_bytes(
+        state.head.classes, state.head.features, settings.codec, settings.share, settings.local
+    )
+    if state.secure is not None:
+        least, most = answer_bytes(state, device)
+    if least <= found <= most:
+        return ""
+    expected = f"{least}" if least == most else f"{least} .. {most}"
+    return f"update of {found} bytes is on offer, expected {expected}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from edgekit.fleet.store import FleetStore
@@ -66,17 +66,31 @@ class Outgoing:
         Raises:
             DeviceError: If one is not in the fleet; then none has it.
         """
-        devices, now_s = [self._devices[name] for name in names], time.time()
+        return self._wish([(self._devices[name], model, task) for name in names])
+
+    def wish_tasks(self, tasks: Mapping[str, FederatedTask]) -> None:
+        """Wish each device a task of its own, in one step.
+
+        Raises:
+            DeviceError: If one is not in the fleet; then none has it.
+        """
+        self._wish([(self._devices[name], Keep.KEEP, task) for name, task in tasks.items()])
+
+    def _wish(
+        self,
+        asked: Sequence[tuple[Device, SignedManifest | Keep | None, FederatedTask | Keep | None]],
+    ) -> list[int]:
+        devices, now_s = [device for device, *_ in asked], time.time()
         wishes = [
             (device.wish or Wish()).changed(model=model, task=task, now_s=now_s)
-            for device in devices
+            for device, model, task in asked
         ]
         for wish in wishes:  # what cannot be said must not enter the journal
             wish.document(now_s=now_s, heartbeat_s=self._heartbeat_s).encode()
         self._journal.append_all(
             [
-                Entry("device.desired", name, wish.body(name))
-                for name, wish in zip(names, wishes, strict=True)
+                Entry("device.desired", device.name, wish.body(device.name))
+                for device, wish in zip(devices, wishes, strict=True)
             ]
         )
         for device, wish in zip(devices, wishes, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -107,6 +107,7 @@ class FleetServer(Started):
         self._chunks = ChunkStore(self._load_offer)
         self._writers = ThreadPoolExecutor(_BLOB_WRITERS, thread_name_prefix="edgekit-blob")
         self._listeners: list[Listener] = []
+        self._lent: dict[str, dict[int, bytes]] = {}  # by owner
         self._news = limits.News(self.journal)
         self._next_store_check_s = self._next_save_s = 0.0
         self._connection = ThreadedConnection(
@@ -211,6 +212,22 @@ class FleetServer(Started):
         """
         self.call(lambda: self._outgoing.wish(devices, KEEP, task))
 
+    def set_tasks(self, tasks: Mapping[str, FederatedTask]) -> None:
+        """Wish each of some devices a task of its own, in one step.
+
+        Raises:
+            DeviceError: If one is not in the fleet; then none has it.
+        """
+        self.call(lambda: self._outgoing.wish_tasks(tasks))
+
+    def lend(self, owner: str, objects: Iterable[bytes]) -> None:
+        """Put objects on offer to every claimed device, instead of those that an owner had there.
+
+        They are not kept on disk: after a restart the owner lends them anew.
+        """
+        made = {object_id(data): data for data in objects}
+        self.call(lambda: self._lent.update({owner: made}))
+
     def offer(self, data: bytes) -> int:
         """Put an object on offer to every claimed device, durably; return its id on the link."""
 
@@ -309,6 +326,9 @@ class FleetServer(Started):
         self._questions.ask(self._is_reachable)
 
     def _load_offer(self, number: int) -> bytes | None:
+        for objects in self._lent.values():
+            if number in objects:
+                return objects[number]
         blob = self._store.offer(number)
         return None if blob is None else self.journal.blob(blob)
 
