@@ -119,7 +119,7 @@ def _asked(root: Path, wanted: Wanted, image_id: str, head: tuple[int, int]) -> 
 def _fleet(
     root: Path,
 ) -> tuple[dict[str, str], dict[str, str], dict[str, tuple[str, ...]]]:
-    """Return the board of each device, empty if it is not claimed; what the claimed run, and can."""
+    """Return the board of each device, empty if unclaimed; what the claimed run, and can."""
     boards: dict[str, str] = {}
     active: dict[str, str] = {}
     skills: dict[str, tuple[str, ...]] = {}
