@@ -20,11 +20,18 @@ from tools.bench.__main__ import main
 FULL = os.environ.get("EDGEKIT_FULL") == "1"
 
 
+@pytest.mark.cc
 def test_a_short_meta_training_adapts_in_a_few_steps() -> None:
-    """Of the 10,000 rounds of the bench 500, or 3,000; untrained nets stay above 3 at 32 steps."""
-    rounds, few, many = (3_000, 0.20, 0.15) if FULL else (500, 1.2, 0.8)
-    for each in sine.measure_case("TinyReptile", (1, 2) if FULL else (1,), rounds):
-        assert each["mse"]["8"] <= few and each["mse"]["32"] <= many
+    """3,000 of the 10,000 rounds of the bench; untrained nets stay above 3 at 32 steps."""
+    for each in sine.measure_case("TinyReptile", sine.SEEDS if FULL else (1, 2), rounds=3_000):
+        assert each["mse"]["8"] <= 0.20 and each["mse"]["32"] <= 0.15
+
+
+@pytest.mark.cc
+@pytest.mark.parametrize("name", list(sine.WITHIN))
+def test_what_sends_less_learns_too(name: str) -> None:
+    (found,) = sine.measure_case(name, (2,), rounds=1_000)
+    assert found["mse"]["32"] <= 0.8
 
 
 def test_uplink_of_what_is_compressed_is_as_small_as_promised() -> None:

@@ -43,6 +43,12 @@ def measure(only: str = "", seed: int = 0) -> list[Result]:
     return results
 
 
+def merged(results: Sequence[Result], known: Sequence[Result]) -> list[Result]:
+    """Return what was measured, and what is known of the other sets."""
+    anew = {each["set"] for each in results}
+    return [*(each for each in known if each["set"] not in anew), *results]
+
+
 def _measure_set(name: str, seed: int) -> list[Result]:
     if name == "sine":
         return _sine(seed)

@@ -26,6 +26,14 @@ def write_results(results: Sequence[Result], rows: Sequence[Row]) -> None:
     write_atomic(PAGE, page().encode())
 
 
+def runs() -> list[Result]:
+    """Return the results that the page was made from."""
+    if not RESULTS.is_file():
+        return []
+    found: list[Result] = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"]
+    return found
+
+
 def page() -> str:
     """Return the text of the page, from the summary."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))
