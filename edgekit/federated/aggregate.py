@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from edgekit.federated.codecs import Float32Array, HeadWeights, Update
 from edgekit.federated.settings import Settings
 from edgekit.federated.strategies import STRATEGIES, Contribution, Global
 from edgekit.federated.strategies.base import BoolArray, Float64Array
-from edgekit.federated.strategies.defences import clipped, defended
+from edgekit.federated.strategies.defences import Defended, clipped, defended
 
 Moments = tuple[Float64Array, ...]
 
@@ -27,7 +27,32 @@ def step(
     progress: float = 0.0,
     noise_round: int = 0,
     expected: int = 0,
+    doubted: Collection[int] = (),
 ) -> Global:
+    """Fold contributions, in order of device id, into the global parameters; see `stepped`."""
+    return stepped(
+        name,
+        state,
+        parts,
+        settings,
+        progress=progress,
+        noise_round=noise_round,
+        expected=expected,
+        doubted=doubted,
+    )[0]
+
+
+def stepped(
+    name: str,
+    state: Global,
+    parts: Sequence[Contribution],
+    settings: Settings,
+    *,
+    progress: float = 0.0,
+    noise_round: int = 0,
+    expected: int = 0,
+    doubted: Collection[int] = (),
+) -> tuple[Global, Defended]:
     """Fold contributions, in order of device id, into the global parameters.
 
     Args:
@@ -35,6 +60,10 @@ def step(
         progress: Share of the run's rounds that are done, for annealing.
         noise_round: Round that the noise is drawn for.
         expected: Updates that a round is expected to have, the divisor of DP-FedAvg.
+        doubted: Places of devices with a bad record.
+
+    Returns:
+        The parameters after the step, and what the defences made of the contributions.
 
     Raises:
         RefusedError: If there is nothing to fold, or the result leaves the range of float32.
@@ -48,13 +77,32 @@ def step(
         if part.delta.shape != state.values.shape:
             raise ValueError(f"delta has shape {part.delta.shape}, state {state.values.shape}")
     if settings.noise:
-        parts = _noisy(parts, settings, noise_round, expected)
+        bounded = Defended(_noisy(parts, settings, noise_round, expected))
     else:
-        parts, _ = defended(parts, settings)
-    moved = STRATEGIES[name].step(state, parts, settings, progress)
+        bounded = defended(parts, settings, doubted)
+    moved = STRATEGIES[name].step(state, bounded.parts, settings, progress)
     if not (np.abs(moved.values) <= np.finfo(np.float32).max).all():
         raise RefusedError("aggregated head leaves the range of float32")
-    return moved
+    return moved, bounded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """What a round made.
+
+    Attributes:
+        head: The next head.
+        moments: What the server remembers.
+        left_out: Devices whose updates the defences did not fold.
+        away: Devices whose updates point away from the others.
+        compared: Whether there were enough to compare.
+    """
+
+    head: HeadWeights
+    moments: Moments
+    left_out: tuple[str, ...]
+    away: tuple[str, ...]
+    compared: bool
 
 
 def fold(
@@ -68,6 +116,32 @@ def fold(
     rounds: int = 1,
     expected: int = 0,
 ) -> tuple[HeadWeights, Moments]:
+    """Fold the accepted updates of a round into the base head; see `folded`."""
+    made = folded(
+        strategy,
+        base,
+        updates,
+        settings,
+        moments=moments,
+        round_=round_,
+        rounds=rounds,
+        expected=expected,
+    )
+    return made.head, made.moments
+
+
+def folded(
+    strategy: str,
+    base: HeadWeights,
+    updates: Mapping[str, Update],
+    settings: Settings | None = None,
+    *,
+    moments: Moments = (),
+    round_: int = 1,
+    rounds: int = 1,
+    expected: int = 0,
+    doubted: Collection[str] = (),
+) -> Folded:
     """Fold the accepted updates of a round, by device id, into the base head.
 
     Args:
@@ -76,9 +150,7 @@ def fold(
         round_: Number of the round, from 1; an update of an earlier one is stale by the difference.
         rounds: Of the run.
         expected: Updates that a round is expected to have.
-
-    Returns:
-        The next head, and what the server remembers.
+        doubted: Devices with a bad record.
 
     Raises:
         RefusedError: If there is nothing to fold, or the result leaves the range of float32.
@@ -89,7 +161,8 @@ def fold(
             raise ValueError(
                 f"update of {device} has shape {update.weights.shape}, base {base.weights.shape}"
             )
-    state = step(
+    names = sorted(updates)
+    state, bounded = stepped(
         strategy,
         Global(flat(base).astype(np.float64), moments),
         contributions(updates, round_),
@@ -97,8 +170,15 @@ def fold(
         progress=min(1.0, (round_ - 1) / rounds),
         noise_round=round_,
         expected=expected,
+        doubted=[at for at, device in enumerate(names) if device in doubted],
     )
-    return head_of(state.values.astype(np.float32), base.weights.shape), state.moments
+    return Folded(
+        head_of(state.values.astype(np.float32), base.weights.shape),
+        state.moments,
+        tuple(names[at] for at in bounded.left_out),
+        tuple(names[at] for at in bounded.away),
+        bounded.compared,
+    )
 
 
 def fold_mean(
@@ -129,15 +209,6 @@ def fold_mean(
         progress=progress,
     )
     return head_of(state.values.astype(np.float32), base.weights.shape), state.moments
-
-
-def left_out(updates: Mapping[str, Update], settings: Settings) -> tuple[str, ...]:
-    """Return the devices whose accepted updates the defences leave out of the fold."""
-    if settings.noise or not updates:
-        return ()
-    _, away = defended(contributions(updates, 1), settings)
-    names = sorted(updates)
-    return tuple(names[at] for at in away)
 
 
 def contributions(updates: Mapping[str, Update], round_: int) -> list[Contribution]:

@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from edgekit.errors import ConfigError, RefusedError
 from edgekit.federated import payload
-from edgekit.federated.aggregate import draw_cohort, step
+from edgekit.federated.aggregate import draw_cohort, stepped
 from edgekit.federated.checks import NORM_FACTOR, NORM_FLOOR
 from edgekit.federated.codecs import rounding_seed
 from edgekit.federated.combine import check
 from edgekit.federated.nets import DenseNet, Float32Array
 from edgekit.federated.settings import SPARSE, Settings
 from edgekit.federated.strategies import STRATEGIES, Contribution, Global, Kind
-from edgekit.federated.strategies.defences import norm
+from edgekit.federated.strategies.defences import Record, norm
 
 CHUNK_BYTES = 1 << 20
 """Parameters that are trained at a time; they stay in a cache."""
@@ -157,6 +157,7 @@ def simulate_fast(
     state = Global(start.astype(np.float64))
     table: list[FastRow] = []
     residuals: dict[str, Float32Array] = {}
+    records: dict[str, Record] = {}
     mu = settings.mu if strategy == "fedprox" else 0.0
     for round_ in range(1, rounds + 1):
         asked = draw_cohort(names, settings, round_)[: settings.cohort or None]
@@ -174,7 +175,7 @@ def simulate_fast(
         parts, rejected = _judged(base, deltas, asked, indices, shards)
         parts = [(name, _sent(part, settings, residuals, name, round_)) for name, part in parts]
         try:
-            state = step(
+            state, bounded = stepped(
                 strategy,
                 state,
                 [part for _, part in parts],
@@ -182,7 +183,15 @@ def simulate_fast(
                 progress=(round_ - 1) / rounds,
                 noise_round=round_,
                 expected=settings.cohort or len(shards),
+                doubted=[
+                    at
+                    for at, (name, _) in enumerate(parts)
+                    if name in records and records[name].doubted
+                ],
             )
+            if bounded.compared:
+                for at, (name, _) in enumerate(parts):
+                    records[name] = records.get(name, Record()).after(away=at in bounded.away)
         except RefusedError as exc:
             rejected.append(("", str(exc)))
         state = Global(state.values.astype(np.float32).astype(np.float64), state.moments)

@@ -16,7 +16,7 @@ from typing import Any
 
 from edgekit.errors import RefusedError
 from edgekit.federated import secure_rounds
-from edgekit.federated.aggregate import Moments, fold, fold_mean, left_out
+from edgekit.federated.aggregate import Folded, Moments, fold_mean, folded
 from edgekit.federated.checks import judge
 from edgekit.federated.codecs import HeadWeights, Update, decode_head, decode_update
 from edgekit.federated.plan import RunPlan, plan_body, plan_of
@@ -24,6 +24,7 @@ from edgekit.federated.secure_quantize import Sum
 from edgekit.federated.secure_state import SecurePhase
 from edgekit.federated.state import Answer, Fact, Phase, RoundRow, RunState
 from edgekit.federated.strategies import STRATEGIES
+from edgekit.federated.strategies.defences import Record
 from edgekit.link.status import Status
 
 __all__ = [
@@ -192,6 +193,7 @@ def apply(
             secure=None,
             empty=0 if body["accepted"] >= state.plan.min_updates else state.empty + 1,
             table=(*state.table, _row(state, body, time_s)),
+            records=_records(state, body),
         )
     if kind == FINISHED:
         return replace(state, phase=Phase.FINISHED, reason=str(body["reason"]))
@@ -226,9 +228,9 @@ def _opened(state: RunState, invited: tuple[str, ...], time_s: float) -> RunStat
     return replace(begun, secure=secure_rounds.first(begun))
 
 
-def _fold(state: RunState) -> tuple[HeadWeights, Moments]:
+def _fold(state: RunState) -> Folded:
     plan = state.plan
-    return fold(
+    return folded(
         plan.strategy,
         state.head,
         state.accepted,
@@ -237,6 +239,7 @@ def _fold(state: RunState) -> tuple[HeadWeights, Moments]:
         round_=state.round,
         rounds=plan.rounds,
         expected=plan.wanted or len(plan.devices),
+        doubted=state.doubted,
     )
 
 
@@ -248,7 +251,7 @@ def _moments(state: RunState, body: Mapping[str, Any]) -> Moments:
     if state.secure is not None:
         outcome = secure_rounds.following(state, state.opened_s)
         return _fold_sum(state, outcome)[1] if isinstance(outcome, Sum) else state.moments
-    return _fold(state)[1]
+    return _fold(state).moments
 
 
 def _secure_step(state: RunState, now_s: float) -> Fact:
@@ -290,19 +293,24 @@ def _fold_sum(state: RunState, made: Sum) -> tuple[HeadWeights, Moments]:
 def _close(state: RunState) -> Fact:
     accepted = state.accepted
     head = state.head
+    found: dict[str, Any] = {"left_out": []}
     if len(accepted) >= state.plan.min_updates:
         try:
-            head, _ = _fold(state)
+            made = _fold(state)
         except RefusedError as exc:
             return finish(state, str(exc))
+        head = made.head
+        found = {"left_out": list(made.left_out)}
+        if made.compared:
+            found["away"] = list(made.away)
     body = {
         "run": state.plan.run,
         "round": state.round,
         "accepted": len(accepted),
         "rejected": len(state.rejected),
         "head_hash": head.hash.hex(),
-        "left_out": list(left_out(accepted, state.plan.settings)),
     }
+    body |= found
     return Fact(ROUND_CLOSED, body, head.encode())
 
 
@@ -341,6 +349,18 @@ def _apply_update(state: RunState, body: Mapping[str, Any], blob: bytes | None) 
 
 def _without(busy: Mapping[str, int], device: str) -> dict[str, int]:
     return {other: at for other, at in busy.items() if other != device}
+
+
+def _records(state: RunState, body: Mapping[str, Any]) -> Mapping[str, Record]:
+    """Return what is known of the devices after the current round, whose end the body tells."""
+    away = body.get("away")
+    if away is None:
+        return state.records
+    compared = {
+        device: state.records.get(device, Record()).after(away=device in away)
+        for device in state.accepted
+    }
+    return {**state.records, **compared}
 
 
 def _row(state: RunState, body: Mapping[str, Any], time_s: float) -> RoundRow:

@@ -12,6 +12,7 @@ from edgekit.federated.checks import Terms, norm_bound
 from edgekit.federated.codecs import HeadWeights, Update
 from edgekit.federated.plan import RunPlan
 from edgekit.federated.secure_state import SecureRound
+from edgekit.federated.strategies.defences import Record
 
 
 class Phase(Enum):
@@ -84,6 +85,7 @@ class RunState:
         bases: Hashes of the heads that an update may start from, by round.
         moments: What the strategy remembers of earlier rounds.
         secure: Where the round of a secure run is; None between rounds, and for other runs.
+        records: How often the updates of each device pointed away from those of the others.
     """
 
     plan: RunPlan
@@ -102,6 +104,12 @@ class RunState:
     bases: Mapping[int, bytes] = field(default_factory=dict)
     moments: Moments = ()
     secure: SecureRound | None = None
+    records: Mapping[str, Record] = field(default_factory=dict)
+
+    @property
+    def doubted(self) -> frozenset[str]:
+        """Devices whose updates are compared with the others', but not folded."""
+        return frozenset(device for device, record in self.records.items() if record.doubted)
 
     @property
     def collecting(self) -> bool:

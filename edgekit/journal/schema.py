@@ -168,7 +168,7 @@ _LIST = [
     _kind(
         "federated.round_closed",
         "run:any round:int accepted:any rejected:any head_hash:hex accuracy:number?"
-        " left_out:texts? loss_first:number? loss_last:number? failed:text?",
+        " left_out:texts? away:texts? loss_first:number? loss_last:number? failed:text?",
         Blob.OPTIONAL,
     ),
     _kind("federated.finished", "run:any rounds:int head_hash:hex? reason:text", Blob.OPTIONAL),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edgekit.federated.codecs import HeadWeights
 from edgekit.federated.rounds import RunPlan
-from edgekit.federated.simulate import Client, simulate
+from edgekit.federated.simulate import Client, simulate, simulate_answers, train
 
 pytestmark = pytest.mark.cc
 
@@ -72,3 +74,20 @@ def test_a_fifth_of_label_flippers_costs_robust_strategies_little(strategy: str,
     dirty = simulate(plan(attacked, strategy=strategy), START, attacked)
     assert accuracy(clean.head) > 0.9
     assert accuracy(dirty.head) >= accuracy(clean.head) - 0.02
+
+
+def test_liar_that_turned_its_updates_round_is_out_for_the_rest_of_the_run() -> None:
+    """In later rounds honest updates differ so much that directions alone tell little."""
+    clients = {f"dev-{i}": client(i, [i % CLASSES, (i + 1) % CLASSES]) for i in range(10)}
+    devices = plan(clients, rounds=12)
+
+    def answer(device: str, round_: int, base: HeadWeights) -> list[bytes]:
+        update = train(clients[device], devices, round_, base)
+        if device == "dev-4":
+            update = replace(update, weights=-update.weights, bias=-update.bias)
+        return [update.encode()]
+
+    state = simulate_answers(devices, START, answer, present=clients)
+    assert all("dev-4" in row.left_out for row in state.table)
+    assert state.doubted == {"dev-4"} and state.records["dev-4"].rounds == 12
+    assert accuracy(state.head) > 0.9

@@ -15,7 +15,7 @@ from edgekit.federated.aggregate import draw_cohort, step
 from edgekit.federated.combine import OPTIONS, check, check_head, table
 from edgekit.federated.settings import Settings
 from edgekit.federated.strategies import STRATEGIES, Contribution, Global
-from edgekit.federated.strategies.defences import defended
+from edgekit.federated.strategies.defences import Record, defended
 from edgekit.federated.strategies.robust import krum_order, liars
 
 OPEN = Settings(clip=0, weight_cap=0, align=False)
@@ -116,10 +116,31 @@ def test_defences_bound_norm_and_claimed_samples() -> None:
 
 def test_updates_that_point_away_are_left_out_and_named() -> None:
     honest = [part(1.0, 0.2), part(1.0, -0.2), part(0.5, 1.0), part(1.0, 0.0)]
-    parts, away = defended([*honest, part(-3.0, 0.0), part(0.0, 0.0)], Settings())
-    assert away == [4, 5] and len(parts) == 4
+    found = defended([*honest, part(-3.0, 0.0), part(0.0, 0.0)], Settings())
+    assert found.compared and found.left_out == found.away == (4, 5) and len(found.parts) == 4
     # Four devices are too few to tell who is right.
-    assert defended([*honest[:3], part(-3.0, 0.0)], Settings())[1] == []
+    few = defended([*honest[:3], part(-3.0, 0.0)], Settings())
+    assert not few.compared and few.left_out == ()
+
+
+def test_devices_with_a_bad_record_are_compared_but_not_folded() -> None:
+    # Two liars carry the mean of all, so that the honest seem to point away.
+    parts = [part(0.1, 1.0), part(0.1, -1.0), part(0.1, 0.0), part(-1.0, 0.1), part(-1.0, -0.1)]
+    settings = Settings(clip=0, weight_cap=0)
+    assert defended(parts, settings).away == (0, 1, 2)
+    found = defended(parts, settings, doubted=[3, 4])
+    assert found.left_out == found.away == (3, 4)
+    # One that points where all do stays doubted by its record alone.
+    turned = defended([*parts[:4], part(1.0, 0.0)], settings, doubted=[3, 4])
+    assert turned.left_out == (3, 4) and turned.away == (3,)
+    # Of half of the devices nobody knows who is right.
+    assert defended(parts, settings, doubted=[2, 3, 4]).left_out == (0, 1, 2)
+
+
+def test_record_is_bad_from_two_rounds_and_more_than_half() -> None:
+    record = Record()
+    seen = [(record := record.after(away=away)).doubted for away in (1, 1, 0, 0, 1, 0)]
+    assert seen == [False, True, True, False, True, False]
 
 
 def test_fedsgd_is_centralised_gradient_descent() -> None:
