@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def up(
     import threading
 
     from edgekit.config import FILE_NAME, load_config
+    from edgekit.fleet.handles import allow_connections
     from edgekit.service.federated import FederatedDriver
     from edgekit.service.local import LocalFleet
     from edgekit.service.rollouts import RolloutDriver
@@ -54,6 +56,7 @@ def up(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stopped.set())
     config = project / FILE_NAME
+    room = allow_connections(_enrolled(project / ".edgekit"))
     running = LocalFleet(
         root=project / ".edgekit",
         fleet=fleet,
@@ -73,7 +76,7 @@ def up(
         last = ""
         while not stopped.wait(1.0):
             running.check()
-            line = _status_line(running)
+            line = _status_line(running, room)
             if sys.stdout.isatty():
                 print(f"\r\x1b[K{line}", end="", flush=True)
             elif line != last:
@@ -256,7 +259,17 @@ def _write_credentials(
     ).write(path)
 
 
-def _status_line(running: LocalFleet) -> str:
+def _enrolled(root: Path) -> int:
+    """Return how many devices a fleet has so far."""
+    from edgekit.fleet.store import FleetStore
+
+    if not (root / "keys" / "fleet.db").exists():
+        return 0
+    with FleetStore.open(root) as store:
+        return len(store.devices())
+
+
+def _status_line(running: LocalFleet, room: int) -> str:
     from edgekit.fleet.devices import Presence
 
     server = running.server
@@ -264,10 +277,14 @@ def _status_line(running: LocalFleet) -> str:
     online = sum(view.presence is Presence.ONLINE for view in views)
     claimed = sum(view.claimed for view in views)
     broker = "up" if server.is_connected else "away"
-    refused = sum(server.refused.values()) + sum(running.gateway.refused.values())
+    refused = Counter(server.refused) + Counter(running.gateway.refused)
+    why = ", ".join(f"{count} {reason.lower()}" for reason, count in refused.most_common())
+    full = ""
+    if len(views) > room:
+        full = f"; open files allow {room} devices, end and start anew"
     return (
-        f"{len(views)} devices, {claimed} claimed, {online} online;"
-        f" broker {broker}; {refused} messages refused"
+        f"{len(views)} devices, {claimed} claimed, {online} online{full};"
+        f" broker {broker}; {refused.total()} messages refused{f' ({why})' if why else ''}"
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from edgekit.errors import EdgekitError, LinkError, StoreError, ToolError
 from edgekit.fleet.devices import Presence, PresenceReport
 from edgekit.fleet.gateway_config import Credentials, GatewayConfig, load_config
+from edgekit.fleet.handles import allow_connections
 from edgekit.fleet.outbox import Outbox, SavedSession, Waiting, waiting
 from edgekit.fleet.rates import Bucket
 from edgekit.link.frames import (
@@ -426,7 +427,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        gateway = Gateway(load_config(parser.parse_args(arguments).config))
+        config = load_config(parser.parse_args(arguments).config)
+        allow_connections(len(Credentials(config.credentials)))
+        gateway = Gateway(config)
     except EdgekitError as exc:
         logger.error("%s", exc)
         return 1

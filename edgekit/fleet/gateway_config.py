@@ -59,6 +59,9 @@ class Credentials:
         self._passwords: dict[str, str] = {}
         self._read()
 
+    def __len__(self) -> int:
+        return len(self._passwords)
+
     def password(self, device: str) -> str | None:
         """Return the password of a device, None if it has none."""
         try:

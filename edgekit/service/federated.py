@@ -263,8 +263,10 @@ class FederatedDriver:
             if live.state.phase is Phase.FINISHED:
                 continue
             for device in live.state.missing:
-                if device in views:
+                if device in views and not views[device].revoked:
                     self._hear(device, views[device])
+                else:
+                    self._leave(live, device)
             self._advance(live)
 
     def _fetch(self, live: _Live, device: str, report: FederatedReport) -> None:
@@ -321,6 +323,14 @@ class FederatedDriver:
         log.warning("run %d: update of %s: %s", live.state.plan.run, device, error)
         if count >= MAX_PULLS:
             self._reject(live, device, report, f"update could not be fetched: {error}")
+
+    def _leave(self, live: _Live, device: str) -> None:
+        """Let nobody wait for a device that the fleet has no more."""
+        secure, reason = live.state.secure, "device has left the fleet"
+        phase = 0 if secure is None else secure.phase
+        fact = reject(live.state, device, live.state.round, reason, phase)
+        if fact is not None:
+            self._enter(live, fact)
 
     def _reject(self, live: _Live, device: str, report: FederatedReport, reason: str) -> None:
         fact = reject(live.state, device, report.round, reason, report.phase)
