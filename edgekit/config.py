@@ -152,6 +152,11 @@ class LearnSection:
             behind the output does.
         method: How the head learns by itself: ol, ol-v2, lwf or cwr.
         steps_per_minute: Most steps of a device that learns by itself; 0 for none.
+        momentum: Of these steps; needs as much memory again.
+        standardize: Whether the model of such a device reads (x - mean) / deviation of its own
+            inputs, with each input's mean and deviation so far.
+        warm_up: Samples after which these stay as they are; 0: never.
+        window: Samples that they follow, by an exponential window; 0: all alike.
     """
 
     enabled: bool = True
@@ -161,6 +166,10 @@ class LearnSection:
     mode: str = "widen"
     method: str = "cwr"
     steps_per_minute: int = 0
+    momentum: float = 0.0
+    standardize: bool = False
+    warm_up: int = 0
+    window: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +253,9 @@ RANGES: dict[tuple[str, str], Range] = {
     ("fleet", "gateway_port"): (0, 65_535),
     ("fleet", "timeout_s"): (0.001, 1e7),
     ("learn", "steps_per_minute"): (0, 60_000),
+    ("learn", "momentum"): (0.0, 0.99),
+    ("learn", "warm_up"): (0, 2**31 - 1),
+    ("learn", "window"): (0, 2**31 - 1),
     **FEDERATED_RANGES,
     **TEXT_RANGES,
 }

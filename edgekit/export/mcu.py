@@ -25,9 +25,11 @@ COMMON = ("kernels", "runtime", "features", "learn", "link", "boot", "crypto")
 PROGRAM = ("agent",)
 TOKENIZER = {True: "features/text", False: "features/no_text"}
 
-# The trained head must agree bit for bit on every core, so no multiply-add is fused. For size: a
-# step takes 4 % more instructions, the code a fifth less flash.
-FOLDER_FLAGS = {"learn": ("-ffp-contract=off", "-Os")}
+# The trained head must agree bit for bit on every core, so no multiply-add is fused.
+FOLDER_FLAGS = {"learn": ("-ffp-contract=off",)}
+
+# Of learn/ only the inner loops are built for speed; the rest takes a fifth less flash.
+_FAST = {"learn": ("ek_net", "ek_train")}
 
 # The number that learning computes with, by whether the core has an FPU.
 NUMBERS = {True: "learn/float32", False: "learn/fixed"}
@@ -101,10 +103,16 @@ def program_units(board: Board) -> list[Unit]:
     if not board.agent:
         return [Unit(firmware / name) for name in BENCH_SOURCES]
     return [
-        Unit(path, FOLDER_FLAGS.get(folder, ()))
+        Unit(path, source_flags(path, folder))
         for folder in PROGRAM
         for path in sorted((firmware / folder).glob("*.c"))
     ]
+
+
+def source_flags(path: Path, folder: str) -> tuple[str, ...]:
+    """Return the flags that only a source of a folder of firmware/ needs."""
+    size = ("-Os",) if path.stem not in _FAST.get(folder, (path.stem,)) else ()
+    return (*FOLDER_FLAGS.get(folder, ()), *size)
 
 
 def arch_folders(board: Board) -> list[Path]:
@@ -131,7 +139,7 @@ def library_units(board: Board, *, text: bool = True) -> list[Unit]:
             fast.setdefault(path.stem, path)
     common = (*COMMON, numbers_folder(board)) if board.agent else BENCH_COMMON
     portable = [
-        Unit(path, FOLDER_FLAGS.get(folder, ()))
+        Unit(path, source_flags(path, folder))
         for folder in (*common, TOKENIZER[text])
         for path in sorted((firmware / folder).glob("*.c"))
         if path.stem not in fast

@@ -17,15 +17,17 @@ import numpy as np
 from edgekit import share
 from edgekit.boards import Board
 from edgekit.errors import DeviceError
-from edgekit.export.mcu import FOLDER_FLAGS, build_program, numbers_folder
+from edgekit.export.mcu import FOLDER_FLAGS, build_program, numbers_folder, source_flags
 from edgekit.export.toolchain import Unit
 from edgekit.flash.process import ChildProcess
 from edgekit.flash.qemu import Emulator
 from edgekit.flash.virtual import VirtualDevice
+from edgekit.runtime.moments import Moments
 from edgekit.runtime.net import DenseNet
 from edgekit.runtime.online import OnlineHead
 
 WARM, MEASURED = 32, 16
+INPUTS = 40
 NET_SIZES = (1, 32, 32, 1)
 TIMEOUT_S = 60.0
 
@@ -73,7 +75,7 @@ class LearnProbe:
 
     Attributes:
         instructions: Of a step, mean of 16, per case; of cwr with one consolidation in them.
-        checksums: CRC-32 of what a checkpoint of each head holds.
+        checksums: CRC-32 of what a checkpoint of each head holds, then that of standardized inputs.
         net_instructions: Of a step of the dense net.
         net_checksum: CRC-32 of its parameters.
         step_bytes: Memory of its step beside the sample.
@@ -101,11 +103,13 @@ def run_learn_probe(board: Board, *, work: Path | None = None) -> LearnProbe:
     firmware = share.firmware()
     units = [Unit(firmware / "bench" / "ek_learn_probe.c"), Unit(firmware / "agent" / "ek_line.c")]
     if not board.agent:
-        flags = FOLDER_FLAGS["learn"]
         units.append(Unit(firmware / "link" / "ek_frame.c"))
-        units += [Unit(firmware / "learn" / f"ek_{n}.c", flags) for n in ("exp", "net", "online")]
+        names = ("exp", "net", "online", "moments")
+        sources = [firmware / "learn" / f"ek_{name}.c" for name in names]
+        units += [Unit(path, source_flags(path, "learn")) for path in sources]
         units += [
-            Unit(path, flags) for path in sorted((firmware / numbers_folder(board)).glob("*.c"))
+            Unit(path, FOLDER_FLAGS["learn"])
+            for path in sorted((firmware / numbers_folder(board)).glob("*.c"))
         ]
     program = build_program(board, ops=("add",), out=work, units=units)
     log, flash = work / "probe.log", work / "flash.bin"
@@ -123,19 +127,19 @@ def run_learn_probe(board: Board, *, work: Path | None = None) -> LearnProbe:
 
 
 def _read(board: Board, text: str) -> LearnProbe:
-    found: dict[str, list[tuple[int, ...]]] = {"head": [], "net": [], "bytes": []}
+    found: dict[str, list[tuple[int, ...]]] = {"head": [], "inputs": [], "net": [], "bytes": []}
     for line in text.splitlines():
         name, *words = line.split()[-5:] if len(line.split()) >= 5 else [""]
         if name in found:
             found[name].append(tuple(map(int, words)))
-    lines = [row for name in ("head", "net", "bytes") for row in found[name]]
-    if len(found["head"]) != len(CASES) or len(found["net"]) != 1 or any(r[-1] for r in lines):
+    lines = [row for rows in found.values() for row in rows]
+    if len(lines) != len(CASES) + 3 or not found["inputs"] or any(r[-1] for r in lines):
         raise DeviceError(f"board '{board.name}' left no whole result of {len(CASES)} heads")
     scale = 1e9 / board.ticks_hz / board.emulator.instruction_ns if board.emulator else 0.0
     ((step_bytes, batch_bytes, _, _),) = found["bytes"]
     return LearnProbe(
         instructions=tuple(row[1] * scale / MEASURED for row in found["head"]),
-        checksums=tuple(row[2] for row in found["head"]),
+        checksums=tuple(row[2] for row in (*found["head"], *found["inputs"])),
         net_instructions=found["net"][0][1] * scale / MEASURED,
         net_checksum=found["net"][0][2],
         step_bytes=step_bytes,
@@ -149,8 +153,16 @@ def _draws(seed: int) -> Iterator[int]:
         yield seed >> 8
 
 
+def _inputs_checksum(kind: str) -> int:
+    draw = _draws(7)
+    moments = Moments(INPUTS, scale=0.046875, zero_point=-90, warm_up=40, window=16, kind=kind)
+    rows = [[next(draw) % (8 + f) - 100 + f for f in range(INPUTS)] for _ in range(WARM + MEASURED)]
+    last = moments.standardize(np.array(rows, np.int8))[-1]
+    return zlib.crc32(last.tobytes(), zlib.crc32(moments.checkpoint()[:-4]))
+
+
 def expected_checksums(kind: str) -> tuple[tuple[int, ...], int]:
-    """Return the checksums that this machine's own library gives: of the heads, of the net."""
+    """Return the checksums of this machine's own library: of heads and inputs, of the net."""
     heads = []
     for number, case in enumerate(CASES):
         draw = _draws(number + 1)
@@ -173,6 +185,7 @@ def expected_checksums(kind: str) -> tuple[tuple[int, ...], int]:
             row = [next(draw) % 64 - 32 + (label * 7 + f * 5) % 40 for f in range(case.features)]
             head.learn(np.array([row], np.int8), [label])
         heads.append(zlib.crc32(head.checkpoint()))
+    heads.append(_inputs_checksum(kind))
     draw = _draws(99)
     count = sum(m * (n + 1) for n, m in itertools.pairwise(NET_SIZES))
     values = np.array([next(draw) % 512 - 256 for _ in range(count)], np.float32)

@@ -261,11 +261,19 @@ class Learning(Message):
         steps_per_minute: At most so many.
         method: Number of a `edgekit.runtime.online.Method`: 0 ol, 1 ol-v2, 2 lwf, 3 cwr.
         rate: Learning rate; travels as float32.
+        momentum: Of the steps; travels as float32.
+        standardize: Whether the model reads its input by the input's own mean and variance.
+        warm_up: Samples after which these stay as they are; 0: never.
+        window: Samples that they follow; 0: all.
     """
 
     steps_per_minute: int = key(0, unsigned(32, minimum=1, maximum=MOST_STEPS_PER_MINUTE))
     method: int = key(1, unsigned(32, maximum=LAST_METHOD))
     rate: float = key(2, float32())
+    momentum: float = optional_key(3, float32(), 0.0)
+    standardize: int = optional_key(4, unsigned(32, minimum=1, maximum=1), 0)
+    warm_up: int = optional_key(5, unsigned(32, minimum=1), 0)
+    window: int = optional_key(6, unsigned(32, minimum=1), 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

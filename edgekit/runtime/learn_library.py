@@ -83,6 +83,8 @@ def learn_library(kind: str = "float32") -> ctypes.CDLL:
     for name, count in (("ek_online_put_counts", 1), ("ek_moments_apply", 5)):
         getattr(loaded, name).restype = None
         getattr(loaded, name).argtypes = [_POINTER] * count
+    loaded.ek_moments_standardize.restype = ctypes.c_int
+    loaded.ek_moments_standardize.argtypes = [_POINTER, number, ctypes.c_int32, _POINTER, _POINTER]
     loaded.ek_moments_apply.argtypes = [_POINTER, _POINTER, number, ctypes.c_int32, _POINTER]
     if kind == "float32":
         loaded.ek_head_train_epoch.argtypes = [_POINTER] * 5

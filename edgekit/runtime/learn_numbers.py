@@ -41,6 +41,10 @@ class Numbers(Protocol):
         """Return whole numbers as numbers."""
         ...
 
+    def times(self, n: npt.ArrayLike, step: Array) -> Array:
+        """Return n step of whole numbers n, which themselves may be beyond the range."""
+        ...
+
     def nearest(self, x: Array) -> npt.NDArray[np.int64]:
         """Return the nearest whole numbers within +-1000, ties away from zero."""
         ...
@@ -123,6 +127,9 @@ class Float32:
 
     def whole(self, n: npt.ArrayLike) -> Array:
         return np.asarray(n).astype(np.float32)
+
+    def times(self, n: npt.ArrayLike, step: Array) -> Array:
+        return self.mul(self.whole(n), step)
 
     def nearest(self, x: Array) -> npt.NDArray[np.int64]:
         held = np.clip(np.nan_to_num(x, nan=0.0, posinf=1000, neginf=-1000), _F(-1000), _F(1000))
@@ -284,6 +291,9 @@ class Fixed24:
 
     def whole(self, n: npt.ArrayLike) -> Array:
         return self.narrow(np.asarray(n, np.int64) * _ONE)
+
+    def times(self, n: npt.ArrayLike, step: Array) -> Array:
+        return self.narrow(np.asarray(n, np.int64) * step)
 
     def nearest(self, x: Array) -> npt.NDArray[np.int64]:
         half = np.where(x < 0, -_ONE // 2, _ONE // 2)

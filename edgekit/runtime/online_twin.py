@@ -72,8 +72,7 @@ class TwinOnline:
 
     def features(self, q: Int8Array) -> Array:
         """Return what the int8 features stand for."""
-        whole = self.numbers.whole(q.astype(np.int64) - self.zero_point)
-        return self.numbers.mul(whole, self.scale)
+        return self.numbers.times(q.astype(np.int64) - self.zero_point, self.scale)
 
     def predict(self, q: Int8Array) -> Array:
         """Return probabilities or values, [classes]."""
@@ -179,6 +178,12 @@ class TwinMoments:
         self.mean = n.add(self.mean, n.mul(off, share))
         square = n.mul(off, n.sub(x, self.mean))
         self.variance = n.add(self.variance, n.mul(n.sub(square, self.variance), share))
+
+    def standardize(self, q: Int8Array, *, scale: float, zero_point: int) -> Int8Array:
+        """Count an int8 vector in; return its z in the same unit."""
+        x = self.numbers.times(q.astype(np.int64) - zero_point, self.numbers.of(scale))
+        self.add(x)
+        return self.apply(x, scale=scale, zero_point=zero_point)
 
     def apply(self, x: Array, *, scale: float, zero_point: int) -> Int8Array:
         """Return what the model reads."""

@@ -31,6 +31,10 @@ def learning_of(section: LearnSection) -> Learning | None:
         steps_per_minute=section.steps_per_minute,
         method=METHODS[section.method],
         rate=section.rate,
+        momentum=section.momentum,
+        standardize=int(section.standardize),
+        warm_up=section.warm_up if section.standardize else 0,
+        window=section.window if section.standardize else 0,
     )
 
 

@@ -14,6 +14,7 @@
 #include "../boot/ek_state.h"
 #include "../learn/ek_exchange.h"
 #include "../learn/ek_guard.h"
+#include "../learn/ek_moments.h"
 #include "../learn/ek_online.h"
 #include "../learn/ek_train.h"
 #include "../link/ek_chunk.h"
@@ -101,6 +102,9 @@ typedef struct ek_agent_online {
     uint64_t next_ms; /* of the next step */
     ek_online head;
     ek_guard guard;
+    ek_moments moments;  /* of the model's input, behind the head in memory; size 0: none */
+    ek_real input_scale; /* with moments: x = (q - input_zero_point) input_scale */
+    int32_t input_zero_point;
 } ek_agent_online;
 
 typedef struct ek_agent_learn {
@@ -185,9 +189,11 @@ bool ek_learn_step(ek_agent *agent, uint64_t now_ms);
 /* After boot and after a switch: which head is active, and its hash. */
 void ek_learn_image_changed(ek_agent *agent);
 
-/* The next sample of the board as features of the active image, whatever its label. features: NULL
- * for behind the image's part of the arena. */
-ek_status ek_learn_features(ek_agent *agent, int8_t *features, uint16_t *label);
+/* The next sample of the board as features of the active image, whatever its label. online: NULL,
+ * or whose moments the input is standardized by. features: NULL for behind the image's part of the
+ * arena. */
+ek_status ek_learn_features(ek_agent *agent, ek_agent_online *online, int8_t *features,
+                            uint16_t *label);
 /* Where features lie that nobody gave a place; NULL if the arena is too small. */
 int8_t *ek_learn_room(const ek_agent *agent);
 

@@ -88,7 +88,8 @@ typedef struct sample_room {
     uint8_t *raw;
     int8_t *input;
     int8_t *features;
-    float *p; /* [classes], scratch of a step */
+    float *p;  /* [classes], scratch of a step */
+    size_t at; /* what is free behind them */
 } sample_room;
 
 static bool find_room(const ek_agent *agent, sample_room *room) {
@@ -100,7 +101,8 @@ static bool find_room(const ek_agent *agent, sample_room *room) {
     const size_t p_at = features_at + aligned(agent->learn.head.features);
     room->features = (int8_t *)(ek_port_arena() + features_at);
     room->p = (float *)(void *)(ek_port_arena() + p_at);
-    return p_at + sizeof(float) * agent->learn.head.classes <= EK_ARENA_BYTES;
+    room->at = p_at + aligned(sizeof(float) * agent->learn.head.classes);
+    return room->at <= EK_ARENA_BYTES;
 }
 
 static uint32_t parameters(const ek_agent_learn *learn) {
@@ -252,7 +254,18 @@ int8_t *ek_learn_room(const ek_agent *agent) {
     return find_room(agent, &room) ? room.features : NULL;
 }
 
-ek_status ek_learn_features(ek_agent *agent, int8_t *features, uint16_t *label) {
+/* The input, by its own mean and variance. */
+static ek_status standardize(ek_agent_online *online, const sample_room *room) {
+    ek_moments *moments = &online->moments;
+    if (sizeof(ek_real) * moments->size > EK_ARENA_BYTES - room->at) {
+        return EK_ERR_ARENA;
+    }
+    return ek_moments_standardize(moments, online->input_scale, online->input_zero_point,
+                                  (ek_real *)(void *)(ek_port_arena() + room->at), room->input);
+}
+
+ek_status ek_learn_features(ek_agent *agent, ek_agent_online *online, int8_t *features,
+                            uint16_t *label) {
     sample_room room;
     if (!find_room(agent, &room)) {
         return EK_ERR_ARENA;
@@ -261,6 +274,9 @@ ek_status ek_learn_features(ek_agent *agent, int8_t *features, uint16_t *label) 
     ek_status status = ek_port_sample_next(room.raw, ek_image_raw_bytes(&agent->image), label);
     if (status == EK_OK) {
         status = ek_features_apply(&agent->image, room.raw, room.input);
+    }
+    if (status == EK_OK && online != NULL && online->moments.size > 0U) {
+        status = standardize(online, &room);
     }
     if (status == EK_OK) {
         agent->inferences++;
@@ -271,7 +287,7 @@ ek_status ek_learn_features(ek_agent *agent, int8_t *features, uint16_t *label) 
 }
 
 static ek_status next_features(ek_agent *agent, int8_t *features, uint16_t *label) {
-    const ek_status status = ek_learn_features(agent, features, label);
+    const ek_status status = ek_learn_features(agent, NULL, features, label);
     return status == EK_OK && *label >= agent->learn.trainer.classes ? EK_ERR_LABEL : status;
 }
 

@@ -20,45 +20,93 @@ static const uint8_t *active_image(const ek_agent *agent) {
     return agent->state.slots[agent->state.active].image;
 }
 
-/* What a checkpoint holds. */
-static ek_learn_part state_of(const ek_agent_online *online) {
-    ek_learn_part part;
-    part.words = ek_online_state(&online->head, &part.count);
-    return part;
+/* The number of vectors that the moments have seen lies behind them. */
+static uint32_t *seen_of(const ek_moments *moments) {
+    return (uint32_t *)(void *)(moments->variance + moments->size);
 }
 
-/* The head of the image, or what it had learnt when it was stored last. */
-static ek_status start(ek_agent *agent) {
-    ek_agent_online *online = &agent->learn.online;
+/* What a checkpoint holds: the head, and mean, variance and number of its inputs. */
+static size_t parts_of(const ek_agent_online *online, ek_learn_part parts[2]) {
+    const ek_moments *moments = &online->moments;
+    parts[0].words = ek_online_state(&online->head, &parts[0].count);
+    parts[1].words = moments->mean;
+    parts[1].count = 2U * (size_t)moments->size + 1U;
+    return moments->size > 0U ? 2U : 1U;
+}
+
+static ek_online_plan plan_of(const ek_learning *wish, const ek_head *head) {
     ek_online_plan plan;
-    ek_head head;
-    ek_status status = agent->has_image ? ek_image_head(&agent->image, &head) : EK_ERR_STATE;
-    if (status != EK_OK) {
-        return status;
-    }
     memset(&plan, 0, sizeof plan);
-    plan.features = head.features;
-    plan.classes = head.classes;
-    plan.most_classes = head.max_classes;
-    plan.scale = head.scale;
-    plan.zero_point = head.zero_point;
-    plan.method = (ek_method)online->wish.method;
+    plan.features = head->features;
+    plan.classes = head->classes;
+    plan.most_classes = head->max_classes;
+    plan.scale = head->scale;
+    plan.zero_point = head->zero_point;
+    plan.method = (ek_method)wish->method;
     plan.loss = EK_SOFTMAX;
     plan.batch = CWR_BATCH;
-    plan.rule.rate = ek_real_of(online->wish.rate);
+    plan.rule.rate = ek_real_of(wish->rate);
+    plan.rule.momentum = ek_real_of(wish->momentum);
     plan.rule.clip = EK_REAL(10);
-    status = ek_online_start(&online->head, &plan, head.weights, head.bias,
-                             agent->learn.memory.online, sizeof agent->learn.memory.online);
-    if (status != EK_OK) {
+    return plan;
+}
+
+/* Moments of 0 behind the head, if they are wished. */
+static ek_status start_moments(ek_agent *agent, size_t head_bytes) {
+    ek_agent_online *online = &agent->learn.online;
+    ek_moments *moments = &online->moments;
+    const size_t room = (sizeof agent->learn.memory.online - head_bytes) / sizeof(ek_real);
+    const size_t size = ek_image_input_bytes(&agent->image);
+    float scale = 0.0f;
+    memset(moments, 0, sizeof *moments);
+    if (online->wish.standardize == 0U) {
+        return EK_OK;
+    }
+    ek_status status = ek_image_input_scale(&agent->image, &scale, &online->input_zero_point);
+    if (status != EK_OK || size > room || 2U * size + 1U > room) {
+        return status == EK_OK ? EK_ERR_SPACE : status;
+    }
+    moments->mean = (ek_real *)(void *)((uint8_t *)agent->learn.memory.online + head_bytes);
+    moments->variance = moments->mean + size;
+    moments->size = (uint32_t)size;
+    moments->warm_up = online->wish.warm_up;
+    moments->window = online->wish.window > 0U ? ek_real_quotient(1, online->wish.window) : 0;
+    memset(moments->mean, 0, (2U * size + 1U) * sizeof(ek_real));
+    online->input_scale = ek_real_of(scale);
+    return EK_OK;
+}
+
+/* A head without what it learnt by itself: that of the last federated round, else of the image. */
+static ek_status begin_anew(ek_agent *agent, const ek_head *head) {
+    ek_agent_online *online = &agent->learn.online;
+    const ek_online_plan plan = plan_of(&online->wish, head);
+    const uint8_t *trained = ek_learn_head(active_image(agent), head->classes, head->features);
+    const uint8_t *weights = trained == NULL ? head->weights : trained;
+    const uint8_t *bias =
+        trained == NULL ? head->bias : trained + 4U * (size_t)head->classes * head->features;
+    const ek_status status =
+        ek_online_start(&online->head, &plan, weights, bias, agent->learn.memory.online,
+                        sizeof agent->learn.memory.online);
+    return status == EK_OK ? start_moments(agent, ek_online_bytes(&plan)) : status;
+}
+
+/* What it had learnt when it was stored last, else a head without. */
+static ek_status start(ek_agent *agent) {
+    ek_agent_online *online = &agent->learn.online;
+    ek_learn_part parts[2];
+    ek_head head;
+    ek_status status = agent->has_image ? ek_image_head(&agent->image, &head) : EK_ERR_STATE;
+    if (status == EK_OK) {
+        status = begin_anew(agent, &head);
+    }
+    if (status != EK_OK ||
+        ek_learn_load_parts(active_image(agent), parts, parts_of(online, parts)) != EK_OK) {
         return status;
     }
-    const ek_learn_part part = state_of(online);
-    if (ek_learn_load_parts(active_image(agent), &part, 1) == EK_OK &&
-        ek_online_take_counts(&online->head) != EK_OK) {
-        status = ek_online_start(&online->head, &plan, head.weights, head.bias,
-                                 agent->learn.memory.online, sizeof agent->learn.memory.online);
+    if (online->moments.size > 0U) {
+        online->moments.count = *seen_of(&online->moments);
     }
-    return status;
+    return ek_online_take_counts(&online->head) == EK_OK ? EK_OK : begin_anew(agent, &head);
 }
 
 static void watch(ek_guard *guard) {
@@ -93,9 +141,13 @@ static void open_head(ek_agent *agent, uint64_t now_ms) {
 }
 
 static ek_status store(ek_agent *agent) {
-    ek_online_put_counts(&agent->learn.online.head);
-    const ek_learn_part part = state_of(&agent->learn.online);
-    return ek_learn_store_parts(active_image(agent), &part, 1);
+    ek_agent_online *online = &agent->learn.online;
+    ek_learn_part parts[2];
+    ek_online_put_counts(&online->head);
+    if (online->moments.size > 0U) {
+        *seen_of(&online->moments) = online->moments.count;
+    }
+    return ek_learn_store_parts(active_image(agent), parts, parts_of(online, parts));
 }
 
 void ek_online_close(ek_agent *agent, bool keep) {
@@ -111,9 +163,9 @@ void ek_online_close(ek_agent *agent, bool keep) {
 
 void ek_online_desired(ek_agent *agent, const ek_desired *desired) {
     ek_agent_online *online = &agent->learn.online;
-    const bool same = desired->has_learning && online->wish.method == desired->learning.method &&
-                      memcmp(&online->wish.rate, &desired->learning.rate, sizeof(float)) == 0;
-    if (!same) {
+    ek_learning as_fast = desired->learning;
+    as_fast.steps_per_minute = online->wish.steps_per_minute;
+    if (!desired->has_learning || memcmp(&online->wish, &as_fast, sizeof as_fast) != 0) {
         ek_online_close(agent, true);
     }
     online->wanted = desired->has_learning;
@@ -121,9 +173,10 @@ void ek_online_desired(ek_agent *agent, const ek_desired *desired) {
 }
 
 static ek_status next_sample(ek_agent *agent, uint16_t *label) {
-    ek_status status = ek_learn_features(agent, NULL, label);
+    ek_agent_online *online = &agent->learn.online;
+    ek_status status = ek_learn_features(agent, online, NULL, label);
     if (status == EK_ERR_STATE && ek_port_sample_rewind() == EK_OK) {
-        status = ek_learn_features(agent, NULL, label); /* again from the first */
+        status = ek_learn_features(agent, online, NULL, label); /* again from the first */
     }
     return status;
 }

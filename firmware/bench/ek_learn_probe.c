@@ -4,11 +4,12 @@
 
 #include "../agent/ek_line.h"
 #include "ek_frame.h"
+#include "ek_moments.h"
 #include "ek_net.h"
 #include "ek_online.h"
 #include "ek_port.h"
 
-enum { WARM = 32, MEASURED = 16, STEPS = WARM + MEASURED, FEATURES_MOST = 256 };
+enum { WARM = 32, MEASURED = 16, STEPS = WARM + MEASURED, FEATURES_MOST = 256, INPUTS = 40 };
 
 int main(void);
 
@@ -92,6 +93,28 @@ static void probe_head(uint32_t number) {
     say("head ", number, total, ek_crc32(0, state, 4U * words), status);
 }
 
+/* Inputs by their own mean and variance; what is left of both, and the last one. */
+static void probe_inputs(void) {
+    ek_real *values = (ek_real *)(void *)memory;
+    ek_real x[INPUTS];
+    int8_t q[INPUTS];
+    ek_moments moments = {values, values + INPUTS, INPUTS, 0, 40, EK_REAL(0.0625)};
+    uint32_t total = 0;
+    ek_status status = EK_OK;
+    memset(memory, 0, 2U * sizeof x);
+    seed = 7;
+    for (uint32_t i = 0; i < STEPS && status == EK_OK; i++) {
+        for (uint32_t f = 0; f < INPUTS; f++) {
+            q[f] = (int8_t)((int32_t)(draw() % (8U + f)) - 100 + (int32_t)f);
+        }
+        const uint32_t start = ek_port_ticks();
+        status = ek_moments_standardize(&moments, EK_REAL(0.046875), -90, x, q);
+        total = i < WARM ? 0U : total + (ek_port_ticks() - start);
+    }
+    const uint32_t crc = ek_crc32(0, memory, 2U * sizeof x);
+    say("inputs ", moments.count, total, ek_crc32(crc, (const uint8_t *)q, INPUTS), status);
+}
+
 static void probe_net(void) {
     ek_layer layers[3];
     ek_real *values = (ek_real *)(void *)memory;
@@ -124,6 +147,7 @@ int main(void) {
     for (uint32_t number = 0; number < sizeof cases / sizeof *cases; number++) {
         probe_head(number);
     }
+    probe_inputs();
     probe_net();
     ek_port_exit(0);
     return 0;

@@ -57,6 +57,9 @@ size_t ek_image_variable_count(const ek_image *image); /* 0: inferences are inde
 /* CBOR map of the image: name, version, labels and so on; bytes receives its length. */
 const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes);
 
+/* What the input's numbers stand for: x = (q - zero_point) scale. EK_ERR_SHAPE if it is no int8. */
+ek_status ek_image_input_scale(const ek_image *image, float *scale, int32_t *zero_point);
+
 /* Where input and output lie in the arena: a caller that fills the input there, and reads the
  * output there, needs no memory of its own for them. They may share bytes: the input is gone after
  * a run.

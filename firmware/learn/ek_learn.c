@@ -91,18 +91,20 @@ static bool record_is(const uint8_t *record, const uint8_t image[32], record_kin
             (version == EK_LEARN_ROUND && kind.version == EK_LEARN_HEAD));
 }
 
-static ek_status load(const uint8_t image[32], record_kind kind, const ek_learn_part *parts,
-                      size_t n) {
+/* The words of the newest record, if it is of this image and kind. */
+static const uint8_t *find(const uint8_t image[32], record_kind kind) {
     uint32_t sequence = 0;
     const size_t half = find_newest(&sequence);
-    if (half == 2U) {
-        return EK_ERR_STATE;
-    }
     const uint8_t *record = ek_port_flash_base() + half_offset(half);
-    if (!record_is(record, image, kind)) {
+    return half < 2U && record_is(record, image, kind) ? record + RECORD_HEAD_BYTES : NULL;
+}
+
+static ek_status load(const uint8_t image[32], record_kind kind, const ek_learn_part *parts,
+                      size_t n) {
+    const uint8_t *at = find(image, kind);
+    if (at == NULL) {
         return EK_ERR_STATE;
     }
-    const uint8_t *at = record + RECORD_HEAD_BYTES;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < parts[i].count; j++) {
             const uint32_t word = ek_wire_get_u32(at + 4U * j);
@@ -206,6 +208,11 @@ ek_status ek_learn_load(const uint8_t image[32], const ek_trainer *head) {
     ek_learn_part parts[2];
     const record_kind kind = head_kind(head, parts);
     return load(image, kind, parts, 2);
+}
+
+const uint8_t *ek_learn_head(const uint8_t image[32], uint32_t classes, uint32_t features) {
+    const record_kind kind = {EK_LEARN_HEAD, (uint16_t)classes, features};
+    return find(image, kind);
 }
 
 ek_status ek_learn_store(const uint8_t image[32], const ek_trainer *head) {

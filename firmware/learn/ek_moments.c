@@ -50,3 +50,15 @@ void ek_moments_apply(const ek_moments *moments, const ek_real *x, ek_real scale
         q[i] = (int8_t)(value < -128 ? -128 : value > 127 ? 127 : value);
     }
 }
+
+ek_status ek_moments_standardize(ek_moments *moments, ek_real scale, int32_t zero_point, ek_real *x,
+                                 int8_t *q) {
+    for (uint32_t i = 0; i < moments->size; i++) {
+        x[i] = ek_real_times(q[i] - zero_point, scale);
+    }
+    const ek_status status = ek_moments_add(moments, x);
+    if (status == EK_OK) {
+        ek_moments_apply(moments, x, scale, zero_point, q);
+    }
+    return status;
+}

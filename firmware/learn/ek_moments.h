@@ -28,4 +28,9 @@ ek_status ek_moments_add(ek_moments *moments, const ek_real *x);
 void ek_moments_apply(const ek_moments *moments, const ek_real *x, ek_real scale,
                       int32_t zero_point, int8_t *q);
 
+/* Counts an int8 vector q in and standardizes it: x = (q - zero_point) scale, its z in the same
+ * unit. x [size] is scratch. Statuses of ek_moments_add; then q is as it was. */
+ek_status ek_moments_standardize(ek_moments *moments, ek_real scale, int32_t zero_point, ek_real *x,
+                                 int8_t *q);
+
 #endif

@@ -106,7 +106,7 @@ ek_status ek_online_start(ek_online *online, const ek_online_plan *plan, const u
 
 static void read_features(const ek_online *online, const int8_t *q) {
     for (uint32_t i = 0; i < online->plan.features; i++) {
-        online->x[i] = ek_mul(ek_real_of_int(q[i] - online->plan.zero_point), online->scale);
+        online->x[i] = ek_real_times(q[i] - online->plan.zero_point, online->scale);
     }
 }
 

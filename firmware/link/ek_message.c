@@ -6,6 +6,8 @@
 #define LAST_METHOD 3U
 #define LAST_CODEC 4U
 #define LOCAL_MAX 65535U
+#define LEARNING_PAIRS 3U
+#define LEARNING_PAIRS_MAX 7U
 #define TASK_PAIRS 9U
 #define TASK_PAIRS_MAX 14U
 #define SIGNATURE_BYTES 64U
@@ -250,10 +252,18 @@ static void get_task(ek_cbor_reader *r, ek_task *task) {
 }
 
 static void get_learning(ek_cbor_reader *r, ek_learning *learning) {
-    ek_cbor_get_map(r, 3);
+    uint32_t pairs = ek_cbor_get_map_between(r, LEARNING_PAIRS, LEARNING_PAIRS_MAX);
+    pairs -= LEARNING_PAIRS;
     learning->steps_per_minute = (uint32_t)get_field(r, 0, MOST_STEPS_PER_MINUTE);
     learning->method = (uint32_t)get_field(r, 1, LAST_METHOD);
     learning->rate = get_finite(r, 2);
+    learning->momentum = finite(r, get_optional(r, 3, UINT32_MAX, &pairs));
+    learning->standardize = get_optional(r, 4, 1, &pairs);
+    learning->warm_up = get_optional(r, 5, UINT32_MAX, &pairs);
+    learning->window = get_optional(r, 6, UINT32_MAX, &pairs);
+    if (pairs != 0U && r->status == EK_OK) {
+        r->status = EK_ERR_CBOR;
+    }
     if (r->status == EK_OK && learning->steps_per_minute == 0U) {
         r->status = EK_ERR_RANGE;
     }

@@ -96,6 +96,10 @@ typedef struct ek_learning {
     uint32_t steps_per_minute; /* at most, 1 .. 60000 */
     uint32_t method;           /* ek_method */
     float rate;
+    float momentum;       /* this and what follows is 0 where nothing is said */
+    uint32_t standardize; /* 1: the model reads its input by the input's own mean and variance */
+    uint32_t warm_up;     /* samples after which these stay as they are; 0: never */
+    uint32_t window;      /* samples that they follow; 0: all */
 } ek_learning;
 
 typedef struct ek_desired {

@@ -313,6 +313,14 @@ const uint8_t *ek_image_meta(const ek_image *image, size_t *bytes) {
     return image->meta;
 }
 
+ek_status ek_image_input_scale(const ek_image *image, float *scale, int32_t *zero_point) {
+    const uint8_t *entry =
+        image->plan + EK_PLAN_HEADER_BYTES + EK_TENSOR_BYTES * (size_t)image->input;
+    *zero_point = (int8_t)entry[3];
+    *scale = ek_get_f32(entry + 4);
+    return entry[0] == EK_S8 && *scale > 0.0f ? EK_OK : EK_ERR_SHAPE;
+}
+
 ek_status ek_image_head(const ek_image *image, ek_head *head) {
     if (image->head == NULL) {
         return EK_ERR_STATE;

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ from edgekit.link.messages import (
 from edgekit.link.status import Status
 from edgekit.runtime import Runner
 from edgekit.runtime.head import HeadTrainer
+from edgekit.runtime.moments import Moments
 from edgekit.runtime.online import METHODS, OnlineHead
 
 pytestmark = pytest.mark.cc
@@ -596,13 +598,20 @@ def _checkpoint(agent: Agent) -> bytes:
     return newest[48 : 48 + 4 * int.from_bytes(newest[8:12], "little")]
 
 
-@pytest.mark.parametrize("method", ["ol", "cwr"])
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("ol", {"momentum": 0.5, "standardize": 1, "warm_up": 300}),
+        ("cwr", {"standardize": 1, "window": 16}),
+        ("cwr", {}),
+    ],
+)
 def test_head_that_learns_by_itself_equals_the_host(
-    agent: Agent, server: LoneServer, method: str
+    agent: Agent, server: LoneServer, method: str, more: dict[str, Any]
 ) -> None:
     """On and off by the wished state; what it stores is byte for byte what the host learns."""
     _learns(agent, server)
-    wish = Learning(steps_per_minute=60_000, method=METHODS[method], rate=0.02)
+    wish = Learning(steps_per_minute=60_000, method=METHODS[method], rate=0.02, **more)
     server.desire(learning=wish)
     server.wait(_said(server, "head stored, steps 1000"), 60.0)
     server.desire()
@@ -622,17 +631,65 @@ def test_head_that_learns_by_itself_equals_the_host(
         method=method,
         most_classes=start.max_classes,
         rate=0.02,
+        momentum=more.get("momentum", 0.0),
         clip=10.0,
     )
     order = np.arange(steps) % 40
-    head.learn(runner.features(TABLE[raw])[order], labels[order])
-    assert _checkpoint(agent) == head.checkpoint()
+    inputs, expected = TABLE[raw][order], b""
+    if "standardize" in more:
+        tensor = runner.image.graph.tensor(runner.image.graph.inputs[0])
+        assert tensor.quant is not None
+        moments = Moments(
+            inputs.shape[1],
+            scale=tensor.quant.scales[0],
+            zero_point=tensor.quant.zero_points[0],
+            warm_up=more.get("warm_up", 0),
+            window=more.get("window", 0),
+        )
+        inputs = moments.standardize(inputs)
+        expected = moments.checkpoint()
+    head.learn(runner.features(inputs), labels[order])
+    assert _checkpoint(agent) == head.checkpoint() + expected
 
     agent.cut()
     server.logs.clear()
     _online(agent, server)
     server.desire(learning=wish)
     server.wait(_said(server, f"learning on, steps {steps}"), 60.0)
+
+
+def test_learning_begins_with_the_head_of_the_last_round(agent: Agent, server: LoneServer) -> None:
+    """What a device trained for a round is where it goes on by itself."""
+    _learns(agent, server)
+    image, (raw, labels) = tiny_image(), labelled_samples(40, seed=3)
+    runner = Runner(image)
+    start = runner.image.head
+    assert start is not None
+    features, plan = runner.features(TABLE[raw]), plan_of_one("fedavg", Settings())
+    trained = HeadTrainer(start.weights, start.bias)
+    unit: dict[str, Any] = {"scale": start.scale, "zero_point": start.zero_point}
+    trained.train(features, labels, **unit, rate=plan.rate, decay=plan.decay, epochs=plan.epochs)
+    RoundsOfOne(server, plan, image, raw, labels).update(1)
+    server.desire(learning=Learning(steps_per_minute=60_000, method=0, rate=0.02))
+    server.wait(_said(server, "learning on, steps 0"), 60.0)
+    server.serve(0.2)
+    server.desire()
+    server.wait(_said(server, "learning off, steps "), 60.0)
+    steps = int(server.logs[-1].text.split()[-1])
+    head = OnlineHead(
+        trained.weights, trained.bias, **unit, most_classes=start.max_classes, rate=0.02, clip=10.0
+    )
+    order = np.arange(steps) % 40
+    head.learn(features[order], labels[order])
+    assert _checkpoint(agent) == head.checkpoint()
+
+
+def test_learning_out_of_range_is_refused(agent: Agent, server: LoneServer) -> None:
+    """Momentum that no step bears: the device says so and stays as it is."""
+    _learns(agent, server)
+    wish = Learning(steps_per_minute=60, method=0, rate=0.02, momentum=0.999)
+    server.desire(learning=wish)
+    server.wait(_said(server, "learning refused: "), 60.0)
 
 
 def test_head_learns_no_faster_than_allowed(agent: Agent, server: LoneServer) -> None:

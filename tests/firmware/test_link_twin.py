@@ -281,6 +281,9 @@ def test_questions_and_answers_have_equal_bytes(twin: Twin) -> None:
 
 
 LEARNING = Learning(steps_per_minute=600, method=3, rate=0.25)
+FULL_LEARNING = dataclasses.replace(
+    LEARNING, momentum=0.5, standardize=1, warm_up=70_000, window=32
+)
 
 
 def _flat_desired(d: Desired) -> bytes:
@@ -296,13 +299,13 @@ def _flat_desired(d: Desired) -> bytes:
         out += struct.pack("<fII", t.mu, t.local, t.feedback)
     out += struct.pack("<I", d.learning is not None)
     if d.learning is not None:
-        out += struct.pack("<IIf", *dataclasses.astuple(d.learning))
+        out += struct.pack("<IIffIII", *dataclasses.astuple(d.learning))
     return out
 
 
 @pytest.mark.parametrize("model", [None, SignedManifest(MANIFEST.encode(), HASH * 2)])
 @pytest.mark.parametrize("task", [None, TASK, FULL_TASK, SPARSE_TASK])
-@pytest.mark.parametrize("learning", [None, LEARNING])
+@pytest.mark.parametrize("learning", [None, LEARNING, FULL_LEARNING])
 def test_desired_is_read_whole(
     twin: Twin,
     model: SignedManifest | None,

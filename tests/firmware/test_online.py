@@ -14,6 +14,7 @@ from edgekit.link.status import Status
 from edgekit.runtime.learn_library import learn_library
 from edgekit.runtime.learn_numbers import FLOAT32, Array, Float32
 from edgekit.runtime.learn_twin import twin_rule
+from edgekit.runtime.moments import Moments
 from edgekit.runtime.net import KINDS
 from edgekit.runtime.online import METHODS, OnlineHead
 from edgekit.runtime.online_twin import TwinGuard, TwinMoments, TwinOnline, Verdict
@@ -276,6 +277,39 @@ class _Moments(ctypes.Structure):
         ("warm_up", ctypes.c_uint32),
         ("window", ctypes.c_int32),
     )
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize(("warm_up", "window"), [(0, 0), (50, 0), (0, 32)])
+def test_inputs_are_standardized_as_in_numpy(warm_up: int, window: int, kind: str) -> None:
+    """As int8, in every bit, over a checkpoint; with a zero point at the end of the range."""
+    rng = np.random.default_rng(4)
+    q = np.clip(rng.normal([30, -120, 90], [10, 20, 40], (120, 3)), -128, 127).astype(np.int8)
+    unit: dict[str, Any] = {"scale": 0.03, "zero_point": -128}
+    how: dict[str, Any] = unit | {"warm_up": warm_up, "window": window, "kind": kind}
+    moments, later = Moments(3, **how), Moments(3, **how)
+    numbers = KINDS[kind]
+    share = float(numbers.floats(numbers.quotient(1, window))) if window else 0.0
+    twin = TwinMoments(numbers, 3, warm_up, share)
+    expected = np.array([twin.standardize(row, **unit) for row in q])
+    found = moments.standardize(q[:70])
+    later.restore(moments.checkpoint())
+    found = np.concatenate([found, later.standardize(q[70:])])
+    np.testing.assert_array_equal(found, expected)
+    assert later.count == twin.count == (50 if warm_up else 120)
+    # z below 0 is beyond this range and ends at its end.
+    assert found[-50:].min() == -128 < found[-50:].max()
+
+
+def test_fixed_point_reads_the_whole_range_of_int8() -> None:
+    """A zero point at the end gives differences up to 255: the scale brings them back below 128."""
+    found = [
+        OnlineHead(
+            np.ones((1, 1)), [0.0], scale=2**-7, zero_point=-128, loss="square", kind=kind
+        ).predict(np.array([[127]], np.int8))
+        for kind in KINDS
+    ]
+    assert [row.tolist() for row in found] == [[[255 / 128]]] * 2
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -165,6 +165,10 @@ static ek_status desired(const uint8_t *in, size_t n) {
         put_u32(d.learning.steps_per_minute);
         put_u32(d.learning.method);
         put_u32(ek_wire_float_bits(d.learning.rate));
+        put_u32(ek_wire_float_bits(d.learning.momentum));
+        put_u32(d.learning.standardize);
+        put_u32(d.learning.warm_up);
+        put_u32(d.learning.window);
     }
     return EK_OK;
 }

@@ -13,7 +13,7 @@ from edgekit import share
 from edgekit.boards import Board, load_board
 from edgekit.errors import ToolError
 from edgekit.export.compile import compile_tflite
-from edgekit.export.mcu import FOLDER_FLAGS, numbers_folder, write_generated
+from edgekit.export.mcu import numbers_folder, source_flags, write_generated
 from edgekit.export.toolchain import TOOLCHAINS, find_compiler
 from edgekit.flash.bench import cached_firmware, run_on_board
 from edgekit.flash.learn_probe import CASES, HeadCase, expected_checksums, run_learn_probe
@@ -119,7 +119,7 @@ def _compile(board: Board, source: Path, folder: Path) -> Path:
     include = [generated, *(firmware / each for each in names), share.third_party()]
     out = folder / f"{source.stem}.o"
     line = [find_compiler(toolchain), *toolchain.core_flags, "-std=c11", "-O2", "-c", str(source)]
-    line += ["-ffunction-sections", "-fdata-sections", *FOLDER_FLAGS["learn"]]
+    line += ["-ffunction-sections", "-fdata-sections", *source_flags(source, "learn")]
     _run(*line, *(f"-I{path}" for path in include), "-o", str(out))
     return out
 

@@ -29,6 +29,11 @@ static inline ek_real ek_real_of_int(int32_t n) {
     return ek_wide_real((ek_wide)n * EK_REAL_ONE);
 }
 
+/* n step, though n itself may be beyond the range. */
+static inline ek_real ek_real_times(int32_t n, ek_real step) {
+    return ek_wide_real((ek_wide)n * step);
+}
+
 /* a / b, rounded down. b is not 0. */
 static inline ek_real ek_real_quotient(uint32_t a, uint32_t b) {
     return ek_wide_real((ek_wide)a * EK_REAL_ONE / b);

@@ -27,6 +27,11 @@ static inline ek_real ek_real_of_int(int32_t n) {
     return (float)n;
 }
 
+/* n step */
+static inline ek_real ek_real_times(int32_t n, ek_real step) {
+    return (float)n * step;
+}
+
 /* a / b */
 static inline ek_real ek_real_quotient(uint32_t a, uint32_t b) {
     return (float)a / (float)b;
