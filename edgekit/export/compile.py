@@ -9,18 +9,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import ConfigError, QuantizationError, RefusedError, UnsupportedError
+from edgekit.errors import RefusedError, UnsupportedError
+from edgekit.export.heads import (
+    HEAD_MODES,
+    appended_head,
+    dense_named,
+    head_of,
+    with_dense,
+    with_room,
+)
 from edgekit.formats.container import Section
 from edgekit.formats.image import Features, Golden, Head, ImageMeta, image_id, write_image
 from edgekit.formats.image_reader import image_sections, read_image
 from edgekit.formats.tflite import read_tflite
-from edgekit.graph import DType, Graph, Node, Quant, Tensor
+from edgekit.graph import Graph
 from edgekit.ops import kernel, ordered
-from edgekit.ops.activation import Table
-from edgekit.ops.conv import fold_offset, weight_scales
-from edgekit.ops.dense import dense_multiplier
 from edgekit.ops.fixed import Rounding
-from edgekit.ops.softmax import exp_table, float_of_bits
 from edgekit.passes.borders import strip_borders
 from edgekit.passes.fuse import fuse as fuse_chains
 from edgekit.passes.lower import lower, verify_kernels
@@ -34,10 +38,6 @@ from edgekit.runtime import Runner
 from edgekit.runtime.text import GOLDEN_TEXTS, text_rows
 
 ROUNDINGS = {"litert": Rounding.SINGLE, "tflm": Rounding.DOUBLE}
-HEAD_RATE = 0.05
-HEAD_MODES = ("widen", "replace", "append")
-MOST_CLASSES = 256
-"""Twin: firmware/learn/ek_online.h, EK_ONLINE_CLASSES_MAX"""
 GOLDEN_SEED = 20240229
 GOLDEN_COUNT = 4
 
@@ -170,7 +170,7 @@ def compile_tflite(
         features = Features("lut_u8", stripped.table)
     whole = lower(model, rounding=ROUNDINGS[rounding])
     appended = head is not False and head_mode == "append"
-    trained = None if head is False or appended else _dense_named(model, head)
+    trained = None if head is False or appended else dense_named(model, head)
     kept = frozenset() if trained is None else frozenset({trained.name})
     graph = simplify(whole, keep=kept) if passes else whole
     notes = stripped.notes
@@ -182,12 +182,12 @@ def compile_tflite(
     if pairs:
         graph, note = pair_if_smaller(graph, family)
         notes = (*notes, note)
-    trainable = None if trained is None else _head_of(model, graph, trained)
+    trainable = None if trained is None else head_of(model, graph, trained)
     graph = pack(_short_names(graph), family)
     if appended:
-        trainable = _appended(graph)
+        trainable = appended_head(graph)
     if trainable is not None:
-        trainable = _with_room(trainable, head_mode, max_classes)
+        trainable = with_room(trainable, head_mode, max_classes)
     meta = ImageMeta(
         name=name,
         version=version,
@@ -314,87 +314,6 @@ def _short_names(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(nodes))
 
 
-def _dense_named(model: Graph, wanted: bool | str) -> Node:
-    """Return the last dense layer, or the one of that name."""
-    dense = [node for node in model.nodes if node.op == "FULLY_CONNECTED"]
-    if isinstance(wanted, str):
-        dense = [node for node in dense if wanted in {node.name, *re.split(r"[/;:]", node.name)}]
-    if not dense:
-        label = f" '{wanted}'" if isinstance(wanted, str) else ""
-        raise UnsupportedError(f"model '{model.name}' has no fully connected layer{label}")
-    return dense[-1]
-
-
-def _head_of(model: Graph, graph: Graph, source: Node) -> Head:
-    """Return a dense layer of the file as a head: dequantized."""
-    position = next(
-        number
-        for number, node in enumerate(graph.nodes)
-        if node.name == source.name and node.op == "fully_connected"
-    )
-    x = model.tensor(source.inputs[0])
-    w = model.tensor(source.inputs[1])
-    assert w.data is not None
-    assert x.quant is not None
-    k, h = w.shape
-    if x.elements != h:
-        raise UnsupportedError(
-            f"node '{source.name}': a head reads {h} features once, its input has {x.elements}",
-            node=source.name,
-            op=source.op,
-        )
-    scales = np.array(weight_scales(source, w, 0), np.float64)
-    bias = np.zeros(k, np.float64)
-    if len(source.inputs) > 2 and source.inputs[2] >= 0:
-        stored = model.tensor(source.inputs[2]).data
-        assert stored is not None
-        bias = stored.reshape(-1).astype(np.float64) * scales * x.quant.scale
-    return Head(
-        classes=k,
-        max_classes=k,
-        features=h,
-        scale=x.quant.scale,
-        zero_point=x.quant.zero_point,
-        weights=(w.data.astype(np.float64) * scales[:, None]).astype(np.float32),
-        bias=bias.astype(np.float32),
-        rate=HEAD_RATE,
-        node=position,
-    )
-
-
-def _appended(graph: Graph) -> Head:
-    """Return a head that reads the model's output and gives it back."""
-    y = graph.tensor(graph.outputs[0])
-    if y.dtype is not DType.INT8 or y.quant is None:
-        raise UnsupportedError(
-            f"model '{graph.name}' gives {y.dtype.value}: a head can be appended to int8 alone"
-        )
-    k = y.elements
-    return Head(
-        classes=k,
-        max_classes=k,
-        features=k,
-        scale=y.quant.scale,
-        zero_point=y.quant.zero_point,
-        weights=np.eye(k, dtype=np.float32),
-        bias=np.zeros(k, np.float32),
-        rate=HEAD_RATE,
-        node=len(graph.nodes),
-    )
-
-
-def _with_room(head: Head, mode: str, max_classes: int) -> Head:
-    """Return the head as it begins on the device, with room for more classes."""
-    if max_classes and not head.classes <= max_classes <= MOST_CLASSES:
-        raise ConfigError(
-            f"the head has {head.classes} classes, so [learn] max_classes = {max_classes} must be"
-            f" in {head.classes} .. {MOST_CLASSES}"
-        )
-    if mode == "replace":
-        head = replace(head, weights=np.zeros_like(head.weights), bias=np.zeros_like(head.bias))
-    return replace(head, max_classes=max_classes or head.classes)
-
-
 def replace_head(
     image: bytes,
     *,
@@ -438,93 +357,10 @@ def replace_head(
     if calibration.ndim != 2 or calibration.shape[1] != head.features or len(calibration) == 0:
         raise RefusedError(f"calibration has shape {calibration.shape}")
     real = (calibration.astype(np.float64) - head.zero_point) * head.scale
-    graph = _with_dense(unpack(old.graph), head, w, b, real @ w.T + b)
+    graph = with_dense(unpack(old.graph), head, w, b, real @ w.T + b)
     graph = pack(verify_kernels(graph), old.meta.kernel_family)
     kernels = ordered({node.op for node in graph.nodes})
     meta = replace(old.meta, version=version, kernel_ops=kernels)
     fresh = replace(head, weights=w.astype(np.float32), bias=b.astype(np.float32))
     raw = np.stack([np.frombuffer(vector.raw, np.uint8) for vector in old.golden])
     return _finish(meta, graph, old.features, fresh, raw)
-
-
-def _with_dense(
-    graph: Graph,
-    head: Head,
-    w: NDArray[np.float64],
-    b: NDArray[np.float64],
-    logits: NDArray[np.float64],
-) -> Graph:
-    node = graph.nodes[head.node]
-    w_scale = float(np.float32(max(float(np.abs(w).max()), 1e-6) / 127))
-    low, high = min(0.0, float(logits.min())), max(0.0, float(logits.max()))
-    y_scale = float(np.float32(max(high - low, 1e-6) / 255))
-    y_zero = max(-128, min(127, round(-128 - low / y_scale)))
-    stored = np.clip(np.rint(w / w_scale), -127, 127).astype(np.int8)
-    wide = np.rint(b / (head.scale * w_scale))
-    if float(np.abs(wide).max()) >= 2**30:
-        raise QuantizationError(f"head's bias {float(np.abs(b).max())} does not fit int32")
-    sums = stored.astype(np.int64).sum(axis=1)
-    folded = fold_offset(wide.astype(np.int64), sums, head.zero_point)
-    multiplier, shift = dense_multiplier(head.scale, w_scale, y_scale)
-    tensors = list(graph.tensors)
-    nodes = list(graph.nodes)
-
-    def constant(name: str, data: NDArray[np.int32] | Table) -> int:
-        dtype = tensors[node.inputs[1 if data.dtype == np.int8 else 2]].dtype
-        tensors.append(Tensor(name, tuple(data.shape), dtype, None, data))
-        return len(tensors) - 1
-
-    inputs = (
-        node.inputs[0],
-        constant("head", stored),
-        constant("head requant", folded.reshape(-1, 1)),
-    )
-    if (node.attrs["y_min"], node.attrs["y_max"]) != (-128, 127):
-        raise RefusedError(f"node '{node.name}': a head with a fused activation cannot be replaced")
-    attrs = {**node.attrs, "multiplier": multiplier, "shift": shift}
-    nodes[head.node] = replace(node, inputs=inputs, attrs=attrs)
-    changed = {node.outputs[0]}
-    quant = Quant((y_scale,), (y_zero,))
-    for position, reader in enumerate(graph.nodes):
-        if not changed.intersection(reader.inputs):
-            continue
-        if reader.op == "copy":
-            changed.update(reader.outputs)
-        elif reader.op == "softmax":
-            beta = reader.attrs["beta"]
-            assert isinstance(beta, int)
-            table = constant("softmax exp", exp_table(y_scale, float_of_bits(beta)))
-            nodes[position] = replace(reader, inputs=(reader.inputs[0], table))
-        else:
-            raise RefusedError(
-                f"node '{reader.name}' ({reader.op}) reads the head's output; "
-                "only softmax and reshape may follow a head that is replaced"
-            )
-    for index in changed:
-        tensors[index] = replace(tensors[index], quant=quant)
-    return _drop(replace(graph, tensors=tuple(tensors), nodes=tuple(nodes)))
-
-
-def _drop(graph: Graph) -> Graph:
-    """Remove constants that nobody reads; node numbers stay."""
-    used = sorted(
-        {*graph.inputs, *graph.outputs}.union(
-            *({*node.inputs, *node.outputs} for node in graph.nodes)
-        )
-    )
-    number = {old: new for new, old in enumerate(used)}
-
-    def moved(node: Node) -> Node:
-        return replace(
-            node,
-            inputs=tuple(number[index] for index in node.inputs),
-            outputs=tuple(number[index] for index in node.outputs),
-        )
-
-    return Graph(
-        graph.name,
-        tuple(graph.tensors[index] for index in used),
-        tuple(moved(node) for node in graph.nodes),
-        tuple(number[index] for index in graph.inputs),
-        tuple(number[index] for index in graph.outputs),
-    )
