@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from edgekit import __version__
 from edgekit.agent.client import About, Client
@@ -19,7 +20,6 @@ from edgekit.fleet.devices import Presence, PresenceReport
 from edgekit.link.messages import FederatedReport, UpdateReport
 from edgekit.link.mqtt import BrokerAddress, Connection, Handlers, Login, Will
 from edgekit.link.mqtt_loop import Watched
-from edgekit.link.status import Status
 from edgekit.link.topics import TO_DEVICE, Channel, topic
 from edgekit.started import Started
 
@@ -144,7 +144,7 @@ class Agent(Started):
             self.failure = ToolError(f"agent stopped: {exc!r}")
             logger.exception("agent stopped")
 
-    def _submit(self, work: Callable[[], bytes | Status]) -> Future[bytes | Status]:
+    def _submit(self, work: Callable[[], Any]) -> Future[Any]:
         return self._pool.submit(work)
 
     def _up(self) -> None:

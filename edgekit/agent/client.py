@@ -14,8 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Any
 
 from edgekit.agent.installs import Installs
+from edgekit.agent.own_learning import OwnLearning
 from edgekit.agent.seals import Identity, Seals
 from edgekit.agent.secure import SecureWork
 from edgekit.agent.work import Work
@@ -31,7 +33,6 @@ from edgekit.link.messages import (
     FederatedState,
     FederatedTask,
     Reported,
-    TextAnswer,
     TextQuestion,
     UpdateReport,
 )
@@ -45,7 +46,7 @@ SKILLS = ("secure",)
 MASKED = 3  # phase of a secure round in which the device learns
 HEARTBEAT_S = 15.0  # until the server has said another
 
-Submit = Callable[[Callable[[], bytes | Status]], Future[bytes | Status]]
+Submit = Callable[[Callable[[], Any]], Future[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,12 @@ class Client:
         self._desired: Desired | None = None
         self._federated = FederatedReport()
         self._pulls: dict[int, tuple[ChunkPull, Callable[[bytes | LinkError], None]]] = {}
-        self._jobs: list[tuple[Future[bytes | Status], Callable[[bytes | Status], None]]] = []
+        self._jobs: list[tuple[Future[Any], Callable[[Any], None]]] = []
+        self._own = OwnLearning(
+            work,
+            start=self._start,
+            say=lambda line: self._seal(FrameType.LOG, line.encode()),
+        )
         self._objects: dict[int, bytes] = {}
         self._store = ChunkStore(self._objects.get)
         self._installs = Installs(
@@ -146,6 +152,7 @@ class Client:
             return
         for number in list(self._pulls):
             self._ask(number, now_s)
+        self._own.tick(now_s, idle=self._is_idle)
         if self._report_due or now_s >= self._next_report_s:
             self._report(now_s)
 
@@ -153,7 +160,13 @@ class Client:
         """When `tick` has something to do at the latest."""
         if self.seals.key is None:
             return self._next_claim_s
-        return min([self._next_report_s, *(pull.next_due_s() for pull, _ in self._pulls.values())])
+        own_s = self._own.next_due_s(idle=self._is_idle)
+        pulls_s = (pull.next_due_s() for pull, _ in self._pulls.values())
+        return min([self._next_report_s, own_s, *pulls_s])
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._federated.state is FederatedState.IDLE
 
     def take(self, data: bytes, now_s: float) -> None:
         """Take a frame of the server.
@@ -178,9 +191,11 @@ class Client:
                 chunk = self._store.answer(ChunkRequest.decode(sealed.content))
                 self._seal(FrameType.CHUNK, chunk.encode())
             elif sealed.type is FrameType.TEXT_QUESTION:
-                number = TextQuestion.decode(sealed.content).number
-                answer = TextAnswer(number=number, status=Status.STATE)
-                self._seal(FrameType.TEXT_ANSWER, answer.encode())
+                asked = TextQuestion.decode(sealed.content)
+                self._start(
+                    lambda: self._work.answer(asked.number, asked.text),
+                    lambda answer: self._seal(FrameType.TEXT_ANSWER, answer),
+                )
         self.tick(now_s)
 
     # What is to be
@@ -192,6 +207,7 @@ class Client:
         self._report_due = True
         self._installs.wish(desired.model, desired.time_s)
         self._wish_task(desired.task)
+        self._own.wish(desired.learning, idle=self._is_idle)
 
     def _wish_task(self, task: FederatedTask | None) -> None:
         now = self._federated
@@ -342,9 +358,7 @@ class Client:
             del self._pulls[number]
             done(exc)
 
-    def _start(
-        self, work: Callable[[], bytes | Status], done: Callable[[bytes | Status], None]
-    ) -> None:
+    def _start(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         job = self._submit(work)
         if job.done():
             done(job.result())

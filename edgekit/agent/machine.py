@@ -13,8 +13,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import cast
@@ -23,10 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekit.agent.credentials import Credentials, write_private
+from edgekit.agent.kept import Kept, load_kept
+from edgekit.agent.learned import Learned
 from edgekit.agent.left_out import LeftOut
+from edgekit.agent.practice import Practice, Stream
 from edgekit.agent.samples import read_samples
 from edgekit.agent.seals import Identity
-from edgekit.agent.work import Active
+from edgekit.agent.work import Active, Practised
 from edgekit.data.files import write_atomic
 from edgekit.errors import EdgekitError, FormatError, LinkError, StoreError
 from edgekit.federated.codecs import (
@@ -38,7 +40,16 @@ from edgekit.federated.codecs import (
 )
 from edgekit.federated.plan import MAX_EPOCHS
 from edgekit.federated.settings import CODECS, SPARSE
-from edgekit.link.messages import FederatedTask, FreeBytes, Manifest
+from edgekit.link.messages import (
+    MAX_OUTPUTS_BYTES,
+    FederatedTask,
+    FreeBytes,
+    Learning,
+    Log,
+    LogLevel,
+    Manifest,
+    TextAnswer,
+)
 from edgekit.link.status import Status, refuse
 from edgekit.runtime import Runner
 from edgekit.runtime.codec import write_values
@@ -47,23 +58,6 @@ from edgekit.runtime.head import MAX_CLASSES, HeadTrainer
 logger = logging.getLogger(__name__)
 
 _TOP = 2**32 - 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What lies in `state.json`; every value is a number or hex.
-
-    Attributes:
-        token: Id of the token that the keys belong to.
-        image: Id of the active image, empty if there is none.
-    """
-
-    boot: int = 0
-    token: str = ""
-    private: str = ""
-    key: str = ""
-    image: str = ""
-    counter: int = 0
 
 
 class Machine:
@@ -83,7 +77,7 @@ class Machine:
     ) -> None:
         self._folder, self._samples = folder, samples
         self._lock = threading.Lock()  # of model and state; work runs in another thread
-        kept = _load(folder / "state.json")
+        kept = load_kept(folder / "state.json")
         if kept.token != credentials.token.id.hex():
             # Kept before it is used: the token is bound to the first key that the server sees.
             kept = replace(
@@ -93,7 +87,11 @@ class Machine:
         self._save(self._kept)
         self._credentials = credentials
         self._runner = self._open_image()
-        self._cache: tuple[str, npt.NDArray[np.int8], npt.NDArray[np.uint16]] | None = None
+        self._cache: tuple[str, Stream] | None = None
+        self._running = threading.RLock()  # of the model's memory
+        self._learned = Learned(folder / "learned.bin")
+        self._practice: Practice | None = None
+        self._head_hash = self._active_head_hash()
 
     def identity(self) -> Identity:
         """Return who it is in this boot."""
@@ -115,14 +113,13 @@ class Machine:
     def active(self) -> Active:
         """Return the model that runs now."""
         with self._lock:
-            kept, runner = self._kept, self._runner
-            head = None if runner is None else runner.image.head
+            kept = self._kept
             pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
             free = FreeBytes(min(pages, _TOP), min(shutil.disk_usage(self._folder).free, _TOP))
             return Active(
                 image_id=bytes.fromhex(kept.image) or None,
                 counter=kept.counter,
-                head_hash=None if head is None else HeadWeights(head.weights, head.bias).hash,
+                head_hash=self._head_hash,
                 free=free,
             )
 
@@ -142,6 +139,8 @@ class Machine:
                 named = {"image": manifest.image_id.hex(), "counter": manifest.counter}
                 self._save(replace(self._kept, **named))  # type: ignore[arg-type]
                 self._runner = runner or self._runner
+                self._practice = None  # learnt on the image before
+                self._head_hash = self._active_head_hash()
             if before and before != manifest.image_id.hex():
                 self._image(before).unlink(missing_ok=True)
         except StoreError as exc:
@@ -165,7 +164,7 @@ class Machine:
         if head.classes > MAX_CLASSES or task.head_bytes != head_bytes(head.classes, head.features):
             return Status.SHAPE, 0
         try:
-            count = len(self._features(runner)[1])
+            count = len(self._stream(runner).labels)
         except EdgekitError as exc:
             logger.warning("%s", exc)
             return Status.STATE, 0
@@ -184,11 +183,11 @@ class Machine:
             own = runner.image.head
             if (base.classes, base.features) != (own.classes, own.features):
                 return Status.SHAPE
-            features, labels = self._features(runner)
+            stream = self._stream(runner)
             trainer = HeadTrainer(base.weights, base.bias)
             losses = trainer.train(
-                features,
-                labels,
+                stream.features,
+                stream.labels,
                 scale=own.scale,
                 zero_point=own.zero_point,
                 rate=task.rate,
@@ -200,20 +199,86 @@ class Machine:
             learned = Update(
                 run=task.run,
                 round=task.round,
-                samples=len(labels),
+                samples=len(stream.labels),
                 base_hash=base.hash,
                 loss_first=losses[0],
                 loss_last=losses[-1],
                 weights=trainer.weights - base.weights,
                 bias=trainer.bias - base.bias,
             )
-            return self._sent(task, learned)
+            update = self._sent(task, learned)
+            self._learned.keep_head(runner.image.id, HeadWeights(trainer.weights, trainer.bias))
+            with self._lock:
+                self._head_hash = trainer.hash
+            return update
         except LinkError as exc:
             logger.warning("round %d: %s", task.round, exc)
             return Status(exc.status)
         except EdgekitError as exc:
             logger.warning("round %d: %s", task.round, exc)
             return Status.STATE
+
+    def practise(self, wish: Learning | None, steps: int) -> Practised:
+        """Let the head learn by itself; a head that is not wished any more is stored first."""
+        with self._lock:
+            runner, practice = self._runner, self._practice
+        said: list[Log] = []
+        if practice is not None and (wish is None or not _alike(practice.wish, wish)):
+            practice.close()
+            said += practice.said
+            practice = None
+        try:
+            if wish is not None and practice is None:
+                if runner is None:
+                    raise refuse(Status.STATE, "no model")
+                practice = Practice(runner, self._stream(runner), wish, self._learned)
+            for _ in range(steps if practice is not None else 0):
+                with self._running:
+                    practice.step()  # type: ignore[union-attr]
+        except EdgekitError as exc:
+            logger.warning("learning by itself: %s", exc)
+            status = Status(exc.status) if isinstance(exc, LinkError) else Status.STATE
+            said.append(Log(LogLevel.WARNING, f"learning refused: {status.text}"))
+            practice = None
+        with self._lock:
+            current = runner is self._runner
+            self._practice = practice if current else None
+        if practice is not None:
+            said += practice.said
+            practice.said.clear()
+        return Practised(tuple(said), practice is not None)
+
+    def answer(self, number: int, text: bytes) -> bytes:
+        """Return what the model says about a text. Twin: firmware/agent/ek_agent_text.c."""
+        with self._lock:
+            runner, image = self._runner, bytes.fromhex(self._kept.image)
+        if runner is None or not runner.takes_text:
+            return TextAnswer(number=number, status=Status.STATE).encode()
+        with self._running:
+            ids = runner.text_ids([text])
+            output = runner.run(ids)[0]
+        try:
+            found = runner.answer(output)
+        except EdgekitError:
+            return TextAnswer(number=number, status=Status.SHAPE).encode()
+        outputs = output.tobytes()
+        return TextAnswer(
+            number=number,
+            image_id=image,
+            label=found.label,
+            score=found.score,
+            tokens=int(np.count_nonzero(ids)),
+            outputs=outputs if len(outputs) <= MAX_OUTPUTS_BYTES else b"",
+        ).encode()
+
+    def _active_head_hash(self) -> bytes | None:
+        head = None if self._runner is None else self._runner.image.head
+        if self._runner is None or head is None:
+            return None
+        own = HeadWeights(head.weights, head.bias)
+        trained = self._learned.head(self._runner.image.id)
+        fits = trained is not None and trained.weights.shape == own.weights.shape
+        return trained.hash if trained is not None and fits else own.hash
 
     def _sent(self, task: FederatedTask, learned: Update) -> bytes:
         """Return the update object, and keep what it leaves out.
@@ -235,8 +300,8 @@ class Machine:
         sent = replace(learned, codec=CODECS[task.codec], data=data, local=task.local)
         return sent.encode()
 
-    def _features(self, runner: Runner) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.uint16]]:
-        """What the head reads of each sample, and the classes; kept while file and image stay."""
+    def _stream(self, runner: Runner) -> Stream:
+        """What model and head read of each sample, and the classes; kept while both files stay."""
         if self._samples is None:
             raise StoreError("this device has no samples; 'edgekit agent --samples' names them")
         try:
@@ -250,9 +315,13 @@ class Machine:
                     f"{self._samples}: samples have {raw.shape[1]} bytes, model"
                     f" '{runner.image.meta.name}' takes {runner.raw_bytes}"
                 )
-            read = runner.features(cast(npt.NDArray[np.int8], runner.prepare(raw)))  # or ids
-            self._cache = stamp, read, labels
-        return self._cache[1], self._cache[2]
+            with self._running:
+                inputs = runner.prepare(raw)
+                read = runner.features(cast(npt.NDArray[np.int8], inputs))  # or ids
+            if not len(labels):
+                raise StoreError(f"{self._samples}: has no samples")
+            self._cache = stamp, Stream(inputs, read, labels)
+        return self._cache[1]
 
     def _image(self, image: str) -> Path:
         return self._folder / f"{image[:16]}.ekm"
@@ -276,6 +345,11 @@ class Machine:
         self._kept = kept
 
 
+def _alike(one: Learning, other: Learning) -> bool:
+    """Say whether two wishes differ in nothing but how fast."""
+    return replace(one, steps_per_minute=other.steps_per_minute) == other
+
+
 def _check_numbers(task: FederatedTask, size: int) -> Status:
     """Judge what a task says of its numbers and its codec, for a head of `size` parameters.
 
@@ -289,29 +363,3 @@ def _check_numbers(task: FederatedTask, size: int) -> Status:
     if sparse != (task.entries > 0) or task.entries > size - task.local:
         return Status.RANGE
     return Status.RANGE if task.feedback and not task.codec else Status.OK
-
-
-def _load(path: Path) -> Kept:
-    checks: dict[str, Callable[[object], bool]] = {
-        name: (lambda value: type(value) is int) if name in ("boot", "counter") else _is_hex
-        for name in Kept.__slots__
-    }
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return Kept()
-    except OSError as exc:
-        raise StoreError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise FormatError(f"{path}: is no JSON: {exc}") from exc
-    if (
-        not isinstance(value, dict)
-        or set(value) != set(checks)
-        or not all(check(value[name]) for name, check in checks.items())
-    ):
-        raise FormatError(f"{path}: is not the state of an agent")
-    return Kept(**value)
-
-
-def _is_hex(value: object) -> bool:
-    return isinstance(value, str) and len(value) % 2 == 0 and set(value) <= set("0123456789abcdef")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgekit.link.messages import FederatedTask, FreeBytes, Manifest
+from edgekit.link.messages import FederatedTask, FreeBytes, Learning, Log, Manifest
 from edgekit.link.status import Status
 
 
@@ -25,8 +25,24 @@ class Active:
     free: FreeBytes = FreeBytes(0, 0)  # noqa: RUF009 (frozen)
 
 
+@dataclass(frozen=True, slots=True)
+class Practised:
+    """What learning by itself came to.
+
+    Attributes:
+        said: What is to be told the server.
+        goes_on: Whether it is at it; False after a refusal.
+    """
+
+    said: tuple[Log, ...]
+    goes_on: bool
+
+
 class Work(Protocol):
-    """What a client asks of its device; `activate` and `learn` may run in another thread."""
+    """What a client asks of its device.
+
+    All but `active` and `check` may run in another thread, one after the other.
+    """
 
     def active(self) -> Active:
         """Return the model that runs now."""
@@ -42,4 +58,12 @@ class Work(Protocol):
 
     def learn(self, task: FederatedTask, head: bytes) -> bytes | Status:
         """Train a head object; return the update object, or why not."""
+        ...
+
+    def practise(self, wish: Learning | None, steps: int) -> Practised:
+        """Learn by itself, at most so many samples more; None: stop, and keep what was learnt."""
+        ...
+
+    def answer(self, number: int, text: bytes) -> bytes:
+        """Return the TEXT_ANSWER to a question."""
         ...

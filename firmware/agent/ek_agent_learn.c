@@ -69,16 +69,10 @@ void ek_learn_image_changed(ek_agent *agent) {
         return;
     }
     const uint8_t *image = agent->state.slots[agent->state.active].image;
-    if (ek_learn_load(image, &learn->trainer) != EK_OK) {
-        const ek_head *head = &learn->head;
-        const size_t weights = (size_t)head->classes * head->features;
-        for (size_t i = 0; i < weights; i++) {
-            learn->memory.round.floats[i] = ek_wire_get_f32(head->weights + 4U * i);
-        }
-        for (size_t j = 0; j < head->classes; j++) {
-            learn->trainer.bias[j] = ek_wire_get_f32(head->bias + 4U * j);
-        }
-    }
+    const ek_head *head = &learn->head;
+    const uint8_t *trained = ek_learn_head(image, head->classes, head->features);
+    /* In the image, too, the bias lies behind the weights. */
+    ek_head_floats_read(trained == NULL ? head->weights : trained, &learn->trainer);
     ek_head_hash(&learn->trainer, agent->head_hash);
     agent->has_head_hash = true;
 }

@@ -204,12 +204,6 @@ static record_kind parts_kind(const ek_learn_part *parts, size_t n) {
     return kind;
 }
 
-ek_status ek_learn_load(const uint8_t image[32], const ek_trainer *head) {
-    ek_learn_part parts[2];
-    const record_kind kind = head_kind(head, parts);
-    return load(image, kind, parts, 2);
-}
-
 const uint8_t *ek_learn_head(const uint8_t image[32], uint32_t classes, uint32_t features) {
     const record_kind kind = {EK_LEARN_HEAD, (uint16_t)classes, features};
     return find(image, kind);

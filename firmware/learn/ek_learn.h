@@ -12,9 +12,6 @@
 #include "ek_status.h"
 #include "ek_train.h"
 
-/* Fills the head with what was trained for this image. EK_ERR_STATE: nothing was. */
-ek_status ek_learn_load(const uint8_t image[32], const ek_trainer *head);
-
 /* Where weights and bias lie that were trained last for this image, little-endian float32; NULL if
  * nothing was, or a head that learns by itself came later. */
 const uint8_t *ek_learn_head(const uint8_t image[32], uint32_t classes, uint32_t features);

@@ -248,13 +248,18 @@ uint32_t *ek_online_state(const ek_online *online, size_t *words) {
     return online->labels - COUNTS;
 }
 
+/* Above the number of classes: what the copies of the head mean. */
+static uint32_t kind_of(const ek_online_plan *plan) {
+    return ((uint32_t)plan->method + 1U + (plan->rule.momentum > 0 ? 4U : 0U)) << 16;
+}
+
 void ek_online_put_counts(ek_online *online) {
-    online->labels[-2] = online->classes;
+    online->labels[-2] = online->classes + kind_of(&online->plan);
     online->labels[-1] = online->steps;
 }
 
 ek_status ek_online_take_counts(ek_online *online) {
-    const uint32_t classes = online->labels[-2];
+    const uint32_t classes = online->labels[-2] - kind_of(&online->plan);
     if (classes < online->plan.classes || classes > online->plan.most_classes) {
         return EK_ERR_RANGE;
     }

@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.agent.client import About, Client
 from edgekit.agent.seals import Identity
-from edgekit.agent.work import Active
+from edgekit.agent.work import Active, Practised
 from edgekit.errors import LinkError, SecurityError
 from edgekit.fleet.identity import Token, answer_claim, claim_response
 from edgekit.fleet.manifests import (
@@ -30,9 +30,11 @@ from edgekit.link.messages import (
     Desired,
     FederatedState,
     FederatedTask,
+    Learning,
     Manifest,
     Reported,
     SignedManifest,
+    TextAnswer,
     UpdateState,
 )
 from edgekit.link.seal import Direction, open_frame, seal_frame
@@ -63,6 +65,12 @@ class Recorder:
     def learn(self, task: FederatedTask, head: bytes) -> bytes | Status:
         self.learned.append(head)
         return b"update of round %d" % task.round
+
+    def practise(self, wish: Learning | None, steps: int) -> Practised:
+        return Practised((), goes_on=wish is not None)
+
+    def answer(self, number: int, text: bytes) -> bytes:
+        return TextAnswer(number=number, status=Status.STATE).encode()
 
 
 class Server:
@@ -118,7 +126,7 @@ class Server:
                 self.reports.append(Reported.decode(sealed.content))
             elif sealed.type is FrameType.CHUNK:
                 self.chunks.append(sealed.content)
-            else:
+            elif sealed.type is not FrameType.LOG:
                 chunk = ChunkStore(self.offers.get).answer(ChunkRequest.decode(sealed.content))
                 self.say(FrameType.CHUNK, chunk.encode())
 

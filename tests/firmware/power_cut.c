@@ -1,7 +1,7 @@
 /* Cuts the power at every flash operation of an installation, of state records and of a learned
  * head, boots again and looks whether the device is whole.
  *
- *     power_cut install OLD NEW | state | learn | online */
+ *     power_cut install OLD NEW | state | learn | round | online */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "boot/ek_state.h"
 #include "cut_port.h"
 #include "learn/ek_learn.h"
+#include "link/ek_wire.h"
 #include "monocypher.h"
 
 #define IMAGE_MAX EK_FLASH_SLOT_A_BYTES
@@ -183,6 +184,8 @@ static int cut_state(void) {
 #define CLASSES 3U
 #define FEATURES 50U
 
+#define HEAD_FLOATS (CLASSES * FEATURES + CLASSES)
+
 static uint8_t learned; /* value of all floats of the head to be stored */
 
 static uint32_t store_head(void) {
@@ -199,19 +202,48 @@ static uint32_t store_head(void) {
 /* The value of the stored head, all of whose floats must be the same; 0 if there is none. */
 static uint8_t load_head(uint8_t first_of_image) {
     const uint8_t image[32] = {first_of_image, 2, 3};
-    float floats[CLASSES * FEATURES + CLASSES];
-    const ek_trainer head = {floats, floats + CLASSES * FEATURES, CLASSES, FEATURES, 1.0f, 0};
-    if (ek_learn_load(image, &head) != EK_OK) {
+    const uint8_t *floats = ek_learn_head(image, CLASSES, FEATURES);
+    if (floats == NULL) {
         return 0;
     }
-    for (size_t i = 1; i < CLASSES * FEATURES + CLASSES; i++) {
-        check(floats[i] >= floats[0] && floats[i] <= floats[0], "head is torn");
+    for (size_t i = 4; i < 4U * HEAD_FLOATS; i++) {
+        check(floats[i] == floats[i - 4U], "head is torn");
     }
-    return (uint8_t)floats[0];
+    return (uint8_t)ek_wire_get_f32(floats);
 }
 
 static uint8_t load_own_head(void) {
     return load_head(1);
+}
+
+/* A head of a round and what its update left out, which is as large. */
+static uint32_t store_round(void) {
+    static const uint8_t image[32] = {1, 2, 3};
+    float floats[HEAD_FLOATS];
+    ek_learn_round round = {.run = 7, .round = learned};
+    for (size_t i = 0; i < HEAD_FLOATS; i++) {
+        floats[i] = (float)learned;
+    }
+    const ek_trainer head = {floats, floats + CLASSES * FEATURES, CLASSES, FEATURES, 1.0f, 0};
+    check(ek_learn_round_begin(&round, image, &head) == EK_OK, "begin round");
+    check(ek_learn_round_end(&round, floats, HEAD_FLOATS) == EK_OK, "end round");
+    return 0;
+}
+
+/* As load_own_head; round and what was left out belong to it. */
+static uint8_t load_round(void) {
+    static const uint8_t image[32] = {1, 2, 3};
+    const uint8_t value = load_own_head();
+    const uint8_t *said = ek_learn_head(image, CLASSES, FEATURES);
+    if (value != 0U) {
+        said += 4U * HEAD_FLOATS;
+        check(ek_wire_get_u64(said) == 7U && ek_wire_get_u32(said + 8) == value, "another round");
+        for (size_t i = 0; i < HEAD_FLOATS; i++) {
+            const float left = ek_wire_get_f32(said + 12 + 4U * i);
+            check(left >= (float)value && left <= (float)value, "what was left out is torn");
+        }
+    }
+    return value;
 }
 
 static uint32_t numbers[3U + 700U];
@@ -284,6 +316,9 @@ int main(int argc, char **argv) {
     }
     if (argc == 2 && strcmp(argv[1], "learn") == 0) {
         return cut_learn(store_head, load_own_head);
+    }
+    if (argc == 2 && strcmp(argv[1], "round") == 0) {
+        return cut_learn(store_round, load_round);
     }
     if (argc == 2 && strcmp(argv[1], "online") == 0) {
         return cut_learn(store_parts, load_parts) != 0 ? 1 : mix_learn();

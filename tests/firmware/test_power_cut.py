@@ -53,9 +53,10 @@ def test_state_survives_a_cut_at_every_operation(program: Path) -> None:
     assert cuts > 300
 
 
-def test_learned_head_survives_a_cut_at_every_operation(program: Path) -> None:
-    """The head before or the head after, never a mixture."""
-    operations, cuts = _run(program, "learn")
+@pytest.mark.parametrize("what", ["learn", "round"])
+def test_learned_head_survives_a_cut_at_every_operation(program: Path, what: str) -> None:
+    """The head before or the head after, with what its update left out, never a mixture."""
+    operations, cuts = _run(program, what)
     assert cuts == 3 * operations
 
 

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgekit.boards import load_board
 from edgekit.export.mcu import build_firmware
 from edgekit.federated.orders import head_of_image
 from edgekit.federated.rounds import RunPlan
+from edgekit.federated.settings import Settings
 from edgekit.federated.simulate import Client, simulate
 from edgekit.flash.flash_image import FlashImage, encode_samples
 from edgekit.flash.virtual import VirtualDevice
@@ -40,6 +42,12 @@ HOST = load_board("host")
 OPS = kernel_set("vision")
 QUICK = Limits(deadline_s=30.0, soak_s=0.1)
 PYTHON = "dev-2"  # speaks MQTT itself; the others are the C agent behind the gateway
+COMPRESSED = (
+    ("fedavg", Settings(codec="int8")),
+    ("fedavg", Settings(codec="top_p", share=0.2, feedback=True)),
+    ("fedprox", Settings(codec="float16", mu=0.5)),
+    ("tiny_metafed", Settings(codec="top_p_int8", share=0.5, local=CLASSES)),
+)
 SAMPLES = {f"dev-{i}": labelled_samples(60 + 10 * i, seed=i) for i in range(3)}
 
 
@@ -144,6 +152,14 @@ def test_devices_update_refuse_and_learn_as_the_simulation_does(
     assert learned.table[-1].loss_last < learned.table[0].loss_first  # type: ignore[operator]
     assert learned.head.encode() == simulate(plan, head, clients).head.encode()
     assert learned.head.classes == CLASSES and np.isfinite(learned.head.weights).all()
+    for number, (strategy, settings) in enumerate(COMPRESSED):
+        short = replace(
+            plan, run=12 + number, rounds=2, epochs=1, strategy=strategy, settings=settings
+        )
+        learned = runs.run(short, head, timeout_s=90)
+        assert [row.accepted for row in learned.table] == [3, 3], learned.table
+        assert learned.head.encode() == simulate(short, head, clients).head.encode(), settings
+        assert learned.head.hash != head.hash
     for raw, _ in SAMPLES.values():
         for path in (tmp_path / "journal.db", *(tmp_path / "blobs").rglob("*")):
             if path.is_file():
