@@ -23,14 +23,14 @@ import numpy as np
 
 from edgekit.agent.client import About, Client
 from edgekit.agent.seals import Identity
-from edgekit.agent.work import Active
+from edgekit.agent.work import Active, Practised
 from edgekit.errors import EdgekitError, ToolError
 from edgekit.federated.codecs import HeadWeights, Update, decode_head
 from edgekit.fleet.broker import PrivateBroker
 from edgekit.fleet.devices import Presence, PresenceReport
 from edgekit.fleet.identity import Claim
 from edgekit.fleet.store import FleetStore
-from edgekit.link.messages import FederatedTask, Manifest
+from edgekit.link.messages import FederatedTask, Learning, Manifest, TextAnswer
 from edgekit.link.mqtt import BrokerAddress
 from edgekit.link.status import Status
 from edgekit.link.topics import TO_DEVICE, Channel, topic
@@ -102,6 +102,12 @@ class _Learner:
 
     def learn(self, task: FederatedTask, head: bytes) -> bytes | Status:
         return self.update(task.run, task.round, decode_head(head)).encode()
+
+    def practise(self, wish: Learning | None, steps: int) -> Practised:
+        return Practised((), goes_on=False)
+
+    def answer(self, number: int, text: bytes) -> bytes:
+        return TextAnswer(number=number, status=Status.STATE).encode()
 
     def update(self, run: int, round_: int, head: HeadWeights) -> Update:
         generator = np.random.default_rng([self._seed, round_])
