@@ -5,7 +5,6 @@ Twin: firmware/link/PROTOCOL.md, "Secure aggregation"; firmware/learn/ek_secure.
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from edgekit.link.status import Status, refuse
 
 MAGIC = b"EKSA"
 VERSION = 1
+BOUNDS = float(np.float32(1e-6)), float(np.float32(1e30))
 NOBODY = 0xFFFFFFFF  # index of a device that has not been told its own
 
 _HEADER = struct.Struct("<4sHHQII")  # magic, version, kind, run, round, index
@@ -132,8 +132,8 @@ def decode_roster(data: bytes, place: Place) -> Roster:
         )
     if not (1 <= levels <= MAX_LEVELS and 1 <= most_weight <= 2**31 - 1):
         raise refuse(Status.RANGE, f"roster has {levels} levels and weights up to {most_weight}")
-    if not (math.isfinite(bound) and bound > 0):
-        raise refuse(Status.RANGE, f"roster has bound {bound}, expected a number above 0")
+    if not BOUNDS[0] <= bound <= BOUNDS[1]:
+        raise refuse(Status.RANGE, f"roster has bound {bound}, expected {BOUNDS[0]} .. {BOUNDS[1]}")
     peers = {row[0]: PublicKeys(row[1], row[2]) for row in rows}
     if index in peers:
         raise refuse(Status.RANGE, f"roster names its reader, member {index}, as a neighbour")

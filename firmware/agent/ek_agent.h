@@ -1,7 +1,8 @@
 /* The agent: one device's side of firmware/link/PROTOCOL.md as a state machine that never blocks.
  * ek_agent.c speaks with gateway and server, ek_agent_claim.c becomes known, ek_agent_update.c
  * changes the model, ek_agent_learn.c trains the head for a round, ek_agent_online.c lets it learn
- * by itself, ek_agent_report.c says how things are, ek_agent_text.c answers texts. */
+ * by itself, ek_agent_secure.c masks what it learned, ek_agent_report.c says how things are,
+ * ek_agent_text.c answers texts. */
 #ifndef EK_AGENT_H
 #define EK_AGENT_H
 
@@ -16,6 +17,7 @@
 #include "../learn/ek_guard.h"
 #include "../learn/ek_moments.h"
 #include "../learn/ek_online.h"
+#include "../learn/ek_secure.h"
 #include "../learn/ek_train.h"
 #include "../link/ek_chunk.h"
 #include "../link/ek_frame.h"
@@ -49,6 +51,7 @@ typedef enum ek_learn_phase {
     EK_LEARN_FETCH,
     EK_LEARN_FEATURES,
     EK_LEARN_TRAIN,
+    EK_LEARN_SECURE, /* at the keys, shares and masks of a phase */
     EK_LEARN_READY,
     EK_LEARN_REFUSED,
 } ek_learn_phase;
@@ -94,6 +97,16 @@ typedef union ek_learn_memory {
     uint32_t online[2U * EK_HEAD_FLOATS_MAX + EK_UPDATE_HEAD_BYTES / 4U];
 } ek_learn_memory;
 
+/* A round of secure aggregation; it ends with the boot. */
+typedef struct ek_agent_secure {
+    ek_secure member;
+    uint32_t phase; /* that was answered last, 0 outside of a round */
+    uint32_t peer;  /* next one to work on */
+    uint32_t drawn; /* secrets of this boot */
+    bool has_input;
+    bool has_learned;
+} ek_agent_secure;
+
 /* A head that learns by itself, as the server wishes it. */
 typedef struct ek_agent_online {
     bool wanted;
@@ -126,6 +139,7 @@ typedef struct ek_agent_learn {
     uint32_t cache_samples;
     ek_learn_memory memory;
     ek_agent_online online;
+    ek_agent_secure secure;
     uint8_t cache[EK_FEATURE_CACHE_BYTES]; /* labels u16, then features int8 */
 } ek_agent_learn;
 
@@ -188,6 +202,22 @@ void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n);
 bool ek_learn_step(ek_agent *agent, uint64_t now_ms);
 /* After boot and after a switch: which head is active, and its hash. */
 void ek_learn_image_changed(ek_agent *agent);
+
+/* Refuses the task; what was learned is as before. */
+void ek_learn_refuse(ek_agent *agent, ek_status status);
+/* Begins or ends a part of the task. */
+void ek_learn_set_phase(ek_agent *agent, ek_learn_phase phase, ek_status status);
+/* Holds the n bytes ready that lie at exchange, as what was asked for. */
+void ek_learn_hold(ek_agent *agent, size_t n);
+
+/* A phase of secure aggregation begins; its input has come, or another part of it. */
+void ek_secure_task(ek_agent *agent);
+ek_status ek_secure_pull(ek_agent *agent);
+void ek_secure_input(ek_agent *agent);
+/* What was learned lies at floats and is to be masked. */
+void ek_secure_learned(ek_agent *agent, const ek_mask_facts *facts);
+/* Works on one neighbour. */
+void ek_secure_step(ek_agent *agent);
 
 /* The next sample of the board as features of the active image, whatever its label. online: NULL,
  * or whose moments the input is standardized by. features: NULL for behind the image's part of the

@@ -15,7 +15,7 @@ static size_t aligned(size_t n) {
     return (n + 15U) / 16U * 16U;
 }
 
-static void set_phase(ek_agent *agent, ek_learn_phase phase, ek_status status) {
+void ek_learn_set_phase(ek_agent *agent, ek_learn_phase phase, ek_status status) {
     if (agent->learn.phase == EK_LEARN_FETCH && phase != EK_LEARN_FETCH &&
         agent->pull_owner == EK_PULL_HEAD) {
         agent->pull_owner = EK_PULL_NOBODY;
@@ -25,13 +25,14 @@ static void set_phase(ek_agent *agent, ek_learn_phase phase, ek_status status) {
     agent->report.due = true;
 }
 
-static void refuse(ek_agent *agent, ek_status status) {
-    set_phase(agent, EK_LEARN_REFUSED, status);
+void ek_learn_refuse(ek_agent *agent, ek_status status) {
+    ek_learn_set_phase(agent, EK_LEARN_REFUSED, status);
     ek_agent_log_status(agent, "task refused", status);
 }
 
 static bool is_working(ek_learn_phase phase) {
-    return phase == EK_LEARN_FETCH || phase == EK_LEARN_FEATURES || phase == EK_LEARN_TRAIN;
+    return phase == EK_LEARN_FETCH || phase == EK_LEARN_FEATURES || phase == EK_LEARN_TRAIN ||
+           phase == EK_LEARN_SECURE;
 }
 
 /* Points the trainer at the floats, with the shape of the active image's head. */
@@ -61,7 +62,7 @@ static ek_status open_trainer(ek_agent *agent) {
 void ek_learn_image_changed(ek_agent *agent) {
     ek_agent_learn *learn = &agent->learn;
     if (is_working(learn->phase)) {
-        refuse(agent, EK_ERR_BASE);
+        ek_learn_refuse(agent, EK_ERR_BASE);
     }
     agent->has_head_hash = false;
     ek_online_close(agent, false);
@@ -160,25 +161,29 @@ void ek_learn_desired(ek_agent *agent, const ek_desired *desired, uint64_t now_m
     const ek_task *task = &desired->task;
     if (!desired->has_task) {
         if (learn->phase != EK_LEARN_IDLE) {
-            set_phase(agent, EK_LEARN_IDLE, EK_OK);
+            ek_learn_set_phase(agent, EK_LEARN_IDLE, EK_OK);
         }
         return;
     }
     if (learn->phase != EK_LEARN_IDLE && learn->task.run == task->run &&
-        learn->task.round == task->round) {
+        learn->task.round == task->round && learn->task.phase == task->phase) {
         return; /* already at it, or done */
     }
     ek_online_close(agent, true);
-    set_phase(agent, EK_LEARN_IDLE, EK_OK);
+    ek_learn_set_phase(agent, EK_LEARN_IDLE, EK_OK);
     learn->task = *task;
     learn->deadline_ms = now_ms + (uint64_t)task->deadline_s * 1000U;
     learn->samples = 0;
     ek_status status = check_task(agent, task);
     if (status != EK_OK) {
-        refuse(agent, status);
+        ek_learn_refuse(agent, status);
         return;
     }
-    set_phase(agent, EK_LEARN_FETCH, EK_OK);
+    if (task->phase != 0U) {
+        ek_secure_task(agent);
+        return;
+    }
+    ek_learn_set_phase(agent, EK_LEARN_FETCH, EK_OK);
     ek_line line;
     ek_line_start(&line, "task round ");
     ek_line_number(&line, task->round);
@@ -194,10 +199,10 @@ static void start_training(ek_agent *agent) {
     learn->loss_sum = 0.0f;
     ek_status status = ek_port_sample_rewind();
     if (status != EK_OK) {
-        refuse(agent, status);
+        ek_learn_refuse(agent, status);
         return;
     }
-    set_phase(agent, EK_LEARN_TRAIN, EK_OK);
+    ek_learn_set_phase(agent, EK_LEARN_TRAIN, EK_OK);
 }
 
 static void head_received(ek_agent *agent) {
@@ -206,7 +211,7 @@ static void head_received(ek_agent *agent) {
     ek_status status = ek_head_object_open(object, learn->task.bytes, learn->trainer.classes,
                                            learn->trainer.features, learn->task.base_hash);
     if (status != EK_OK) {
-        refuse(agent, status);
+        ek_learn_refuse(agent, status);
         return;
     }
     ek_head_floats_read(object + EK_HEAD_OBJECT_HEAD_BYTES, &learn->trainer);
@@ -223,9 +228,9 @@ static void head_received(ek_agent *agent) {
         learn->sample = 0;
         status = ek_port_sample_rewind();
         if (status == EK_OK) {
-            set_phase(agent, EK_LEARN_FEATURES, EK_OK);
+            ek_learn_set_phase(agent, EK_LEARN_FEATURES, EK_OK);
         } else {
-            refuse(agent, status);
+            ek_learn_refuse(agent, status);
         }
     } else {
         learn->has_cache = false;
@@ -233,13 +238,24 @@ static void head_received(ek_agent *agent) {
     }
 }
 
+/* True if a phase of secure aggregation waits for its object. */
+static bool needs_input(const ek_agent_learn *learn) {
+    return learn->task.phase != 0U && !learn->secure.has_input;
+}
+
 void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n) {
-    /* check_task proved that the whole object fits. */
-    memcpy(agent->learn.memory.round.exchange + EK_HEAD_OBJECT_AT + agent->pull.base, bytes, n);
+    /* check_task and ek_secure_task proved that the whole object fits. */
+    const bool input = needs_input(&agent->learn);
+    uint8_t *object = agent->learn.memory.round.exchange + (input ? 0U : EK_HEAD_OBJECT_AT);
+    memcpy(object + agent->pull.base, bytes, n);
     ek_pull_take(&agent->pull);
     if (ek_pull_done(&agent->pull)) {
         agent->pull_owner = EK_PULL_NOBODY;
-        head_received(agent);
+        if (input) {
+            ek_secure_input(agent);
+        } else {
+            head_received(agent);
+        }
     }
 }
 
@@ -295,7 +311,7 @@ static void features_step(ek_agent *agent) {
     uint16_t label = 0;
     ek_status status = next_features(agent, cached_features(learn, learn->sample), &label);
     if (status != EK_OK) {
-        refuse(agent, status);
+        ek_learn_refuse(agent, status);
         return;
     }
     ek_wire_put_u16(learn->cache + 2U * (size_t)learn->sample, label);
@@ -309,6 +325,17 @@ static void features_step(ek_agent *agent) {
 /* Where the floats of the head lie that the round began with. */
 static uint8_t *base_floats(ek_agent_learn *learn) {
     return learn->memory.round.exchange + EK_UPDATE_HEAD_BYTES;
+}
+
+/* Hands over what was learned, to be masked. */
+static ek_status mask_update(ek_agent *agent, float loss_last) {
+    const ek_agent_learn *learn = &agent->learn;
+    const ek_mask_facts facts = {learn->samples, learn->loss_first, loss_last};
+    if (facts.loss_first * 0.0f != 0.0f || facts.loss_last * 0.0f != 0.0f) {
+        return EK_ERR_NOT_FINITE;
+    }
+    ek_secure_learned(agent, &facts);
+    return EK_OK;
 }
 
 /* Stores the trained head, and makes of it the update object, which takes the place of the base. */
@@ -328,6 +355,11 @@ static ek_status hold_update(ek_agent *agent, float loss_last) {
     status = ek_update_difference(&learn->trainer, base_floats(learn), kept.left_out);
     if (status != EK_OK) {
         return status;
+    }
+    if (task->phase != 0U) {
+        memcpy(agent->head_hash, digest, sizeof digest);
+        agent->has_head_hash = true;
+        return mask_update(agent, loss_last);
     }
     update.run = task->run;
     update.round = task->round;
@@ -351,14 +383,19 @@ static ek_status hold_update(ek_agent *agent, float loss_last) {
 }
 
 static void finish(ek_agent *agent, float loss_last) {
-    ek_agent_learn *learn = &agent->learn;
     const ek_status status = hold_update(agent, loss_last);
     if (status != EK_OK) {
-        refuse(agent, status);
-        return;
+        ek_learn_refuse(agent, status);
+    } else if (agent->learn.task.phase == 0U) {
+        ek_learn_hold(agent, agent->learn.update_bytes);
     }
-    crypto_blake2b(learn->update_digest, 32, learn->memory.round.exchange, learn->update_bytes);
-    set_phase(agent, EK_LEARN_READY, EK_OK);
+}
+
+void ek_learn_hold(ek_agent *agent, size_t n) {
+    ek_agent_learn *learn = &agent->learn;
+    learn->update_bytes = (uint32_t)n;
+    crypto_blake2b(learn->update_digest, 32, learn->memory.round.exchange, n);
+    ek_learn_set_phase(agent, EK_LEARN_READY, EK_OK);
     ek_line line;
     ek_line_start(&line, "update ready, round ");
     ek_line_number(&line, learn->task.round);
@@ -378,7 +415,7 @@ static void epoch_done(ek_agent *agent) {
     learn->loss_sum = 0.0f;
     ek_status status = ek_port_sample_rewind();
     if (status != EK_OK) {
-        refuse(agent, status);
+        ek_learn_refuse(agent, status);
     }
 }
 
@@ -426,7 +463,7 @@ static void train_step(ek_agent *agent) {
     for (uint32_t i = 0; i < most && learn->sample < learn->samples; i++) {
         ek_status status = train_one(agent);
         if (status != EK_OK) {
-            refuse(agent, status);
+            ek_learn_refuse(agent, status);
             return;
         }
         learn->sample++;
@@ -439,21 +476,25 @@ static void train_step(ek_agent *agent) {
 bool ek_learn_step(ek_agent *agent, uint64_t now_ms) {
     ek_agent_learn *learn = &agent->learn;
     if (is_working(learn->phase) && now_ms >= learn->deadline_ms) {
-        refuse(agent, EK_ERR_TIMEOUT);
+        ek_learn_refuse(agent, EK_ERR_TIMEOUT);
     }
     if (learn->phase == EK_LEARN_FETCH && agent->pull_owner == EK_PULL_NOBODY) {
         ek_status status =
-            ek_agent_pull(agent, EK_PULL_HEAD, learn->task.object, learn->task.bytes, 0);
+            needs_input(learn)
+                ? ek_secure_pull(agent)
+                : ek_agent_pull(agent, EK_PULL_HEAD, learn->task.object, learn->task.bytes, 0);
         if (status != EK_OK) {
-            refuse(agent, status);
+            ek_learn_refuse(agent, status);
         }
     } else if (learn->phase == EK_LEARN_FEATURES) {
         features_step(agent);
     } else if (learn->phase == EK_LEARN_TRAIN) {
         train_step(agent);
+    } else if (learn->phase == EK_LEARN_SECURE) {
+        ek_secure_step(agent);
     }
     if (learn->phase == EK_LEARN_IDLE) {
         return ek_online_step(agent, now_ms);
     }
-    return learn->phase == EK_LEARN_FEATURES || learn->phase == EK_LEARN_TRAIN;
+    return is_working(learn->phase) && learn->phase != EK_LEARN_FETCH;
 }

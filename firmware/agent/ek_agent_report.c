@@ -15,6 +15,7 @@ static ek_task_state task_state(ek_learn_phase phase) {
         return EK_TASK_FETCHING;
     case EK_LEARN_FEATURES:
     case EK_LEARN_TRAIN:
+    case EK_LEARN_SECURE:
         return EK_TASK_TRAINING;
     case EK_LEARN_READY:
         return EK_TASK_READY;
@@ -35,7 +36,8 @@ static void fill_task(const ek_agent_learn *learn, ek_task_report *report) {
     report->object = ready ? ek_object_id(learn->update_digest) : 0U;
     report->bytes = ready ? learn->update_bytes : 0U;
     report->digest = ready ? learn->update_digest : NULL;
-    report->samples = any ? learn->samples : 0U;
+    report->phase = any ? learn->task.phase : 0U;
+    report->samples = any && report->phase == 0U ? learn->samples : 0U;
     report->status = learn->status;
 }
 
@@ -64,6 +66,7 @@ static void fill(const ek_agent *agent, uint64_t now_ms, ek_reported *reported) 
     reported->head_hash = agent->has_head_hash ? agent->head_hash : NULL;
     reported->sensors = EK_BOARD_SENSORS;
     reported->battery_mv = ek_port_battery_mv();
+    reported->skills = "secure";
 }
 
 static void send_telemetry(ek_agent *agent, uint64_t now_ms) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../link/ek_wire.h"
+#include "ek_mix.h"
 
 #define BLOCK 256U
 #define SIGN 0x80000000U
@@ -99,13 +100,6 @@ static uint8_t *put_halves(float *values, const uint8_t *bitmap, uint32_t size, 
     return out;
 }
 
-/* 0 .. 1 of a seed. Source: C. Wellons, "lowbias32", in "Prospecting for Hash Functions", 2018 */
-static float chance(uint32_t x) {
-    x = (x ^ x >> 16) * 0x7feb352dU;
-    x = (x ^ x >> 15) * 0x846ca68bU;
-    return (float)((x ^ x >> 16) >> 8) * 5.9604644775390625e-8f;
-}
-
 /* The whole number below x, within +-127. */
 static int32_t level_of(float x) {
     const float held = x > 127.0f ? 127.0f : x < -127.0f ? -127.0f : x;
@@ -127,7 +121,7 @@ static uint8_t *put_levels(float *values, const uint8_t *bitmap, uint32_t size, 
         ek_wire_put_f32(out, scale);
         out += 4;
         for (; (begin = next_sent(bitmap, begin, end)) < end; begin++) {
-            const float x = scale > 0.0f ? values[begin] / scale + chance(seed) : 0.0f;
+            const float x = scale > 0.0f ? values[begin] / scale + ek_mix_chance(seed) : 0.0f;
             const int32_t level = level_of(x);
             seed++;
             *out++ = (uint8_t)level;

@@ -4,12 +4,13 @@
 
 #define MOST_STEPS_PER_MINUTE 60000U
 #define LAST_METHOD 3U
+#define LAST_PHASE 4U
 #define LAST_CODEC 4U
 #define LOCAL_MAX 65535U
 #define LEARNING_PAIRS 3U
 #define LEARNING_PAIRS_MAX 7U
 #define TASK_PAIRS 9U
-#define TASK_PAIRS_MAX 14U
+#define TASK_PAIRS_MAX 15U
 #define SIGNATURE_BYTES 64U
 #define NAME_MAX_BYTES 64U
 
@@ -60,7 +61,7 @@ static void put_update(ek_cbor_writer *w, const ek_update_report *update) {
 }
 
 static void put_task(ek_cbor_writer *w, const ek_task_report *task) {
-    ek_cbor_put_map(w, 8);
+    ek_cbor_put_map(w, 8U + (task->phase != 0U));
     ek_cbor_put_field_uint(w, 0, task->run);
     ek_cbor_put_field_uint(w, 1, task->round);
     ek_cbor_put_field_uint(w, 2, (uint64_t)task->state);
@@ -69,13 +70,17 @@ static void put_task(ek_cbor_writer *w, const ek_task_report *task) {
     ek_cbor_put_field_optional(w, 5, task->digest, 32);
     ek_cbor_put_field_uint(w, 6, task->samples);
     ek_cbor_put_field_uint(w, 7, positive(task->status));
+    if (task->phase != 0U) {
+        ek_cbor_put_field_uint(w, 8, task->phase);
+    }
 }
 
 ek_status ek_reported_write(const ek_reported *reported, uint8_t *out, size_t capacity, size_t *n) {
     ek_cbor_writer w;
     ek_cbor_write_start(&w, out, capacity);
     const size_t sensors = strlen(reported->sensors);
-    ek_cbor_put_map(&w, 12U + (sensors != 0U) + (reported->battery_mv != 0U));
+    const size_t skills = strlen(reported->skills);
+    ek_cbor_put_map(&w, 12U + (sensors != 0U) + (reported->battery_mv != 0U) + (skills != 0U));
     ek_cbor_put_field_uint(&w, 0, reported->boot);
     ek_cbor_put_field_uint(&w, 1, reported->desired_version);
     ek_cbor_put_field_text(&w, 2, reported->board, strlen(reported->board));
@@ -97,6 +102,9 @@ ek_status ek_reported_write(const ek_reported *reported, uint8_t *out, size_t ca
     }
     if (reported->battery_mv != 0U) {
         ek_cbor_put_field_uint(&w, 13, reported->battery_mv);
+    }
+    if (skills != 0U) {
+        ek_cbor_put_field_text(&w, 14, reported->skills, skills);
     }
     return finish(&w, n);
 }
@@ -230,6 +238,23 @@ static uint32_t get_optional(ek_cbor_reader *r, uint32_t key, uint32_t maximum, 
     return value;
 }
 
+static void get_phase(ek_cbor_reader *r, ek_task *task) {
+    ek_cbor_get_map(r, 3);
+    task->phase = (uint32_t)get_field(r, 0, LAST_PHASE);
+    ek_cbor_get_key(r, 1);
+    task->has_input = !ek_cbor_take_null(r);
+    if (task->has_input) {
+        const uint8_t *hash = ek_cbor_get_bytes(r, 32, 32).bytes;
+        if (hash != NULL) {
+            memcpy(task->input_hash, hash, 32);
+        }
+    }
+    task->input_bytes = (uint32_t)get_field(r, 2, UINT32_MAX);
+    if (task->phase == 0U && r->status == EK_OK) {
+        r->status = EK_ERR_RANGE;
+    }
+}
+
 static void get_task(ek_cbor_reader *r, ek_task *task) {
     uint32_t pairs = ek_cbor_get_map_between(r, TASK_PAIRS, TASK_PAIRS_MAX) - TASK_PAIRS;
     task->run = get_field(r, 0, UINT64_MAX);
@@ -246,6 +271,10 @@ static void get_task(ek_cbor_reader *r, ek_task *task) {
     task->mu = finite(r, get_optional(r, 11, UINT32_MAX, &pairs));
     task->local = get_optional(r, 12, LOCAL_MAX, &pairs);
     task->feedback = get_optional(r, 13, 1, &pairs);
+    if (pairs != 0U && ek_cbor_take_key(r, 14)) {
+        pairs--;
+        get_phase(r, task);
+    }
     if (pairs != 0U && r->status == EK_OK) {
         r->status = EK_ERR_CBOR;
     }

@@ -54,6 +54,7 @@ typedef struct ek_task_report {
     const uint8_t *digest; /* 32 bytes */
     uint32_t samples;
     ek_status status;
+    uint32_t phase; /* of secure aggregation; 0 is not said */
 } ek_task_report;
 
 typedef struct ek_reported {
@@ -72,6 +73,7 @@ typedef struct ek_reported {
     const uint8_t *head_hash; /* 32 bytes or NULL */
     const char *sensors;      /* kinds joined by commas; empty is not said */
     uint32_t battery_mv;      /* 0 is not said */
+    const char *skills;       /* joined by commas; empty is not said */
 } ek_reported;
 
 typedef struct ek_task {
@@ -89,6 +91,10 @@ typedef struct ek_task {
     float mu;          /* proximal term of FedProx */
     uint32_t local;    /* parameters at the end that stay on the device */
     uint32_t feedback; /* 1: what the codec leaves out is added the next time */
+    uint32_t phase;    /* of secure aggregation, 1 .. 4 */
+    bool has_input;    /* the phase needs an object */
+    uint8_t input_hash[32];
+    uint32_t input_bytes;
 } ek_task;
 
 /* How a head goes on learning by itself. */

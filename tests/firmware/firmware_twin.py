@@ -49,6 +49,7 @@ class Op(IntEnum):
     UTF8 = 28
     TEXT_QUESTION_READ = 29
     TEXT_ANSWER = 30
+    SECURE = 31
 
 
 class Twin:

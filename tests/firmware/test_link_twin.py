@@ -28,6 +28,7 @@ from edgekit.link.messages import (
     Manifest,
     Ping,
     Reported,
+    SecureTask,
     SignedManifest,
     Telemetry,
     TextAnswer,
@@ -58,6 +59,10 @@ TASK = FederatedTask(
 )
 FULL_TASK = dataclasses.replace(TASK, codec=4, entries=70_000, mu=0.25, local=10, feedback=1)
 SPARSE_TASK = dataclasses.replace(TASK, mu=1e-3, feedback=1)
+SECURE_TASKS = (
+    dataclasses.replace(TASK, secure=SecureTask(phase=1)),
+    dataclasses.replace(TASK, secure=SecureTask(phase=4, input_hash=HASH, input_bytes=2**31)),
+)
 MANIFEST = Manifest(
     name="digits-tiny",
     version="2",
@@ -169,7 +174,9 @@ def _reported_record(r: Reported) -> bytes:
     out += _optional(r.head_hash)
     for text in (r.board, r.firmware, ",".join(r.sensors)):
         out += bytes([len(text)]) + text.encode()
-    return out + struct.pack("<I", r.battery_mv or 0) + bytes(32)
+    skills = ",".join(r.skills).encode()
+    out += struct.pack("<II", r.battery_mv or 0, task.phase)
+    return out + bytes([len(skills)]) + skills + bytes(32)
 
 
 REPORTS = (
@@ -212,11 +219,13 @@ REPORTS = (
             update_hash=HASH,
             samples=255,
             status=Status.BASE,
+            phase=4,
         ),
         uptime_s=86_400,
         head_hash=HASH[::-1],
         sensors=("accelerometer", "microphone"),
         battery_mv=3_712,
+        skills=("secure", "x"),
     ),
 )
 
@@ -297,6 +306,10 @@ def _flat_desired(d: Desired) -> bytes:
         out += struct.pack("<QIIff", t.head_object, t.head_bytes, t.epochs, t.rate, t.decay)
         out += struct.pack("<III", t.deadline_s, t.codec, t.entries)
         out += struct.pack("<fII", t.mu, t.local, t.feedback)
+        phase = t.secure or SecureTask(phase=1)
+        given = phase.input_hash is not None
+        out += struct.pack("<II", phase.phase if t.secure else 0, given)
+        out += (phase.input_hash or bytes(32)) + struct.pack("<I", phase.input_bytes)
     out += struct.pack("<I", d.learning is not None)
     if d.learning is not None:
         out += struct.pack("<IIffIII", *dataclasses.astuple(d.learning))
@@ -304,7 +317,7 @@ def _flat_desired(d: Desired) -> bytes:
 
 
 @pytest.mark.parametrize("model", [None, SignedManifest(MANIFEST.encode(), HASH * 2)])
-@pytest.mark.parametrize("task", [None, TASK, FULL_TASK, SPARSE_TASK])
+@pytest.mark.parametrize("task", [None, TASK, FULL_TASK, SPARSE_TASK, *SECURE_TASKS])
 @pytest.mark.parametrize("learning", [None, LEARNING, FULL_LEARNING])
 def test_desired_is_read_whole(
     twin: Twin,

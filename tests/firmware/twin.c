@@ -9,6 +9,7 @@
 #include "crypto/ek_sha512.h"
 #include "learn/ek_exchange.h"
 #include "learn/ek_exp.h"
+#include "learn/ek_secure.h"
 #include "learn/ek_train.h"
 #include "link/ek_chunk.h"
 #include "link/ek_frame.h"
@@ -86,8 +87,9 @@ static ek_status reported(const uint8_t *in, size_t n) {
     static char board[256];
     static char firmware[256];
     static char sensors[256];
+    static char skills[256];
     ek_reported r;
-    if (n < 231U) {
+    if (n < 236U) {
         return EK_ERR_ARGUMENT;
     }
     r.boot = ek_wire_get_u32(in);
@@ -124,6 +126,10 @@ static ek_status reported(const uint8_t *in, size_t n) {
     text += 1U + text[0];
     r.sensors = sensors;
     r.battery_mv = ek_wire_get_u32(text);
+    r.task.phase = ek_wire_get_u32(text + 4);
+    memcpy(skills, text + 9, text[8]);
+    skills[text[8]] = '\0';
+    r.skills = skills;
     r.board = board;
     r.firmware = firmware;
     return ek_reported_write(&r, out, sizeof out, &out_bytes);
@@ -159,6 +165,10 @@ static ek_status desired(const uint8_t *in, size_t n) {
         put_u32(ek_wire_float_bits(d.task.mu));
         put_u32(d.task.local);
         put_u32(d.task.feedback);
+        put_u32(d.task.phase);
+        put_u32(d.task.has_input);
+        put(d.task.input_hash, 32);
+        put_u32(d.task.input_bytes);
     }
     put_u32(d.has_learning);
     if (d.has_learning) {
@@ -330,6 +340,81 @@ static ek_status update(const uint8_t *in, size_t n) {
     return status;
 }
 
+/* The bytes behind a length u32. */
+static const uint8_t *view_of(const uint8_t **in, size_t *n) {
+    const uint8_t *bytes = *in + 4;
+    *n = ek_wire_get_u32(*in);
+    *in = bytes + *n;
+    return bytes;
+}
+
+/* Room for an object behind its length. */
+static uint8_t *begin_object(void) {
+    out_bytes += 4U;
+    return out + out_bytes;
+}
+
+static void end_object(size_t n) {
+    ek_wire_put_u32(out + out_bytes - 4U, (uint32_t)n);
+    out_bytes += n;
+}
+
+/* root 32, run u64, round u32, samples u32, losses f32 f32, n u32, values f32, then with their
+ * lengths roster, inbox and request. Answers, with their lengths, keys, shares, masked update and
+ * revealed shares; stops where an object is refused or empty. More than one request may follow. */
+static ek_status secure(const uint8_t *in) {
+    static ek_secure member;
+    static float values[BYTES_MAX / 4U];
+    const ek_mask_place place = {ek_wire_get_u64(in + 32), ek_wire_get_u32(in + 40)};
+    const ek_mask_facts facts = {ek_wire_get_u32(in + 44), ek_wire_get_f32(in + 48),
+                                 ek_wire_get_f32(in + 52)};
+    const uint32_t count = ek_wire_get_u32(in + 56);
+    size_t n = 0;
+    ek_secure_begin(&member, &place, in, begin_object());
+    end_object(EK_SECURE_KEYS_BYTES);
+    for (uint32_t i = 0; i < count; i++) {
+        values[i] = ek_wire_get_f32(in + 60U + 4U * i);
+    }
+    in += 60U + 4U * count;
+    const uint8_t *object = view_of(&in, &n);
+    ek_status status = n == 0U ? EK_OK : ek_secure_roster(&member, object, n);
+    if (n == 0U || status != EK_OK) {
+        return status;
+    }
+    uint8_t *made = begin_object();
+    for (uint32_t i = 0; i < member.count && status == EK_OK; i++) {
+        status = ek_secure_share(&member, i, made);
+    }
+    end_object(ek_secure_shares_end(&member, made));
+    object = view_of(&in, &n);
+    if (status == EK_OK && n != 0U) {
+        status = ek_secure_inbox(&member, object, n);
+    }
+    for (uint32_t i = 0; i < member.count && status == EK_OK && n != 0U; i++) {
+        status = ek_secure_open(&member, i, object);
+    }
+    if (n == 0U || status != EK_OK) {
+        return status;
+    }
+    made = begin_object();
+    const size_t bytes = ek_secure_masked(&member, &facts, values, count, made);
+    for (uint32_t i = 0; i < member.count && status == EK_OK; i++) {
+        status = ek_secure_mask(&member, i, made, bytes);
+    }
+    end_object(bytes);
+    while (status == EK_OK) {
+        object = view_of(&in, &n);
+        if (n == 0U) {
+            break;
+        }
+        made = begin_object();
+        memcpy(made, object, n);
+        status = ek_secure_reveal(&member, made, 2048, &n);
+        end_object(status == EK_OK ? n : 0U);
+    }
+    return status;
+}
+
 static ek_status exponentials(const uint8_t *in, size_t n, int logarithm) {
     for (size_t i = 0; i + 4U <= n; i += 4U) {
         const float x = ek_wire_get_f32(in + i);
@@ -472,6 +557,8 @@ static ek_status run(uint8_t operation, const uint8_t *in, size_t n) {
         return read_question(in, n);
     case 30:
         return write_answer(in, n);
+    case 31:
+        return secure(in);
     default:
         return EK_ERR_ARGUMENT;
     }

@@ -1,11 +1,12 @@
 """Secure aggregation over a real broker: silent devices in every phase, kills, nothing to be read.
 
-The devices are Python agents, which train with the C code of the boards.
+Devices are the firmware as Linux processes and Python agents, in one run.
 """
 
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ from edgekit.agent.agent import Agent
 from edgekit.agent.credentials import Credentials
 from edgekit.boards import load_board
 from edgekit.errors import RefusedError
+from edgekit.export.mcu import build_firmware
 from edgekit.federated.aggregate import flat
 from edgekit.federated.codecs import HeadWeights
 from edgekit.federated.orders import head_of_image, run_states
@@ -30,9 +32,11 @@ from edgekit.federated.secure_rounds import ANSWER
 from edgekit.federated.secure_state import SecurePhase, scale_of
 from edgekit.federated.settings import Settings
 from edgekit.federated.simulate import Client, simulate, train
-from edgekit.flash.flash_image import encode_samples
+from edgekit.flash.flash_image import FlashImage, encode_samples
+from edgekit.flash.virtual import VirtualDevice
 from edgekit.fleet.broker import reload_running
 from edgekit.fleet.manifests import release_key
+from edgekit.fleet.provision import Provision
 from edgekit.fleet.releases import publish
 from edgekit.fleet.rollouts import Limits
 from edgekit.formats.image_reader import read_image
@@ -50,6 +54,7 @@ OPS = kernel_set("vision")
 IMAGE = tiny_image()
 COUNT = 8
 SAMPLES = {f"dev-{i}": labelled_samples(20 + 5 * i, seed=i) for i in range(COUNT)}
+FIRMWARE = ("dev-0", "dev-6", "dev-7")  # the others are Python
 LONG_S = 600.0  # deadlines pass when a test says so
 
 
@@ -58,11 +63,14 @@ class Learners:
 
     def __init__(self, fleet: LocalFleet, folder: Path, stack: ExitStack) -> None:
         self.fleet, self._folder = fleet, folder
-        self.agents = {name: self._agent(name) for name in SAMPLES}
+        self.agents = {name: self._agent(name) for name in SAMPLES if name not in FIRMWARE}
         for agent in self.agents.values():
             stack.enter_context(agent)
-        rollouts, key = RolloutDriver(fleet.server), release_key(folder / "keys")
         board = load_board("host")
+        built = build_firmware(board, ops=OPS, out=folder / "firmware").elf
+        for name in FIRMWARE:
+            stack.enter_context(self._device(name, built))
+        rollouts, key = RolloutDriver(fleet.server), release_key(folder / "keys")
         released = publish(
             IMAGE,
             board=board,
@@ -79,11 +87,31 @@ class Learners:
         state = rollouts.wait(rollouts.start(released, waves=(1,), limits=limits), 60)
         assert not state.reason or "halted" not in state.reason, state.reason
 
+    def _samples(self, name: str) -> Path:
+        raw, labels = SAMPLES[name]
+        path = self._folder / f"{name}.samples"
+        path.write_bytes(encode_samples(labels, raw))
+        return path
+
+    def _device(self, name: str, built: Path) -> VirtualDevice:
+        record = self.fleet.add_device(name, "host")
+        page = Provision(
+            device=name,
+            gateway_host="127.0.0.1",
+            gateway_port=self.fleet.gateway.port,
+            token_id=record.token.id,
+            token_secret=record.token.secret,
+            release_key=release_key(self._folder / "keys").public,
+            entropy=secrets.token_bytes(32),
+        )
+        flash = self._folder / f"{name}.flash"
+        FlashImage(flash, load_board("host")).write_provision(page.encode())
+        log = self._folder / f"{name}.log"
+        return VirtualDevice(built, flash, samples=self._samples(name), log=log)
+
     def _agent(self, name: str) -> Agent:
         record = self.fleet.add_device(name, "host")
-        raw, labels = SAMPLES[name]
-        samples = self._folder / f"{name}.samples"
-        samples.write_bytes(encode_samples(labels, raw))
+        samples = self._samples(name)
         credentials = Credentials(
             device=name,
             board="host",
@@ -200,7 +228,7 @@ def test_devices_that_go_silent_in_any_phase_leave_the_sum_of_the_others(
     assert state.head.encode() == expected(planned, left).encode()
     # Nothing that was stored or sent is the update of one device, masked or not as it travels.
     paths = [path for path in fleet._root.rglob("*") if path.is_file()]
-    files = [path.read_bytes() for path in paths if path.suffix != ".samples"]
+    files = [path.read_bytes() for path in paths if path.suffix not in (".samples", ".flash")]
     scale = scale_of(planned)
     for name, client in clients(left).items():
         update = train(client, planned, 1, head_of_image(IMAGE))
@@ -228,16 +256,16 @@ def test_devices_that_do_not_know_it_are_refused(learners: Learners) -> None:
     driver = FederatedDriver(learners.fleet.server)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgekit.agent.client.SKILLS", ())
-        learners.agents["dev-0"]._client._report_due = True
+        learners.agents["dev-1"]._client._report_due = True
         wait_until(
             lambda: (
                 not learners.fleet.server.call(
-                    lambda: learners.fleet.server.devices()["dev-0"].reported
+                    lambda: learners.fleet.server.devices()["dev-1"].reported
                 ).skills
             ),  # type: ignore[union-attr]
             60,
         )
-        with pytest.raises(RefusedError, match="'dev-0' does not know secure aggregation"):
+        with pytest.raises(RefusedError, match="'dev-1' does not know secure aggregation"):
             driver.start(plan(9), head_of_image(IMAGE))
 
 
