@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmware_twin import KERNEL_SET_HASH, sources
-from lone_server import LoneServer, hash_of
+from lone_server import DEVICE, LoneServer, hash_of
 from rounds_of_one import RoundsOfOne, plan_of_one
+from secure_round import OTHERS, SecureRound
 from tiny_model import CLASSES, FEATURES, TABLE, labelled_samples, tiny_image
 
 from edgekit.boards import load_board
 from edgekit.federated.codecs import HeadWeights, decode_update
+from edgekit.federated.secure_state import SecurePhase
 from edgekit.federated.settings import Settings
 from edgekit.flash.flash_image import encode_samples
 from edgekit.fleet.manifests import ReleaseKey, block_list, build_manifest, sign_manifest
@@ -837,3 +839,35 @@ def test_agent_says_what_it_lacks(agent_program: Path, agent: Agent, tmp_path: P
         )
         assert done.returncode == 1
         assert text in done.stdout + done.stderr
+
+
+def test_agent_takes_part_in_secure_aggregation(agent: Agent, server: LoneServer) -> None:
+    """Its masked update counts as that of the simulation does, and its shares free the others."""
+    agent.put_image(_good())
+    agent.put_samples(*labelled_samples(40, seed=5))
+    _online(agent, server)
+    server.wait(lambda: server.reported is not None and server.reported.active_image is not None)
+    round_ = SecureRound(server, _good(), *labelled_samples(40, seed=5))
+    assert round_.run().encode() == round_.expected((DEVICE, *OTHERS)).encode()
+
+
+@pytest.mark.parametrize("phase", [SecurePhase.SHARES, SecurePhase.MASKED, SecurePhase.UNMASK])
+def test_agent_that_was_cut_in_a_secure_round_is_out_of_it(
+    agent: Agent, server: LoneServer, phase: SecurePhase
+) -> None:
+    """Its secrets are gone with the power; it says so, and the others end the round."""
+    agent.put_image(_good())
+    agent.put_samples(*labelled_samples(40, seed=5))
+    _online(agent, server)
+    round_ = SecureRound(server, _good(), *labelled_samples(40, seed=5))
+
+    def cut(now: SecurePhase) -> None:
+        if now is phase:
+            agent.cut()
+            _online(agent, server)
+
+    head = round_.run(cut)
+    members = (DEVICE, *OTHERS) if phase is SecurePhase.UNMASK else OTHERS
+    assert head.encode() == round_.expected(members).encode()
+    reason = "device refused the task: not possible in this state (-19)"
+    assert round_.rejected == ((DEVICE, reason),)

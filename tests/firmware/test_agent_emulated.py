@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from lone_server import LoneServer, hash_of
+from lone_server import DEVICE, LoneServer, hash_of
 from rounds_of_one import RoundsOfOne, plan_of_one
+from secure_round import OTHERS, SecureRound
 from tiny_model import TABLE, labelled_samples, tiny_image
 
 from edgekit.boards import load_board
@@ -157,3 +158,18 @@ def test_emulated_board_trains_the_same_bits(
     assert (update.loss_first, update.loss_last) == (losses[0], losses[-1])
     assert update.weights.tobytes() == (trained.weights - head.weights).tobytes()
     assert update.bias.tobytes() == (trained.bias - head.bias).tobytes()
+
+
+def test_emulated_board_takes_part_in_secure_aggregation(
+    firmware: Firmware, server: LoneServer, tmp_path: Path
+) -> None:
+    """The masks of a Cortex-M4F cancel those of Python, and the head is the simulation's."""
+    image = tiny_image()
+    raw, labels = labelled_samples(40, seed=5)
+    flash = _flash(tmp_path, server, image)
+    flash.write_samples(encode_samples(labels, raw))
+    with Emulator(BOARD, firmware.elf, flash.path, log=tmp_path / "console.log"):
+        server.wait(lambda: server.reported is not None, 60.0)
+        round_ = SecureRound(server, image, raw, labels)
+        assert round_.run().encode() == round_.expected((DEVICE, *OTHERS)).encode()
+        assert round_.rejected == ()
