@@ -93,7 +93,7 @@ def reject(state: RunState, device: str, round_: int, reason: str, phase: int = 
         current = round_ == state.round and state.secure is not None
         named = SecurePhase(phase)
         return secure_rounds.reject(state, device, named, reason) if current else None
-    if (device, round_) in state.settled:
+    if device in state.settled.get(round_, ()):
         return None
     body = {"run": state.plan.run, "round": round_, "device": device}
     return Fact(UPDATE, body | _rejection(reason, None))
@@ -316,7 +316,7 @@ def _close(state: RunState) -> Fact:
 
 def _apply_update(state: RunState, body: Mapping[str, Any], blob: bytes | None) -> RunState:
     device, round_ = str(body["device"]), int(body["round"])
-    settled = state.settled | {(device, round_)}
+    settled = {**state.settled, round_: state.settled.get(round_, frozenset()) | {device}}
     if body["accepted"]:
         current = state.collecting and round_ == state.round and device not in state.answers
         if not current or blob is None:

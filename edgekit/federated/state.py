@@ -78,7 +78,7 @@ class RunState:
         opened_s: When the current round was opened, Unix seconds.
         answers: First answer of each device in the current round.
         rejected: Device and reason, in order, of the current round.
-        settled: Devices and rounds that have their judgement.
+        settled: Devices that have their judgement, by round.
         empty: Closed rounds in a row with too few accepted updates.
         invited: Devices that the current round asks.
         busy: Round of the task that each device is at; without those that have answered.
@@ -95,7 +95,7 @@ class RunState:
     opened_s: float = 0.0
     answers: Mapping[str, Answer] = field(default_factory=dict)
     rejected: tuple[tuple[str, str], ...] = ()
-    settled: frozenset[tuple[str, int]] = frozenset()
+    settled: Mapping[int, frozenset[str]] = field(default_factory=dict)
     empty: int = 0
     table: tuple[RoundRow, ...] = ()
     reason: str = ""

@@ -94,6 +94,10 @@ class ChunkPull:
 
     Args:
         digest: BLAKE2b-256 that the bytes must have; None leaves that to the caller.
+        answer_s: How long answers take at present, as far as is known.
+
+    Attributes:
+        answer_s: That an answer takes: of the last ones, smoothed.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class ChunkPull:
         digest: bytes | None,
         now_s: float,
         chunk_bytes: int = MAX_CHUNK_BYTES,
+        answer_s: float = 0.0,
     ) -> None:
         if not 1 <= total <= MAX_OBJECT_BYTES:
             raise ValueError(f"object of {total} bytes is outside 1 .. {MAX_OBJECT_BYTES}")
@@ -118,7 +123,7 @@ class ChunkPull:
         self._missing = [(0, total)]  # ranges that nobody has been asked for, last one first out
         self._pending: dict[int, _Pending] = {}
         self._left = total
-        self._answer_s = 0.0  # that an answer takes: of the last ones, smoothed
+        self.answer_s = answer_s
 
     @property
     def done(self) -> bool:
@@ -151,7 +156,7 @@ class ChunkPull:
             if start + length < stop:
                 self._missing.append((start + length, stop))
             # Whoever is slow to answer is not asked more often for it.
-            retry_s = max(RETRY_S, 2.0 * self._answer_s)
+            retry_s = max(RETRY_S, 2.0 * self.answer_s)
             self._pending[start] = _Pending(length, now_s, now_s, retry_s)
             out.append(ChunkRequest(self.object_id, start, length))
         return out
@@ -178,7 +183,7 @@ class ChunkPull:
         if pending is None:
             return
         if now_s is not None:
-            self._answer_s += 0.25 * (now_s - pending.first_s - self._answer_s)
+            self.answer_s += 0.25 * (now_s - pending.first_s - self.answer_s)
         got = min(len(chunk.data), pending.length)
         del self._pending[chunk.offset]
         self._data[chunk.offset : chunk.offset + got] = chunk.data[:got]

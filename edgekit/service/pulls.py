@@ -14,7 +14,9 @@ from edgekit.link.messages import Chunk, ChunkRequest
 MAX_AT_ONCE = 32
 """Pulls that make progress at the same time. With more, devices answer late, requests are repeated,
 and their answers come later still."""
-_IDLE_S = 2.0  # a pull that hears nothing for so long holds up no other
+_IDLE_S = 2.0  # a pull that hears nothing for so long holds up no other,
+_IDLE_ANSWERS = 4.0  # or for so many times what an answer takes, where answers take longer
+_SMOOTHING = 0.05
 
 PullDone = Callable[[bytes | EdgekitError], None]
 
@@ -55,7 +57,9 @@ class Pulls:
         self._tell = tell
         self._is_reachable = is_reachable
         self._running: dict[tuple[str, int], _Running] = {}
+        self._begun: dict[tuple[str, int], _Running] = {}
         self._queue: deque[tuple[str, int]] = deque()  # those that have not begun
+        self._answer_s = 0.0  # that answers take at present, of all pulls
 
     def start(
         self, device: str, *, object_id: int, total: int, digest: bytes, done: PullDone
@@ -86,6 +90,7 @@ class Pulls:
         running.heard_s = time.monotonic()
         try:
             running.pull.receive(chunk, running.heard_s)
+            self._answer_s += _SMOOTHING * (running.pull.answer_s - self._answer_s)
             if running.pull.done:
                 self._finish((device, chunk.object_id), running.pull.result())
                 return
@@ -97,13 +102,11 @@ class Pulls:
     def ask(self) -> None:
         """Begin the pulls whose turn it is, and send all requests that are due."""
         now_s = time.monotonic()
-        free = MAX_AT_ONCE - sum(
-            running.pull is not None and now_s - running.heard_s < _IDLE_S
-            for running in self._running.values()
-        )
+        idle_s = max(_IDLE_S, _IDLE_ANSWERS * self._answer_s)
+        free = MAX_AT_ONCE - sum(now_s - each.heard_s < idle_s for each in self._begun.values())
         while free > 0 and self._queue:
             free -= self._begin(now_s)
-        for key in list(self._running):
+        for key in list(self._begun):
             if self._is_reachable(key[0]) is None:
                 self._finish(key, DeviceError(f"device '{key[0]}' was revoked"))
             else:
@@ -117,8 +120,13 @@ class Pulls:
             return False
         running.heard_s = now_s
         running.pull = ChunkPull(
-            object_id=key[1], total=running.total, digest=running.digest, now_s=now_s
+            object_id=key[1],
+            total=running.total,
+            digest=running.digest,
+            now_s=now_s,
+            answer_s=self._answer_s,
         )
+        self._begun[key] = running
         return True
 
     def _ask(self, key: tuple[str, int]) -> None:
@@ -135,6 +143,7 @@ class Pulls:
 
     def _finish(self, key: tuple[str, int], result: bytes | EdgekitError) -> None:
         running = self._running.pop(key)
+        self._begun.pop(key, None)
         for done in running.waiting:
             self._tell(done, result)
         while running.pull is not None and self._queue:  # its place is free
