@@ -186,6 +186,50 @@ def status(
         _show(found, as_json=as_json)
 
 
+@federate_app.command("export")
+def export(
+    run: int = typer.Argument(0, help="Number of the run; default the newest."),
+    out: Path = typer.Option(..., "--out", help="Write the model image (.ekm) here."),
+    version: str | None = typer.Option(
+        None, "--version", help="Of the model; default that of the base, with -runN."
+    ),
+    accept: Path | None = typer.Option(
+        None, "--accept", help="Samples for the range of the outputs; default those of the run."
+    ),
+    project: Path = _PROJECT,
+    as_json: bool = _JSON,
+) -> None:
+    """Write the head that a run has reached as a model image; 'edgekit update publish' releases it.
+
+    Example: edgekit federate export 3 --out tuned.ekm --version 2
+    """
+    from edgekit.cli.federate_export import export_head
+    from edgekit.cli.federate_watch import find_run
+    from edgekit.federated.live import Follower
+    from edgekit.fleet.orders import open_journal
+
+    with open_journal(project / ".edgekit") as journal:
+        follower = Follower(journal)
+        follower.poll()
+        found = find_run(follower, run)
+        model = export_head(journal, found, out, version=version, accept=accept)
+    facts = {
+        "run": found.plan.run,
+        "head_hash": found.head_hash,
+        "name": model.meta.name,
+        "version": model.meta.version,
+        "image_id": model.id.hex(),
+        "written": str(out),
+    }
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print(
+        f"'{model.meta.name}' {model.meta.version} with the head of run {found.plan.run} is in"
+        f" {out}; 'edgekit update publish {out}' releases it"
+    )
+
+
 @federate_app.command("abort")
 def abort(
     run: int = typer.Argument(..., help="Number of the run."),

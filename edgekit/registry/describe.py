@@ -20,6 +20,7 @@ from edgekit.registry.facts import (
     licence,
     number,
     quads,
+    settings,
     shape_text,
     version_number,
 )
@@ -227,14 +228,13 @@ def training_changes(event: Event, blob: bytes | None) -> Changes:
     where, subject = graph("training", run), thing("training", run)
     data: list[Value] = [thing("dataset", name) for name in body["datasets"]]
     base, image = body.get("base_image"), body.get("image_id")
-    settings = body.get("settings") or {}
-    nodes = {name: thing("training", run, "setting", name) for name in settings}
+    nodes, said = settings(where, ("training", run), body.get("settings") or {})
     used = [*data, None if base is None else model_iri(base)]
     facts: Facts = {
         "dcterms:identifier": run,
         "prov:used": used,
         "rdf:type": PUBLISHED_RUN,
-        "mls:hasInput": [*data, *nodes.values()],
+        "mls:hasInput": [*data, *nodes],
         "mls:hasOutput": None if image is None else model_iri(image),
         "ek:task": body.get("task") or None,
         "ek:seed": body.get("seed"),
@@ -242,14 +242,7 @@ def training_changes(event: Event, blob: bytes | None) -> Changes:
         "prov:startedAtTime": moment(body["started_ms"]) if body.get("started_ms") else None,
         "prov:endedAtTime": moment(event.time_ms),
     }
-    found = [*quads(where, subject, "ek:TrainingRun", facts)]
-    for name, node in nodes.items():
-        said: Facts = {
-            "mls:specifiedBy": thing("hyperparameter", name),
-            "mls:hasValue": settings[name],
-        }
-        found += quads(where, node, "mls:HyperParameterSetting", said)
-    return {where: tuple(found)}
+    return {where: (*quads(where, subject, "ek:TrainingRun", facts), *said)}
 
 
 def benchmark_changes(event: Event, blob: bytes | None) -> Changes:

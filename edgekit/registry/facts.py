@@ -9,7 +9,7 @@ from typing import Any
 import pyoxigraph as ox
 
 from edgekit.journal.journal import Event
-from edgekit.registry.terms import SPDX_LICENSES, TYPE, term
+from edgekit.registry.terms import SPDX_LICENSES, TYPE, term, thing
 
 Changes = dict[ox.NamedNode, tuple[ox.Quad, ...]]
 Value = ox.NamedNode | ox.Literal | str | int | float | None
@@ -46,6 +46,25 @@ def quads(
 def one(where: ox.NamedNode, subject: ox.NamedNode, kind: str | None, facts: Facts) -> Changes:
     """Return one graph with facts about one subject; see `quads`."""
     return {where: quads(where, subject, kind, facts)}
+
+
+def settings(
+    where: ox.NamedNode, run: tuple[str, ...], values: Mapping[str, Any]
+) -> tuple[list[Value], tuple[ox.Quad, ...]]:
+    """Return the nodes of a run's hyper-parameters, and what is said of them.
+
+    Args:
+        run: Kind and name of the run.
+        values: By name.
+    """
+    nodes: list[Value] = []
+    found: list[ox.Quad] = []
+    for name, value in values.items():
+        node = thing(*run, "setting", name)
+        said: Facts = {"mls:specifiedBy": thing("hyperparameter", name), "mls:hasValue": value}
+        nodes.append(node)
+        found += quads(where, node, "mls:HyperParameterSetting", said)
+    return nodes, tuple(found)
 
 
 def _values(

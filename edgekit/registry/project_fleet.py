@@ -7,7 +7,17 @@ from typing import Any
 
 from edgekit.journal.journal import Event
 from edgekit.registry.describe import accuracy_of, model_iri
-from edgekit.registry.facts import PUBLISHED_RUN, Changes, Facts, Rule, Value, number, one
+from edgekit.registry.facts import (
+    PUBLISHED_RUN,
+    Changes,
+    Facts,
+    Rule,
+    Value,
+    number,
+    one,
+    quads,
+    settings,
+)
 from edgekit.registry.terms import graph, moment, thing
 
 
@@ -97,12 +107,22 @@ def _rollout_end(event: Event, blob: bytes | None) -> Changes:
     return ended | {graph("rollout", rollout, "pause"): ()}
 
 
+_OF_RUN = ("strategy", "rounds", "epochs", "rate", "decay", "deadline_s", "target", "min_updates")
+
+
 def _run_opened(event: Event, blob: bytes | None) -> Changes:
     body = event.body
+    base, where = model_iri(body["base_image"]), graph("run", body["run"])
+    chosen = {name: body[name] for name in _OF_RUN if body.get(name) is not None}
+    chosen |= body.get("settings") or {}
+    if body.get("select"):
+        chosen["select"] = body["select"]
+    nodes, said = settings(where, ("run", str(body["run"])), chosen)
     facts: Facts = {
         "rdf:type": PUBLISHED_RUN,
         "dcterms:identifier": str(body["run"]),
-        "prov:used": model_iri(body["base_image"]),
+        "prov:used": base,
+        "mls:hasInput": [base, *nodes],
         "ek:strategy": body["strategy"],
         "ek:plannedRounds": body["rounds"],
         "ek:localEpochs": body["epochs"],
@@ -111,7 +131,7 @@ def _run_opened(event: Event, blob: bytes | None) -> Changes:
         "ek:cohortSize": len(body["devices"]),
         "prov:startedAtTime": moment(event.time_ms),
     }
-    return one(graph("run", body["run"]), thing("run", body["run"]), "ek:FederatedRun", facts)
+    return {where: (*quads(where, thing("run", body["run"]), "ek:FederatedRun", facts), *said)}
 
 
 def _round_opened(event: Event, blob: bytes | None) -> Changes:

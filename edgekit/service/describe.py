@@ -162,6 +162,9 @@ def _more_of_model(image: Image) -> dict[str, Any]:
     }
 
 
+_MADE_FROM = ("derived_from", "run")
+
+
 def register(
     journal: Journal,
     model: CompiledModel,
@@ -181,8 +184,10 @@ def register(
     if not known or known[-1] != described:
         journal.append("board.described", board.name, described)
     body = model_body(model, device_class=board.name, accuracy=accuracy)
+    said = list(journal.events(0, ("model.registered",), subject=model.id.hex()))
+    for event in said:  # what it was made from stays true
+        body |= {name: event.body[name] for name in _MADE_FROM if name in event.body}
     if training is not None:
         body |= {"training": training["run"], "dataset": training["datasets"][0]}
-    said = journal.events(0, ("model.registered",), subject=model.id.hex())
     if all(event.body != body for event in said):
         journal.append("model.registered", model.id.hex(), body)

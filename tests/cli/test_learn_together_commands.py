@@ -181,8 +181,39 @@ def devices_of_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]:
         assert main([*run, *words]) == 1
         assert expected in capsys.readouterr().err
+    model_of_a_run(project, capsys)
     assert main(["federate", "run", "beef", *where]) == 1
     assert "image id 'beef' is no release, there are" in capsys.readouterr().err
+
+
+def model_of_a_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Make a model of the last run's head; the registry knows what it came from."""
+    where = ["--project", str(project)]
+    out = project / "tuned.ekm"
+    assert main(["federate", "export", "1", "--out", str(out), *where]) == 1
+    assert "run 1 came without labelled samples; give --accept" in capsys.readouterr().err
+    assert main(["federate", "export", "--out", str(out), "--json", *where]) == 0
+    made = said(capsys)
+    assert read_image(out.read_bytes()).id.hex() == made["image_id"]
+    accept = ["--accept", str(project / "accept.npz"), "--min-accuracy", "0"]
+    publish = ["update", "publish", str(out), "--board", "host", *accept, *where]
+    assert main(publish) == 0
+    capsys.readouterr()
+    made_from = """SELECT DISTINCT ?device ?base ?strategy {
+        ?model dcterms:identifier "%s" ; prov:wasGeneratedBy ?run ; prov:wasDerivedFrom ?base .
+        ?run a mls:Run ; prov:used ?base ; mls:hasInput ?setting .
+        ?setting mls:hasValue ?strategy .
+        ?of ek:ofRun ?run . ?update ek:ofRound ?of ; ek:accepted true ; ek:ofDevice ?device .
+        FILTER (?strategy = "fedavg")
+    } ORDER BY ?device"""
+    assert main(["registry", "query", made_from % made["image_id"], "--json", *where]) == 0
+    rows = json.loads(capsys.readouterr().out)["results"]["bindings"]
+    assert [row["device"]["value"][-5:] for row in rows] == ["dev-0", "dev-1", "dev-2"]
+    assert {row["base"]["value"][-64:] for row in rows} == {read_image(tiny_image()).id.hex()}
+    query = ["registry", "query", "head-history", str(made["head_hash"]), "--json", *where]
+    assert main(query) == 0
+    rows = json.loads(capsys.readouterr().out)["results"]["bindings"]
+    assert {row["run"]["value"].rsplit("/", 1)[-1] for row in rows} >= {"3"}
 
 
 def test_orders_reach_a_rollout_that_is_under_way(

@@ -20,7 +20,7 @@ EXAMPLES = {
     "board": "cam", "device": "d1", "model": "digits:1", "since": "30min", "site": "lab",
     "word": "digit", "features": "32", "classes": "10", "task": "image-classification",
     "latency_us": "20000", "energy_uj": "5000", "first": "accelerometer", "second": "gyroscope",
-    "least_ram": "1000", "least_flash": "1000",
+    "head": "bbbbbbbb", "least_ram": "1000", "least_flash": "1000",
 }  # fmt: skip
 QUERIES = {query.name: query for query in saved.saved_queries()}
 PLANNED = Budget(planned=True)
@@ -78,6 +78,11 @@ def test_answers(fleet: Store) -> None:
     (ended,) = rows(fleet, "finished-runs")
     assert ended["run"].endswith("/run/7")
     assert (ended["rounds"], ended["reason"]) == ("1", "target reached")
+    made = [
+        (row["device"][-2:], row["accepted"]) for row in rows(fleet, "head-history", head="b" * 64)
+    ]
+    assert ("d2", "true") in made and ("d3", "false") in made
+    assert rows(fleet, "head-history", head="b") == []
     (run,) = rows(fleet, "runs-of-site", site="lab")
     assert run["run"].endswith("/training/t1")
     assert [row["name"] for row in rows(fleet, "licences")] == ["keywords"]
