@@ -142,6 +142,7 @@ def test_rollout_and_federated_run_from_the_command_line(
         out = project / "head.bin"
         wait_until(lambda: all(d.peer.desired is not None for d in made))
         words = ["federate", "run", read_image(image).id.hex()[:8], "--rounds", "2"]
+        words += ["--codec", "top_p", "--share", "0.5", "--feedback"]
         assert main([*words, "--out", str(out), *where]) == 0
         text = capsys.readouterr().out
         assert "round 2: 3 updates, 0 rejected, 0 silent" in text
@@ -171,6 +172,8 @@ def devices_of_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Journal.open(project / ".edgekit" / "journal.db") as journal:
         opened = [event.body for event in journal.events(kinds=("federated.opened",))]
     assert [body.get("select", "")[:6] for body in opened] == ["", "SELECT", "board "]
+    travels = {"codec": "top_p", "share": 0.5, "feedback": True}
+    assert [body["settings"] for body in opened] == [travels, {}, {}]
     for words, expected in [
         (["--select", str(stranger)], "device 'dev-77' is not a claimed device of the fleet"),
         (["--select", "SELECT ?device { ?device a ek:Nothing }"], "query for devices gives none"),

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 import numpy as np
 from fleet.peer import Peer, wait_until
 
-from edgekit.federated.codecs import HeadWeights, Update, decode_head
+from edgekit.federated.codecs import HeadWeights, Update, compressed, decode_head
+from edgekit.federated.settings import CODECS
 from edgekit.fleet.manifests import verify_manifest
 from edgekit.link.chunks import ChunkPull
 from edgekit.link.messages import (
@@ -45,7 +46,7 @@ def shift(seed: int, samples: int = 50) -> Learn:
 
     def learn(task: FederatedTask, head: HeadWeights) -> bytes:
         rng = np.random.default_rng([seed, task.round])
-        return Update(
+        update = Update(
             run=task.run,
             round=task.round,
             samples=samples,
@@ -54,7 +55,10 @@ def shift(seed: int, samples: int = 50) -> Learn:
             loss_last=1.0,
             weights=rng.normal(scale=0.1, size=head.weights.shape).astype(np.float32),
             bias=rng.normal(scale=0.1, size=head.bias.shape).astype(np.float32),
-        ).encode()
+        )
+        size = head.classes * (head.features + 1)
+        share = (task.entries - 0.5) / size  # which `kept` rounds up
+        return compressed(update, CODECS[task.codec], share=share).encode()
 
     return learn
 
