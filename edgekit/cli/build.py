@@ -34,7 +34,7 @@ def build(
     names = choose_ops(ops, target.chip.kernel_family)
     learning = None
     if Path(ops).suffix == ".ekm" and target.agent:
-        learning = learning_of(read_image(load_model(Path(ops)).image).head, target)
+        learning = learning_of(read_image(load_model(Path(ops)).image), target)
     folder = out if out is not None else share.cache_dir() / "firmware" / board
     firmware = build_firmware(target, ops=names, out=folder)
     if as_json:

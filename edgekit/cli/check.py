@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgekit.errors import UnsupportedError
     from edgekit.export.compile import CompiledModel
     from edgekit.export.fusion import FusionReport, Variant
-    from edgekit.formats.image import Head
+    from edgekit.formats.image import Image
 
 PAPER_TOTAL_BYTES = 781_056
 """Weights and activations of the 8-bit EmbBERT at 256 tokens.
@@ -82,7 +82,7 @@ def check(
         draw_memory_map(compiled, plot)
     fusion = _fusion(model, target, input_file)
     image = read_image(compiled.image)
-    features, learning = image.features, learning_of(image.head, target)
+    features, learning = image.features, learning_of(image, target)
     table_bytes = len(features.table) if features.kind == "bpe" else 0
     if as_json:
         facts = {
@@ -151,12 +151,13 @@ def check(
         raise typer.Exit(1)
 
 
-def learning_of(head: Head | None, board: Board) -> dict[str, Any] | None:
+def learning_of(image: Image, board: Board) -> dict[str, Any] | None:
     """Return what learning on the device needs: shape, and of each method memory and a step."""
     from dataclasses import asdict
 
-    from edgekit.export.learn_costs import learn_steps
+    from edgekit.export.learn_costs import learn_steps, statistics_bytes
 
+    head = image.head
     if head is None:
         return None
     return {
@@ -164,6 +165,7 @@ def learning_of(head: Head | None, board: Board) -> dict[str, Any] | None:
         "classes": head.classes,
         "max_classes": head.max_classes,
         "steps": [asdict(step) for step in learn_steps(head, board)],
+        "statistics_bytes": statistics_bytes(image.graph),
     }
 
 
@@ -179,6 +181,8 @@ def print_learning(learning: dict[str, Any] | None, inference: int | None) -> No
             if inference:
                 line += f", {step['instructions'] / inference:.1%} of the inference"
         print(line)
+    if learning["statistics_bytes"] is not None:
+        print(f"learn  {learning['statistics_bytes']:>9,} bytes more where inputs are standardized")
 
 
 def _peer(compiled: CompiledModel) -> str:

@@ -5,6 +5,7 @@ Coefficients are in `learn_costs.toml`; `python -m tools.calibrate_learn` writes
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from pathlib import Path
 from edgekit.boards import Board
 from edgekit.export.costs import ALIKE
 from edgekit.formats.image import Head
+from edgekit.graph import DType, Graph
 
 TABLE = Path(__file__).resolve().parent / "learn_costs.toml"
 
@@ -55,6 +57,15 @@ def online_bytes(features: int, most_classes: int, method: str) -> int:
     copies = 1 + (method == MOMENTUM) + (method in _KEEPS_ROWS)
     scratch = features + 2 * most_classes + (most_classes if method == "lwf" else 0)
     return 4 * (scratch + 2 + 2 * most_classes + copies * head)
+
+
+def statistics_bytes(graph: Graph) -> int | None:
+    """Return the memory of mean and variance of a model's inputs, None if they are no int8.
+
+    Twin: firmware/agent/ek_agent_online.c, start_moments
+    """
+    tensor = graph.tensor(graph.inputs[0])
+    return 8 * math.prod(tensor.shape) + 4 if tensor.dtype is DType.INT8 else None
 
 
 def shape_features(features: int, classes: int) -> tuple[float, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import pytest
+from firmware.tiny_model import tiny_image
 from optional_boards import board_or_skip
 
 from edgekit.boards import load_board
-from edgekit.export.learn_costs import MOMENTUM, online_bytes, step_instructions
+from edgekit.export.learn_costs import MOMENTUM, online_bytes, statistics_bytes, step_instructions
 from edgekit.export.mcu import numbers_folder
 from edgekit.flash.learn_probe import CASES, LearnProbe, expected_checksums, run_learn_probe
+from edgekit.formats.image_reader import read_image
+from edgekit.runtime.moments import Moments
 from edgekit.runtime.online import OnlineHead
 
 BOARDS = ("mps2_an386", "mps2_an500", "mps2_an385", "rv32_virt")
@@ -65,3 +69,12 @@ def test_memory_is_that_of_the_device(method: str) -> None:
         momentum=0.5 if method == MOMENTUM else 0.0,
     )
     assert head.memory_bytes == online_bytes(30, 9, method)
+
+
+@pytest.mark.cc
+def test_memory_of_statistics_is_that_of_the_device() -> None:
+    """Mean and variance of each input of the model, and how many were seen."""
+    graph = read_image(tiny_image()).graph
+    size = math.prod(graph.tensor(graph.inputs[0]).shape)
+    found = Moments(size, scale=0.1, zero_point=0).checkpoint()
+    assert statistics_bytes(graph) == len(found) == 8 * size + 4
