@@ -139,7 +139,6 @@ typedef struct ek_agent_learn {
     uint32_t cache_samples;
     ek_learn_memory memory;
     ek_agent_online online;
-    ek_agent_secure secure;
     uint8_t cache[EK_FEATURE_CACHE_BYTES]; /* labels u16, then features int8 */
 } ek_agent_learn;
 
@@ -157,6 +156,7 @@ typedef struct ek_agent {
     ek_agent_report report;
     ek_agent_update update;
     ek_agent_learn learn;
+    ek_agent_secure secure;
     ek_pull_owner pull_owner;
     ek_pull pull;
     uint8_t in[EK_FRAME_MAX];

@@ -239,13 +239,13 @@ static void head_received(ek_agent *agent) {
 }
 
 /* True if a phase of secure aggregation waits for its object. */
-static bool needs_input(const ek_agent_learn *learn) {
-    return learn->task.phase != 0U && !learn->secure.has_input;
+static bool needs_input(const ek_agent *agent) {
+    return agent->learn.task.phase != 0U && !agent->secure.has_input;
 }
 
 void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n) {
     /* check_task and ek_secure_task proved that the whole object fits. */
-    const bool input = needs_input(&agent->learn);
+    const bool input = needs_input(agent);
     uint8_t *object = agent->learn.memory.round.exchange + (input ? 0U : EK_HEAD_OBJECT_AT);
     memcpy(object + agent->pull.base, bytes, n);
     ek_pull_take(&agent->pull);
@@ -480,7 +480,7 @@ bool ek_learn_step(ek_agent *agent, uint64_t now_ms) {
     }
     if (learn->phase == EK_LEARN_FETCH && agent->pull_owner == EK_PULL_NOBODY) {
         ek_status status =
-            needs_input(learn)
+            needs_input(agent)
                 ? ek_secure_pull(agent)
                 : ek_agent_pull(agent, EK_PULL_HEAD, learn->task.object, learn->task.bytes, 0);
         if (status != EK_OK) {

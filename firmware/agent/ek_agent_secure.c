@@ -15,12 +15,12 @@ static uint8_t *object_of(ek_agent *agent) {
 }
 
 static void give_up(ek_agent *agent, ek_status status) {
-    agent->learn.secure.phase = 0;
+    agent->secure.phase = 0;
     ek_learn_refuse(agent, status);
 }
 
 static void answered(ek_agent *agent, size_t n) {
-    agent->learn.secure.phase = agent->learn.task.phase;
+    agent->secure.phase = agent->learn.task.phase;
     ek_learn_hold(agent, n);
 }
 
@@ -32,7 +32,7 @@ static void draw(ek_agent *agent, uint8_t root[32]) {
     crypto_blake2b_ctx hash;
     ek_port_random(random, sizeof random);
     ek_wire_put_u32(said, agent->state.boot);
-    ek_wire_put_u32(said + 4, ++agent->learn.secure.drawn);
+    ek_wire_put_u32(said + 4, ++agent->secure.drawn);
     ek_wire_put_u64(said + 8, task->run);
     ek_wire_put_u32(said + 16, task->round);
     crypto_blake2b_keyed_init(&hash, 32, agent->provision.entropy, 32);
@@ -44,7 +44,7 @@ static void draw(ek_agent *agent, uint8_t root[32]) {
 }
 
 static void begin(ek_agent *agent) {
-    ek_agent_secure *secure = &agent->learn.secure;
+    ek_agent_secure *secure = &agent->secure;
     const ek_mask_place place = {agent->learn.task.run, agent->learn.task.round};
     uint8_t root[32];
     draw(agent, root);
@@ -54,7 +54,7 @@ static void begin(ek_agent *agent) {
 }
 
 void ek_secure_task(ek_agent *agent) {
-    ek_agent_secure *secure = &agent->learn.secure;
+    ek_agent_secure *secure = &agent->secure;
     const ek_task *task = &agent->learn.task;
     const ek_mask_place *place = &secure->member.place;
     if (task->phase == KEYS) {
@@ -83,7 +83,7 @@ ek_status ek_secure_pull(ek_agent *agent) {
 }
 
 void ek_secure_input(ek_agent *agent) {
-    ek_agent_secure *secure = &agent->learn.secure;
+    ek_agent_secure *secure = &agent->secure;
     const ek_task *task = &agent->learn.task;
     uint8_t *object = object_of(agent);
     uint8_t digest[32];
@@ -113,15 +113,15 @@ void ek_secure_learned(ek_agent *agent, const ek_mask_facts *facts) {
     ek_agent_learn *learn = &agent->learn;
     const uint32_t n = learn->trainer.classes * (learn->trainer.features + 1U);
     learn->update_bytes = (uint32_t)ek_secure_masked(
-        &learn->secure.member, facts, learn->memory.round.floats, n, object_of(agent));
-    learn->secure.has_learned = true;
-    learn->secure.peer = 0;
+        &agent->secure.member, facts, learn->memory.round.floats, n, object_of(agent));
+    agent->secure.has_learned = true;
+    agent->secure.peer = 0;
     ek_learn_set_phase(agent, EK_LEARN_SECURE, EK_OK);
 }
 
 /* All neighbours are done with. */
 static void end_part(ek_agent *agent) {
-    ek_agent_secure *secure = &agent->learn.secure;
+    ek_agent_secure *secure = &agent->secure;
     if (agent->learn.task.phase == SHARES) {
         answered(agent, ek_secure_shares_end(&secure->member, object_of(agent)));
     } else if (secure->has_learned) {
@@ -132,7 +132,7 @@ static void end_part(ek_agent *agent) {
 }
 
 void ek_secure_step(ek_agent *agent) {
-    ek_agent_secure *secure = &agent->learn.secure;
+    ek_agent_secure *secure = &agent->secure;
     uint8_t *object = object_of(agent);
     ek_status status;
     if (secure->peer == secure->member.count) {
