@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from edgekit.errors import DeviceError, EdgekitError, StoreError
 from edgekit.federated.accuracy import Labelled
-from edgekit.federated.codecs import HeadWeights, decode_head, update_bytes
+from edgekit.federated.codecs import HeadWeights, decode_head
 from edgekit.federated.orders import abort, begin, take_event, unknown_run
 from edgekit.federated.payload import codec_number, kept
 from edgekit.federated.rounds import (
@@ -33,12 +33,12 @@ from edgekit.federated.rounds import (
     refused_by_device,
     reject,
 )
-from edgekit.federated.secure_rounds import PHASE, answer_bytes
+from edgekit.federated.secure_rounds import PHASE
 from edgekit.federated.settings import SPARSE
 from edgekit.fleet.devices import DeviceView
 from edgekit.journal import Event
 from edgekit.link.messages import FederatedReport, FederatedState, FederatedTask
-from edgekit.service.secure import late_reason, phase_tasks
+from edgekit.service.secure import late_reason, phase_tasks, wrong_size
 from edgekit.service.server import FleetServer
 
 log = logging.getLogger(__name__)
@@ -273,7 +273,7 @@ class FederatedDriver:
         state = live.state
         if device in live.pulling:
             return
-        reason = _wrong_size(state, device, report.update_bytes)
+        reason = wrong_size(state, device, report.update_bytes)
         if reason or report.update_hash is None:
             self._reject(live, device, report, reason or "update has no hash")
             return
@@ -414,17 +414,3 @@ class FederatedDriver:
         if run not in self._lives:
             raise unknown_run(run, self._lives)
         return self._lives[run]
-
-
-def _wrong_size(state: RunState, device: str, found: int) -> str:
-    """Say what is wrong with the size of what a device offers, empty if nothing is."""
-    settings = state.plan.settings
-    least = most = update_bytes(
-        state.head.classes, state.head.features, settings.codec, settings.share, settings.local
-    )
-    if state.secure is not None:
-        least, most = answer_bytes(state, device)
-    if least <= found <= most:
-        return ""
-    expected = f"{least}" if least == most else f"{least} .. {most}"
-    return f"update of {found} bytes is on offer, expected {expected}"

@@ -1,4 +1,4 @@
-"""What the devices of a secure round are handed, and how late they are."""
+"""What the devices of a secure round are handed, and what is wrong with what they offer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
-from edgekit.federated.secure_rounds import deadline_s, input_of
+from edgekit.federated.codecs import update_bytes
+from edgekit.federated.secure_rounds import answer_bytes, deadline_s, input_of
 from edgekit.federated.state import RunState
 from edgekit.link.messages import FederatedReport, FederatedTask, SecureTask
 
@@ -46,3 +47,17 @@ def late_reason(state: RunState, device: str, report: FederatedReport) -> str:
         return ""
     name = secure.phase.__class__(report.phase).text
     return f"late: phase '{name}' of round {state.round} is closed"
+
+
+def wrong_size(state: RunState, device: str, found: int) -> str:
+    """Say what is wrong with the size of what a device offers, empty if nothing is."""
+    settings = state.plan.settings
+    least = most = update_bytes(
+        state.head.classes, state.head.features, settings.codec, settings.share, settings.local
+    )
+    if state.secure is not None:
+        least, most = answer_bytes(state, device)
+    if least <= found <= most:
+        return ""
+    expected = f"{least}" if least == most else f"{least} .. {most}"
+    return f"update of {found} bytes is on offer, expected {expected}"

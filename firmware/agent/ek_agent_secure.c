@@ -8,6 +8,8 @@
 #include "ek_port.h"
 #include "monocypher.h"
 
+_Static_assert(sizeof(ek_agent_secure) <= 2048U, "docs/federated.md says so");
+
 typedef enum phase { KEYS = 1, SHARES, MASKED, UNMASK } phase;
 
 static uint8_t *object_of(ek_agent *agent) {

@@ -14,6 +14,7 @@ from tools.bench import federated_attacks as attacks
 from tools.bench import federated_conv as conv
 from tools.bench import federated_mnist as mnist
 from tools.bench import federated_personal as personal
+from tools.bench import federated_secure as secure
 from tools.bench import federated_sine as sine
 from tools.bench.__main__ import main
 
@@ -92,6 +93,19 @@ def runs() -> list[dict[str, object]]:
     made.append({"set": "fold", "bytes": 10**9, "seconds": 0.5, "cpu_seconds": 0.5})
     made.append(
         {
+            "set": "secure",
+            "cohort": 10,
+            "silent": 1,
+            "accepted": 9,
+            "up_bytes": 3_968.0,
+            "down_bytes": 1_544.0,
+            "plain_bytes": 2_672,
+            "device_ms": 4.6,
+            "server_s": 0.02,
+        }
+    )
+    made.append(
+        {
             "set": "server",
             "devices": 1_000,
             "model_bytes": 100_012,
@@ -123,7 +137,10 @@ def test_a_figure_is_ok_from_its_target_on() -> None:
 
 def test_every_set_has_a_table() -> None:
     found = federated.tables(runs())
-    assert set(found) == set(federated.TABLES) - {"device"}  # which has tests of its own
+    assert set(found) == set(federated.TABLES) - {
+        "device",
+        "secure_board",
+    }  # which have tests of their own
     assert "| TinyMetaFed" in found["sine"] and "| sign flip" in found["attacks"]
 
 
@@ -134,3 +151,19 @@ def test_what_is_no_set_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_page_is_made_from_what_is_kept() -> None:
     assert federated_page.PAGE.read_text(encoding="utf-8") == federated_page.page()
+
+
+def test_a_round_of_secure_aggregation_is_measured_whole() -> None:
+    found = secure._round(10)
+    assert (found["accepted"], found["silent"], found["cohort"]) == (9, 1, 10)
+    assert found["up_bytes"] > found["plain_bytes"] > found["down_bytes"] > 0
+    assert secure.lines_of([found])[0][:2] == ["10", "1"] and not secure.board_lines_of([found])
+
+
+@pytest.mark.emulator
+def test_a_member_on_a_board_is_counted_part_by_part() -> None:
+    found = secure._board()
+    assert set(found["parts"]) == set(secure.PARTS)
+    assert len(secure.board_lines_of([found])) == len(secure.PARTS) + 1
+    # A mask is one key agreement and one stream.
+    assert found["parts"]["mask"] < found["parts"]["keys"]

@@ -11,6 +11,7 @@ from tools.bench import federated_attacks as attacks
 from tools.bench import federated_device as device
 from tools.bench import federated_mnist as mnist
 from tools.bench import federated_personal as personal
+from tools.bench import federated_secure as secure
 from tools.bench import federated_server as server
 from tools.bench import federated_sine as sine
 from tools.bench import federated_speed as speed
@@ -21,7 +22,7 @@ AREA = "federated"
 SEED = 1
 _HERE = Path(__file__).resolve().parent
 _FEDERATED = _HERE.parents[1] / "edgekit" / "federated"
-SETS = ("sine", "mnist", "attacks", *personal.SETS, "speed", "device", "server")
+SETS = ("sine", "mnist", "attacks", *personal.SETS, "speed", "device", "secure", "server")
 Measure = Callable[[], Result]
 
 
@@ -56,6 +57,8 @@ def _measure_set(name: str, seed: int) -> list[Result]:
         return speed.measure()
     if name == "device":
         return device.measure(seed)
+    if name == "secure":
+        return secure.measure()
     if name == "server":
         return server.measure(seed=seed)
     data = data_folder()
@@ -134,6 +137,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
         *attacks.rows_of(found),
         *speed.rows_of(found),
         *device.rows_of(found),
+        *secure.rows_of(found),
         *server.rows_of(found),
     ]
 
@@ -152,6 +156,16 @@ TABLES: dict[str, tuple[str, ...]] = {
     "attacks": ("attack", "accuracy %", "rejected", "silent", "reason"),
     "speed": ("what", "figure"),
     "device": ("what", "figure"),
+    "secure": (
+        "devices",
+        "silent",
+        "bytes up",
+        "bytes down",
+        "up, of a plain update",
+        "device ms",
+        "server s",
+    ),
+    "secure_board": ("part", "instructions"),
     "server": ("what", "figure"),
 }
 
@@ -166,6 +180,8 @@ def tables(results: Sequence[Result]) -> dict[str, str]:
         "attacks": attacks.lines_of(found),
         "speed": speed.lines_of(found),
         "device": device.lines_of(found),
+        "secure": secure.lines_of(found),
+        "secure_board": secure.board_lines_of(found),
         "server": server.lines_of(found),
     }
     return {name: table(TABLES[name], rows) for name, rows in lines.items() if rows}
