@@ -42,7 +42,7 @@ from edgekit.link.topics import CHANNEL_OF_FRAME, Channel
 logger = logging.getLogger(__name__)
 
 CLAIM_AGAIN_S = 2.0
-SKILLS = ("secure",)
+SKILLS = ("codecs", "secure")
 MASKED = 3  # phase of a secure round in which the device learns
 HEARTBEAT_S = 15.0  # until the server has said another
 

@@ -39,6 +39,16 @@ class Known(Protocol):
     def phase(self) -> Phase: ...
 
 
+def needed_skills(plan: RunPlan) -> dict[str, str]:
+    """Return what devices must say that they can do, and what to call it."""
+    settings, needed = plan.settings, {}
+    if settings.secure:
+        needed["secure"] = "secure aggregation"
+    elif settings.codec != "float32" or settings.local or plan.mu:
+        needed["codecs"] = f"{plan.strategy} with codec {settings.codec}"
+    return needed
+
+
 def begin(
     plan: RunPlan,
     head: HeadWeights,
@@ -66,11 +76,12 @@ def begin(
         for run, state in states.items():
             if state.phase is not Phase.FINISHED and device in state.plan.devices:
                 raise RefusedError(f"device '{device}' is in run {run}")
-        if plan.settings.secure and skills is not None and "secure" not in skills.get(device, ()):
-            raise RefusedError(
-                f"device '{device}' does not know secure aggregation; newer firmware does, or leave"
-                " it out of the run"
-            )
+        for skill, what in needed_skills(plan).items():
+            if skills is not None and skill not in skills.get(device, ()):
+                raise RefusedError(
+                    f"device '{device}' does not know {what}; newer firmware does, or leave it out"
+                    " of the run"
+                )
     return open_run(plan, head)
 
 

@@ -171,7 +171,7 @@ class Reported(Message):
     Attributes:
         sensors: Kinds of those that work; empty if it does not say.
         battery_mv: None if it has no battery, or cannot measure it.
-        skills: What it can do that older firmware cannot: secure.
+        skills: What it can do that older firmware cannot: codecs, secure.
     """
 
     boot: int = key(0, unsigned(32))

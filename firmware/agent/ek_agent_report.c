@@ -66,7 +66,7 @@ static void fill(const ek_agent *agent, uint64_t now_ms, ek_reported *reported) 
     reported->head_hash = agent->has_head_hash ? agent->head_hash : NULL;
     reported->sensors = EK_BOARD_SENSORS;
     reported->battery_mv = ek_port_battery_mv();
-    reported->skills = "secure";
+    reported->skills = "codecs,secure";
 }
 
 static void send_telemetry(ek_agent *agent, uint64_t now_ms) {

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from edgekit.config_federated import FederatedSection
-from edgekit.errors import ConfigError
+from edgekit.errors import ConfigError, RefusedError
 from edgekit.federated.aggregate import draw_cohort, step
+from edgekit.federated.codecs import HeadWeights
 from edgekit.federated.combine import OPTIONS, check, check_head, table
+from edgekit.federated.orders import begin
+from edgekit.federated.plan import RunPlan
 from edgekit.federated.settings import Settings
 from edgekit.federated.strategies import STRATEGIES, Contribution, Global
 from edgekit.federated.strategies.defences import Record, defended
@@ -238,6 +241,38 @@ def test_settings_and_the_section_of_a_project_have_the_same_defaults() -> None:
 def test_the_page_has_the_table_that_is_enforced() -> None:
     page = Path(__file__).parents[2] / "docs" / "federated.md"
     assert table() in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "settings", "what"),
+    [
+        ("fedavg", Settings(codec="int8"), "fedavg with codec int8"),
+        ("fedprox", Settings(), "fedprox with codec float32"),
+        ("tiny_metafed", Settings(local=2), "tiny_metafed with codec float32"),
+        ("fedavg", Settings(secure=True), "secure aggregation"),
+    ],
+)
+def test_older_firmware_is_refused_before_a_run(
+    strategy: str, settings: Settings, what: str
+) -> None:
+    devices = ("a", "b", "c")
+    plan = RunPlan(
+        run=1,
+        base_image="",
+        strategy=strategy,
+        rounds=1,
+        devices=devices,
+        epochs=1,
+        rate=0.1,
+        deadline_s=9.0,
+        min_updates=3,
+        settings=settings,
+    )
+    head = HeadWeights(np.zeros((2, 3), np.float32), np.zeros(2, np.float32))
+    known: dict[str, tuple[str, ...]] = dict.fromkeys(devices, ("codecs", "secure"))
+    assert begin(plan, head, claimed=devices, states={}, skills=known).body["run"] == 1
+    with pytest.raises(RefusedError, match=f"device 'b' does not know {what}; newer firmware"):
+        begin(plan, head, claimed=devices, states={}, skills=known | {"b": ()})
 
 
 def test_local_part_that_the_head_has_not_is_refused() -> None:

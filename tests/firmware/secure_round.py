@@ -132,7 +132,7 @@ class SecureRound:
         )
         assert server.reported is not None
         report = server.reported.federated
-        assert report.samples == 0 and server.reported.skills == ("secure",)
+        assert report.samples == 0 and server.reported.skills == ("codecs", "secure")
         if report.state is FederatedState.REFUSED:
             fact = reject(self.state, DEVICE, 1, refused_by_device(report.status), phase)
             assert fact is not None

@@ -143,6 +143,7 @@ class Peer:
             "federated": FederatedReport(),
             "uptime_s": int(time.monotonic()) % 1_000,
             "head_hash": None,
+            "skills": ("codecs",),
         }
         return Reported(**{**values, **changes})  # type: ignore[arg-type]
 
