@@ -118,7 +118,7 @@ def _kept(name: str, module: object, found: Measure) -> Result:
     """Return a result that is kept as long as the code that decides it stays."""
     own = Path(str(getattr(module, "__file__", "")))
     sources = sorted([*(_FEDERATED / "strategies").glob("*.py"), own])
-    others = [_FEDERATED / f"{stem}.py" for stem in ("payload", "nets", "aggregate")]
+    others = [_FEDERATED / f"{stem}.py" for stem in ("payload", "nets", "aggregate", "fast")]
     return resumed(
         AREA,
         name.replace(" ", "-").replace(",", "").replace("%", ""),
@@ -131,7 +131,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
     """Return the figures with their targets."""
     found = list(results)
     return [
-        *sine.rows_of(found),
+        *(sine.rows_of(found) if any(each.get("set") == "sine" for each in found) else []),
         *mnist.rows_of(found),
         *personal.rows_of(found),
         *attacks.rows_of(found),
