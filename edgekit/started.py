@@ -1,4 +1,4 @@
-"""What `with` starts and closes."""
+"""What `with` closes, and what it starts before."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from types import TracebackType
 from typing import Self
 
 
-class Started(ABC):
-    """Something with threads or processes of its own; `with` starts and closes it."""
-
-    @abstractmethod
-    def start(self) -> None:
-        """Begin to work."""
+class Opened(ABC):
+    """Something open; `with` closes it."""
 
     @abstractmethod
     def close(self) -> None:
-        """End what was started."""
+        """Let go of everything."""
 
     def __enter__(self) -> Self:
-        self.start()
         return self
 
     def __exit__(
@@ -29,3 +24,15 @@ class Started(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Started(Opened):
+    """Something with threads or processes of its own; `with` starts and closes it."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to work."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from edgekit.boards import Board, load_board
@@ -31,6 +30,7 @@ from edgekit.service.describe import board_body, model_body
 from edgekit.service.federated import FederatedDriver
 from edgekit.service.local import LocalFleet
 from edgekit.service.rollouts import RolloutDriver
+from edgekit.started import Opened
 
 FLEET = "demo"
 BOARD = "mps2_an386"
@@ -51,7 +51,7 @@ class Machine:
     process: ChildProcess
 
 
-class World:
+class World(Opened):
     """Everything that runs during the demo; leaving it stops everything.
 
     Args:
@@ -87,14 +87,6 @@ class World:
             self._stack.close()
             raise
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop everything; nothing happens the second time."""

@@ -18,12 +18,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from edgekit.errors import ConfigError, StoreError
 from edgekit.fleet.identity import Claim, Token, new_token
 from edgekit.link.topics import is_device_id
+from edgekit.started import Opened
 
 VERSION = 1
 SERVER_USER = "server"
@@ -67,7 +67,7 @@ class DeviceRecord:
     claim: Claim | None = field(repr=False)
 
 
-class FleetStore:
+class FleetStore(Opened):
     """The open store; may be shared by threads, and by processes through SQLite's locks."""
 
     def __init__(self, database: sqlite3.Connection, path: Path, fleet: str) -> None:
@@ -118,17 +118,6 @@ class FleetStore:
         """Close the file."""
         with self._lock:
             self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def add_device(self, device: str, board: str) -> DeviceRecord:
         """Enrol a device, or give a known one a new token and password.

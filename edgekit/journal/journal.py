@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from edgekit.errors import StoreError
 from edgekit.journal.blobs import BlobStore
 from edgekit.journal.schema import VERSION, check_body
+from edgekit.started import Opened
 
 FIRST_HASH = "0" * 64
 _BUSY_S = 10.0
@@ -66,7 +66,7 @@ class Entry:
     blob: bytes | None = None
 
 
-class Journal:
+class Journal(Opened):
     """An open journal; may be shared by threads, and by processes through SQLite's locks."""
 
     def __init__(self, database: sqlite3.Connection, path: Path) -> None:
@@ -114,17 +114,6 @@ class Journal:
         """Close the database; further calls raise StoreError."""
         with self._lock:
             self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def append(
         self,

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import pyoxigraph as ox
@@ -21,6 +20,7 @@ from edgekit.registry.embedded import Embedded, StoreInUseError
 from edgekit.registry.engine import Engine, Results, Term, Triples
 from edgekit.registry.limits import check_query, check_update
 from edgekit.registry.sparql_http import SparqlHttp
+from edgekit.started import Opened
 
 __all__ = ["Health", "Results", "Row", "Store", "StoreInUseError", "Term", "query_text"]
 
@@ -65,7 +65,7 @@ class Health:
     quads: int
 
 
-class Store:
+class Store(Opened):
     """A set of named graphs that can be queried; the default graph of a query is their union."""
 
     def __init__(self, engine: Engine) -> None:
@@ -117,17 +117,6 @@ class Store:
         """Write everything to disk and let go of the folder."""
         self._kept.clear()
         self._engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def health(self) -> Health:
         """Ask the engine whether it works.
