@@ -21,6 +21,7 @@ MAX_RETRY_S = 10.0
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 _SLOWEST_BYTES_PER_S = 4_096
 _SLACK_S = 30.0
+_LONGEST = 10.0  # deadlines that a transfer takes at most while something comes
 _CACHED_OBJECTS = 8
 
 
@@ -118,6 +119,8 @@ class ChunkPull:
         self.total = total
         self.digest = digest
         self.deadline_s = now_s + transfer_deadline_s(total)
+        self._last_s = now_s + _LONGEST * transfer_deadline_s(total)
+        self._came_s = now_s
         self._chunk_bytes = chunk_bytes
         self._data = bytearray(total)
         self._missing = [(0, total)]  # ranges that nobody has been asked for, last one first out
@@ -134,11 +137,11 @@ class ChunkPull:
         """Return what is to be sent now: repeats that are due, then new requests.
 
         Raises:
-            LinkError: TIMEOUT when the deadline has passed.
+            LinkError: TIMEOUT when the deadline has passed and nothing came for half a minute.
         """
         if self.done:
             return []
-        if now_s > self.deadline_s:
+        if now_s > self._ends_s():
             raise refuse(
                 Status.TIMEOUT,
                 f"object {self.object_id:016x}: {self.total - self._left} of {self.total} bytes"
@@ -188,13 +191,19 @@ class ChunkPull:
         del self._pending[chunk.offset]
         self._data[chunk.offset : chunk.offset + got] = chunk.data[:got]
         self._left -= got
+        if now_s is not None:
+            self._came_s = now_s
         if got < pending.length:
             self._chunk_bytes = min(self._chunk_bytes, got)
             self._missing.append((chunk.offset + got, chunk.offset + pending.length))
 
+    def _ends_s(self) -> float:
+        """When its time is up: what still comes is waited for, so that a crowd gets through."""
+        return min(max(self.deadline_s, self._came_s + _SLACK_S), self._last_s)
+
     def next_due_s(self) -> float:
         """When `requests` has something to do at the latest."""
-        return min([self.deadline_s, *(pending.due_s() for pending in self._pending.values())])
+        return min([self._ends_s(), *(pending.due_s() for pending in self._pending.values())])
 
     def result(self) -> bytes:
         """Return the object.

@@ -80,7 +80,13 @@ class Handlers:
 
 
 class Connection:
-    """One MQTT 5 connection in a foreign loop; reconnects by itself in `tick`."""
+    """One MQTT connection in a foreign loop; reconnects by itself in `tick`.
+
+    Args:
+        plain: Speak MQTT 3.1.1: half the work per message, as there are no properties to read. The
+            broker then neither says that nobody heard a message nor why it refused one, and no
+            `close` can ask for the will.
+    """
 
     def __init__(
         self,
@@ -91,13 +97,17 @@ class Connection:
         subscriptions: Sequence[tuple[str, int]] = (),
         will: Will | None = None,
         keepalive_s: int = 20,
+        plain: bool = False,
     ) -> None:
+        if plain and will is not None:
+            raise ValueError("a plain connection has no will")
         self.address = address
         self._login = login
         self._handlers = handlers
         self._subscriptions = list(subscriptions)
         self._will = will
         self._keepalive_s = keepalive_s
+        self._plain = plain
         self._client: paho.Client | None = None
         self._is_up = False
         self._closed = False
@@ -154,12 +164,15 @@ class Connection:
         self._is_up = False
         if client is None or client.socket() is None:
             return
-        properties = Properties(PacketTypes.DISCONNECT)
-        reason = ReasonCode(
-            PacketTypes.DISCONNECT,
-            "Disconnect with will message" if publish_will else "Normal disconnection",
-        )
-        client.disconnect(reason, properties)
+        if self._plain:
+            client.disconnect()
+        else:
+            properties = Properties(PacketTypes.DISCONNECT)
+            reason = ReasonCode(
+                PacketTypes.DISCONNECT,
+                "Disconnect with will message" if publish_will else "Normal disconnection",
+            )
+            client.disconnect(reason, properties)
         deadline_s = time.monotonic() + 1.0
         while client.want_write() and time.monotonic() < deadline_s:
             if client.loop_write() != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -176,7 +189,8 @@ class Connection:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._login.user,
-            protocol=paho.MQTTv5,
+            clean_session=True if self._plain else None,
+            protocol=paho.MQTTv311 if self._plain else paho.MQTTv5,
             reconnect_on_failure=False,
         )
         client.username_pw_set(self._login.user, self._login.password)
@@ -187,13 +201,15 @@ class Connection:
         client.on_connect = self._connected
         client.on_subscribe = self._subscribed
         client.on_message = self._message
-        client.on_publish = self._published
+        if not self._plain:  # paho makes properties for it, also where there are none
+            client.on_publish = self._published
         client.on_socket_close = lambda *arguments: self.before_close()
         client.on_socket_register_write = _leave_writing_to_the_loop
         self._client = client
+        fresh = paho.MQTT_CLEAN_START_FIRST_ONLY if self._plain else True  # the former: as it is
         try:
             client.connect(
-                self.address.host, self.address.port, keepalive=self._keepalive_s, clean_start=True
+                self.address.host, self.address.port, keepalive=self._keepalive_s, clean_start=fresh
             )
         except OSError as exc:
             self._lose(f"cannot connect: {exc.strerror or exc}", now_s)

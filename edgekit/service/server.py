@@ -119,6 +119,7 @@ class FleetServer(Started):
                     up=lambda: self._loop.put(self._outgoing.wish_all_again),
                 ),
                 subscriptions=[(fleet_filter(fleet, channel), 0) for channel in FROM_DEVICE],
+                plain=True,
             )
         )
         self._outgoing = Outgoing(

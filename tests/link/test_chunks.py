@@ -87,6 +87,30 @@ def test_silence_ends_with_a_timeout() -> None:
     assert caught.value.status == Status.TIMEOUT
 
 
+def test_what_comes_slowly_is_waited_for() -> None:
+    """A thousand devices that fetch at once, with a slow server, share what it can do.
+
+    With a fixed deadline they all began anew when it was reached, and none ever came to its end.
+    """
+    pull, store, now_s = _pull(), _store(), 0.0
+    while not pull.done:
+        now_s += 20.0
+        for request in pull.requests(now_s)[:1]:
+            pull.receive(store.answer(request), now_s)
+    assert now_s > 2 * transfer_deadline_s(len(DATA))
+    assert pull.result() == DATA
+
+
+def test_silence_behind_the_deadline_ends_with_a_timeout() -> None:
+    pull, store, begin_s = _pull(), _store(), transfer_deadline_s(len(DATA))
+    pull.receive(store.answer(pull.requests(begin_s)[0]), begin_s)
+    assert begin_s < pull.next_due_s()
+    pull.requests(begin_s + 29.0)
+    with pytest.raises(LinkError) as caught:
+        pull.requests(begin_s + 31.0)
+    assert caught.value.status == Status.TIMEOUT
+
+
 def test_short_answers_make_shorter_requests() -> None:
     pull, store = _pull(), _store()
     request = pull.requests(0.0)[0]
