@@ -1,8 +1,8 @@
 /* The agent: one device's side of firmware/link/PROTOCOL.md as a state machine that never blocks.
  * ek_agent.c speaks with gateway and server, ek_agent_claim.c becomes known, ek_agent_update.c
- * changes the model, ek_agent_learn.c trains the head for a round, ek_agent_online.c lets it learn
- * by itself, ek_agent_secure.c masks what it learned, ek_agent_report.c says how things are,
- * ek_agent_text.c answers texts. */
+ * changes the model, ek_agent_learn.c trains the head for a round, ek_agent_samples.c reads what it
+ * learns from, ek_agent_online.c lets it learn by itself, ek_agent_secure.c masks what it learned,
+ * ek_agent_report.c says how things are, ek_agent_text.c answers texts. */
 #ifndef EK_AGENT_H
 #define EK_AGENT_H
 
@@ -218,6 +218,18 @@ void ek_secure_input(ek_agent *agent);
 void ek_secure_learned(ek_agent *agent, const ek_mask_facts *facts);
 /* Works on one neighbour. */
 void ek_secure_step(ek_agent *agent);
+
+/* Where a sample lies while it becomes features: behind the image's part of the arena. */
+typedef struct ek_sample_room {
+    uint8_t *raw;
+    int8_t *input;
+    int8_t *features;
+    float *p;  /* [classes], scratch of a step */
+    size_t at; /* what is free behind them */
+} ek_sample_room;
+
+/* False if the arena is too small for the head that is to learn. */
+bool ek_sample_room_find(const ek_agent *agent, ek_sample_room *room);
 
 /* The next sample of the board as features of the active image, whatever its label. online: NULL,
  * or whose moments the input is standardized by. features: NULL for behind the image's part of the

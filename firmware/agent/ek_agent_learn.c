@@ -11,10 +11,6 @@
 #define SAMPLES_PER_STEP 32U
 #define EPOCHS_MAX 1000U
 
-static size_t aligned(size_t n) {
-    return (n + 15U) / 16U * 16U;
-}
-
 void ek_learn_set_phase(ek_agent *agent, ek_learn_phase phase, ek_status status) {
     if (agent->learn.phase == EK_LEARN_FETCH && phase != EK_LEARN_FETCH &&
         agent->pull_owner == EK_PULL_HEAD) {
@@ -78,28 +74,6 @@ void ek_learn_image_changed(ek_agent *agent) {
     agent->has_head_hash = true;
 }
 
-/* Where a sample lies while it becomes features: behind the image's part of the arena. */
-typedef struct sample_room {
-    uint8_t *raw;
-    int8_t *input;
-    int8_t *features;
-    float *p;  /* [classes], scratch of a step */
-    size_t at; /* what is free behind them */
-} sample_room;
-
-static bool find_room(const ek_agent *agent, sample_room *room) {
-    const size_t raw_at = aligned(ek_image_arena_bytes(&agent->image));
-    const size_t input_at = raw_at + aligned(ek_image_raw_bytes(&agent->image));
-    const size_t features_at = input_at + aligned(ek_image_input_bytes(&agent->image));
-    room->raw = ek_port_arena() + raw_at;
-    room->input = (int8_t *)(ek_port_arena() + input_at);
-    const size_t p_at = features_at + aligned(agent->learn.head.features);
-    room->features = (int8_t *)(ek_port_arena() + features_at);
-    room->p = (float *)(void *)(ek_port_arena() + p_at);
-    room->at = p_at + aligned(sizeof(float) * agent->learn.head.classes);
-    return room->at <= EK_ARENA_BYTES;
-}
-
 static uint32_t parameters(const ek_agent_learn *learn) {
     return learn->trainer.classes * (learn->trainer.features + 1U);
 }
@@ -136,7 +110,7 @@ static ek_status check_numbers(const ek_task *task, uint32_t size) {
 }
 
 static ek_status check_task(ek_agent *agent, const ek_task *task) {
-    sample_room room;
+    ek_sample_room room;
     ek_status status = open_trainer(agent);
     if (status == EK_OK) {
         status = check_numbers(task, parameters(&agent->learn));
@@ -153,7 +127,7 @@ static ek_status check_task(ek_agent *agent, const ek_task *task) {
     if (agent->learn.samples == 0U) {
         return EK_ERR_STATE;
     }
-    return find_room(agent, &room) ? EK_OK : EK_ERR_ARENA;
+    return ek_sample_room_find(agent, &room) ? EK_OK : EK_ERR_ARENA;
 }
 
 void ek_learn_desired(ek_agent *agent, const ek_desired *desired, uint64_t now_ms) {
@@ -257,43 +231,6 @@ void ek_learn_chunk(ek_agent *agent, const uint8_t *bytes, uint32_t n) {
             head_received(agent);
         }
     }
-}
-
-int8_t *ek_learn_room(const ek_agent *agent) {
-    sample_room room;
-    return find_room(agent, &room) ? room.features : NULL;
-}
-
-/* The input, by its own mean and variance. */
-static ek_status standardize(ek_agent_online *online, const sample_room *room) {
-    ek_moments *moments = &online->moments;
-    if (sizeof(ek_real) * moments->size > EK_ARENA_BYTES - room->at) {
-        return EK_ERR_ARENA;
-    }
-    return ek_moments_standardize(moments, online->input_scale, online->input_zero_point,
-                                  (ek_real *)(void *)(ek_port_arena() + room->at), room->input);
-}
-
-ek_status ek_learn_features(ek_agent *agent, ek_agent_online *online, int8_t *features,
-                            uint16_t *label) {
-    sample_room room;
-    if (!find_room(agent, &room)) {
-        return EK_ERR_ARENA;
-    }
-    const size_t arena_bytes = ek_image_arena_bytes(&agent->image);
-    ek_status status = ek_port_sample_next(room.raw, ek_image_raw_bytes(&agent->image), label);
-    if (status == EK_OK) {
-        status = ek_features_apply(&agent->image, room.raw, room.input);
-    }
-    if (status == EK_OK && online != NULL && online->moments.size > 0U) {
-        status = standardize(online, &room);
-    }
-    if (status == EK_OK) {
-        agent->inferences++;
-        status = ek_run_features(&agent->image, ek_port_arena(), arena_bytes, room.input,
-                                 features == NULL ? room.features : features);
-    }
-    return status;
 }
 
 static ek_status next_features(ek_agent *agent, int8_t *features, uint16_t *label) {
@@ -435,11 +372,11 @@ static ek_train_rule rule_of(ek_agent_learn *learn) {
 static ek_status train_one(ek_agent *agent) {
     ek_agent_learn *learn = &agent->learn;
     const ek_train_rule rule = rule_of(learn);
-    sample_room room;
+    ek_sample_room room;
     const int8_t *features;
     uint16_t label = 0;
     float loss = 0.0f;
-    if (!find_room(agent, &room)) {
+    if (!ek_sample_room_find(agent, &room)) {
         return EK_ERR_ARENA;
     }
     if (learn->has_cache) {
