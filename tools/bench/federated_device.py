@@ -41,6 +41,7 @@ _SIZES_OF = """\
 #include "ek_agent.h"
 const char floats[EK_HEAD_FLOATS_MAX] = {1};
 const char client[sizeof(ek_agent_learn) - EK_FEATURE_CACHE_BYTES] = {1};
+const char masks[sizeof(ek_secure)] = {1};
 """
 
 
@@ -59,7 +60,7 @@ def measure(seed: int = 0) -> list[Result]:
     folders = (share.firmware() / name for name in ("learn", "bench", "agent"))
     sources = [path for folder in folders for path in sorted(folder.rglob("*.[ch]"))]
     code = (path.read_bytes() for path in sources)
-    key = result_key(*code, path.read_bytes(), str(seed))
+    key = result_key(*code, path.read_bytes(), Path(__file__).read_bytes(), str(seed))
     return [resumed(AREA, f"device-{seed}", key, lambda: _measure(path, seed))]
 
 
@@ -77,7 +78,7 @@ def _measure(path: Path, seed: int) -> Result:
         found = probe if name == BOARD else run_learn_probe(other)
         kind = numbers_folder(other).rpartition("/")[2]
         equal += (found.checksums, found.net_checksum) == expected_checksums(kind)
-    floats, client = client_bytes(board)
+    floats, client, masks = client_bytes(board)
     return {
         "set": "device",
         "inference": float(run.instructions[0]),
@@ -88,6 +89,7 @@ def _measure(path: Path, seed: int) -> Result:
         "batch_bytes": probe.batch_bytes,
         "client_floats": floats,
         "client_bytes": client,
+        "mask_bytes": masks,
         "equal_boards": equal,
     }
 
@@ -100,15 +102,15 @@ def code_bytes(board: Board) -> int:
         return sum(map(_object_bytes, objects))
 
 
-def client_bytes(board: Board) -> tuple[int, int]:
-    """Return P and the memory of a federated client of P parameters, without its sample store."""
+def client_bytes(board: Board) -> tuple[int, int, int]:
+    """Return P, the memory of a client of P parameters without its sample store, that of masks."""
     with tempfile.TemporaryDirectory(prefix="edgekit-learn-") as name:
         source = Path(name) / "sizes.c"
         source.write_text(_SIZES_OF, encoding="utf-8")
         made = _compile(board, source, Path(name))
         found = _run("arm-none-eabi-nm", "-S", str(made))
     sizes = {m[2]: int(m[1], 16) for m in re.finditer(r"^\w+ (\w+) \w (\w+)$", found, re.MULTILINE)}
-    return sizes["floats"], sizes["client"]
+    return sizes["floats"], sizes["client"], sizes["masks"]
 
 
 def _compile(board: Board, source: Path, folder: Path) -> Path:
@@ -180,4 +182,5 @@ def lines_of(results: list[Result]) -> list[list[str]]:
         lines.append([f"its memory with {BATCH} samples at once", f"{each['batch_bytes']:,} bytes"])
         lines.append(["code", f"{each['code_bytes']:,} bytes"])
         lines.append(["client", f"{each['client_bytes']:,} bytes"])
+        lines.append(["besides, for secure aggregation", f"{each['mask_bytes']:,} bytes"])
     return lines
