@@ -26,7 +26,7 @@ from edgekit.federated.secure_shamir import combine
 from edgekit.federated.secure_state import Ring, SecurePhase, SecureRound
 from edgekit.link.status import Status, refuse
 
-_TRIES = 500  # sets of shares, if some of them are wrong
+_TRIES = 500  # sets of shares, if some of them are wrong: 3 of 13 at least
 
 
 def low_order(key: bytes) -> bool:
@@ -60,14 +60,10 @@ def is_fit(secure: SecureRound, ring: Ring, scale: Scale) -> bool:
     )
     if not enough:
         return False
-    try:
-        opened(secure, ring, scale)
-    except LinkError as exc:
-        return exc.status != int(Status.HASH)
-    return True
+    found = _outcome(secure, ring, scale)
+    return isinstance(found, Sum) or found.status != int(Status.HASH)
 
 
-@lru_cache(maxsize=2)  # by identity: it is asked for when a round closes, and after that
 def opened(secure: SecureRound, ring: Ring, scale: Scale) -> Sum:
     """Take the masks from the sum.
 
@@ -75,11 +71,25 @@ def opened(secure: SecureRound, ring: Ring, scale: Scale) -> Sum:
         LinkError: STATE if there are too few shares of a secret, HASH if they do not fit together,
             RANGE if the sum cannot be that of updates.
     """
+    found = _outcome(secure, ring, scale)
+    if isinstance(found, LinkError):
+        raise found
+    return found
+
+
+@lru_cache(maxsize=4)  # by identity: it is asked for at each tick, and when a round closes
+def _outcome(secure: SecureRound, ring: Ring, scale: Scale) -> Sum | LinkError:
+    try:
+        return _opened(secure, ring, scale)
+    except LinkError as exc:
+        return exc
+
+
+def _opened(secure: SecureRound, ring: Ring, scale: Scale) -> Sum:
     if secure.total is None:
         raise refuse(Status.STATE, "no masked update has come")
     total = secure.total.copy()
     for index, part in needed(secure, ring).items():
-        device = ring.devices[index]
         secret = _together(secure, ring, index, part)
         if part is Part.SEED:
             total -= self_mask(secret, secure.place, index, len(total))
@@ -89,7 +99,6 @@ def opened(secure: SecureRound, ring: Ring, scale: Scale) -> Sum:
                 # What the silent one would have added is what is left over.
                 public = secure.keys[ring.devices[other]].mask
                 total += pair_mask(secret, public, secure.place, index, other, len(total))
-        assert device not in secure.masked
     return summed(total, scale, len(secure.masked))
 
 
@@ -124,10 +133,16 @@ def _proof(part: Part, keys: PublicKeys, committed: bytes) -> Callable[[bytes], 
 def _fitting(
     shares: Mapping[int, bytes], least: int, proof: Callable[[bytes], bool], what: str
 ) -> bytes:
-    """Return the secret that is proven right, of any of the shares if some are wrong."""
-    sets = itertools.combinations(sorted(shares), least)
-    for places in itertools.islice(sets, _TRIES):
-        secret = combine({place: shares[place] for place in places})
+    """Return the secret that is proven right, leaving out few of the shares if some are wrong."""
+    places = sorted(shares)
+    left_out = (
+        set(some)
+        for count in range(len(places) - least + 1)
+        for some in itertools.combinations(places, count)
+    )
+    for some in itertools.islice(left_out, _TRIES):
+        used = [place for place in places if place not in some][:least]
+        secret = combine({place: shares[place] for place in used})
         if proof(secret):
             return secret
     raise refuse(Status.HASH, f"the {len(shares)} shares of {what} do not fit together")

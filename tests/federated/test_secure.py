@@ -40,12 +40,15 @@ from edgekit.federated.secure_objects import (
     encode_revealed,
     encode_roster,
 )
+from edgekit.federated.secure_open import _fitting
 from edgekit.federated.secure_quantize import EXTRA, Scale, levels_for, quantized, summed
 from edgekit.federated.secure_shamir import combine, share
 from edgekit.federated.secure_simulate import simulate_secure
 from edgekit.federated.secure_state import SecurePhase, scale_of
 from edgekit.federated.settings import Settings
 from edgekit.federated.state import RunState
+from edgekit.link.messages import FederatedReport
+from edgekit.service.secure import late_reason
 
 HEAD = HeadWeights(np.linspace(-1, 1, 40, dtype=np.float32).reshape(4, 10), np.zeros(4, "f4"))
 SIZE = 44
@@ -214,6 +217,7 @@ class Round:
         self.facts: list[tuple[Fact, float]] = []
         self.state: RunState | None = None
         self.now_s = 0.0
+        self.inbox: dict[str, bytes] = {}
         self.take(open_run(planned, HEAD))
         self.step()
         self.members = {
@@ -267,6 +271,8 @@ class Round:
         while self.phase < phase:
             self.all()
             self.step()
+        if phase is SecurePhase.MASKED:
+            self.inbox = {device: self.handed(device) for device in self.members}
 
 
 @pytest.fixture
@@ -344,6 +350,34 @@ def test_a_wrong_share_is_outvoted_or_fails_the_round(made: Round) -> None:
         again.give(device, encode_revealed(Place(77, 1), int(device[1:]), wrong))
     again.give("d02")
     assert again.step().body["failed"] == "the 3 shares of the seed of d00 do not fit together"
+
+
+def test_a_liar_beside_a_full_ring_is_outvoted() -> None:
+    secret, coefficients = b"s" * 64, [bytes([i] * 64) for i in range(1, 7)]
+    shares = {x: share(secret, coefficients, x) for x in range(1, 14)}
+    wrong = shares | {x: bytes(64) for x in (1, 2, 9)}
+    assert _fitting(wrong, 7, lambda found: found == secret, "it") == secret
+    with pytest.raises(LinkError, match="the 7 shares of it do not fit"):
+        _fitting(dict(list(wrong.items())[:7]), 7, lambda found: found == secret, "it")
+
+
+def test_a_device_that_comes_too_late_is_told_so(made: Round) -> None:
+    made.reach(SecurePhase.MASKED)
+    for device in names(3):
+        made.give(device)
+    made.now_s = 100.0
+    made.step()
+    assert made.state is not None and made.phase is SecurePhase.UNMASK
+    report = FederatedReport(run=77, round=1, phase=3)
+    words = "late: phase 'masked' of round 1 is closed"
+    assert late_reason(made.state, "d03", report) == words
+    assert late_reason(made.state, "d00", report) == ""  # it was in time
+    assert late_reason(made.state, "d03", replace(report, phase=2)) == ""
+    assert late_reason(made.state, "d03", replace(report, round=9)) == ""
+    late = made.members["d03"].masked(made.inbox["d03"], update("d03", 1, HEAD))
+    assert made.give("d03", late, SecurePhase.MASKED) == words
+    assert made.state.rejected == (("d03", words),)
+    assert secure_rounds.reject(made.state, "d03", SecurePhase.MASKED, words) is None
 
 
 def test_a_share_that_was_not_asked_for_is_refused(made: Round) -> None:
