@@ -179,6 +179,8 @@ def devices_of_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--select", "SELECT ?device { ?device a ek:Nothing }"], "query for devices gives none"),
         (["--select", "cohort"], "query 'cohort' needs parameter 'since'"),
         (["--board", "mps2_an386"], "no claimed device is a 'mps2_an386', the fleet has host"),
+        (["--secure"], "a sum of 2 devices hides none of them"),
+        (["--secure", "--board", "host"], "device 'dev-0' does not know secure aggregation"),
         (["--device", "dev-9"], "device 'dev-9' is not a claimed device of the fleet"),
         (["--accept", str(project / "tiny.ekm")], "is not an .npz with 'raw' and 'labels'"),
     ]:

@@ -5,6 +5,7 @@ Devices are the firmware as Linux processes and Python agents, in one run.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import secrets
@@ -22,6 +23,7 @@ from service.killable import KillableServer
 from edgekit.agent.agent import Agent
 from edgekit.agent.credentials import Credentials
 from edgekit.boards import load_board
+from edgekit.cli.main import main
 from edgekit.errors import RefusedError
 from edgekit.export.mcu import build_firmware
 from edgekit.federated.aggregate import flat
@@ -89,6 +91,13 @@ class Learners:
         state = rollouts.wait(rollouts.start(released, waves=(1,), limits=limits), 60)
         assert not state.reason or "halted" not in state.reason, state.reason
 
+        self.driver = FederatedDriver(server)
+
+    def unmute(self) -> None:
+        """Let all devices answer again."""
+        for agent in self.agents.values():
+            agent._client.__dict__.pop("_wish_task", None)
+
     def _samples(self, name: str) -> Path:
         raw, labels = SAMPLES[name]
         path = self._folder / f"{name}.samples"
@@ -132,7 +141,9 @@ class Learners:
 def learners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Learners]:
     folder = tmp_path_factory.mktemp("secure")
     with ExitStack() as stack:
-        fleet = stack.enter_context(LocalFleet(root=folder, fleet="test", heartbeat_s=1))
+        fleet = stack.enter_context(
+            LocalFleet(root=folder / ".edgekit", fleet="test", heartbeat_s=1)
+        )
         yield Learners(fleet, folder, stack)
 
 
@@ -210,8 +221,8 @@ def mute(agent: Agent, phase: SecurePhase) -> None:
 def test_devices_that_go_silent_in_any_phase_leave_the_sum_of_the_others(
     learners: Learners,
 ) -> None:
-    fleet, heard = learners.fleet, []
-    driver, planned = FederatedDriver(fleet.server), plan(1)
+    fleet, driver, heard = learners.fleet, learners.driver, []
+    planned = plan(1)
     witness = listen(fleet, heard)
     silent = {f"dev-{int(phase)}": phase for phase in SecurePhase}
     for name, phase in silent.items():
@@ -255,26 +266,46 @@ def test_devices_that_go_silent_in_any_phase_leave_the_sum_of_the_others(
 
 
 def test_devices_that_do_not_know_it_are_refused(learners: Learners) -> None:
-    driver = FederatedDriver(learners.fleet.server)
+    server = learners.fleet.server
+    driver, client = learners.driver, learners.agents["dev-1"]._client
+
+    def says(*skills: str) -> bool:
+        report = server.call(lambda: server.devices()["dev-1"].reported)
+        return report is not None and report.skills == skills
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgekit.agent.client.SKILLS", ())
-        learners.agents["dev-1"]._client._report_due = True
-        wait_until(
-            lambda: (
-                not learners.fleet.server.call(
-                    lambda: learners.fleet.server.devices()["dev-1"].reported
-                ).skills
-            ),  # type: ignore[union-attr]
-            60,
-        )
+        client._report_due = True
+        wait_until(lambda: says(), 60)
         with pytest.raises(RefusedError, match="'dev-1' does not know secure aggregation"):
             driver.start(plan(9), head_of_image(IMAGE))
+    client._report_due = True
+    wait_until(lambda: says("secure"), 60)
+    server.call(server.flush)
+
+
+def test_command_runs_and_shows_secure_rounds(
+    learners: Learners, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learners.unmute()
+    where = ["--project", str(learners.fleet._root.parent)]
+    image = read_image(IMAGE).id.hex()[:8]
+    words = ["federate", "run", image, "--secure", "--rounds", "2", "--deadline-s", "60"]
+    assert main([*words, *where]) == 0
+    text = capsys.readouterr().out
+    assert "round 2: 8 updates, 0 rejected, 0 silent" in text
+    assert "loss" in text and "is finished: all rounds done" in text
+    assert main(["federate", "status", "--json", *where]) == 0
+    rows = json.loads(capsys.readouterr().out)["table"]
+    assert [(row["accepted"], row["failed"]) for row in rows] == [(8, "")] * 2
+    refused = [*words, "--strategy", "multi_krum", "--min-updates", "3", *where]
+    assert main(refused) == 1
+    assert "multi_krum does not go with secure: it compares single" in capsys.readouterr().err
 
 
 def test_server_that_is_killed_between_phases_gives_the_same_bytes(learners: Learners) -> None:
     fleet, folder = learners.fleet, learners.fleet._root
-    for agent in learners.agents.values():
-        agent._client.__dict__.pop("_wish_task", None)
+    learners.unmute()
     rng, kills, run, points = random.Random(3), 0, 10, 0
     fleet.server.close()
     with (
