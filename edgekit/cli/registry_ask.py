@@ -39,6 +39,7 @@ def query(
     import re
 
     from edgekit.registry import render, saved
+    from edgekit.registry.choose import read_question
 
     if show_list or not text:
         _list_queries(as_json)
@@ -50,7 +51,7 @@ def query(
             return saved.run(store, text, _values(text, values or []))
         if values:
             raise typer.BadParameter("only a saved query takes values")
-        sparql = _read_text(Path(text)) if text.endswith(".rq") else text
+        sparql = read_question(Path(text)) if text.endswith(".rq") else text
         return store.query(sparql)
 
     with open_store(project, address) as store:
@@ -268,14 +269,3 @@ def _tree_facts(tree: Branch) -> dict[str, object]:
         key: [_tree_facts(child) for child in children] for key, children in tree.branches.items()
     }
     return {"iri": tree.iri, "title": tree.title, "facts": tree.facts, "links": links}
-
-
-def _read_text(path: Path) -> str:
-    from edgekit.errors import FormatError
-
-    try:
-        return path.read_text("utf-8")
-    except OSError as exc:
-        raise FormatError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise FormatError(f"{path}: byte {exc.start} is not UTF-8") from exc

@@ -36,7 +36,7 @@ def choose_devices(
 
 def _ask(store: Store, question: str, known: Mapping[str, str], folder: Path) -> Results:
     if question.endswith(".rq"):
-        return store.query(_read(folder / question))
+        return store.query(read_question(folder / question))
     if "{" in question:
         return store.query(question)
     name, *words = question.split()
@@ -50,7 +50,12 @@ def _ask(store: Store, question: str, known: Mapping[str, str], folder: Path) ->
     return saved.run(store, name, values)
 
 
-def _read(path: Path) -> str:
+def read_question(path: Path) -> str:
+    """Read a file *.rq.
+
+    Raises:
+        FormatError: If it cannot be read, or is not UTF-8.
+    """
     try:
         return path.read_text("utf-8")
     except OSError as exc:
