@@ -102,7 +102,11 @@ def test_numbered_classes_are_in_order_of_number(tmp_path):
         ("a.csv", b" \n\n", r"a\.csv: is empty"),
         ("a.csv", b"text,label\n", r"a\.csv: has no rows"),
         ("a.csv.gz", b"text,label\nx,y\n", r"a\.csv\.gz: is not a whole gzip file"),
-        ("a.csv.gz", gzip.compress(b"text,label\n" * 99, mtime=0)[:-9], r"is not a whole gzip file"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"text,label\n" * 99, mtime=0)[:-9],
+            r"is not a whole gzip file",
+        ),
         ("a.csv", b"text,lable\nx,y\n", r"a\.csv:2: has no column 'label'; did you mean 'lable'"),
         ("a.csv", b"x,y\n1,2\n", r"has no column 'label'; there are: 'x', 'y'"),
         ("a.csv", b"text,label,text\na,b,c\n", r"a\.csv:1: column 'text' appears twice"),
