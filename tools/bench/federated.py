@@ -118,6 +118,8 @@ def _kept(name: str, module: object, found: Measure) -> Result:
     """Return a result that is kept as long as the code that decides it stays."""
     own = Path(str(getattr(module, "__file__", "")))
     sources = sorted([*(_FEDERATED / "strategies").glob("*.py"), own])
+    if module is personal:
+        sources.append(own.with_name("federated_people.py"))
     others = [_FEDERATED / f"{stem}.py" for stem in ("payload", "nets", "aggregate", "fast")]
     return resumed(
         AREA,
