@@ -21,6 +21,7 @@ from fleet.peer import wait_until
 from service.killable import KillableServer
 
 from edgekit.agent.agent import Agent
+from edgekit.agent.client import SKILLS
 from edgekit.agent.credentials import Credentials
 from edgekit.boards import load_board
 from edgekit.cli.main import main
@@ -280,7 +281,7 @@ def test_devices_that_do_not_know_it_are_refused(learners: Learners) -> None:
         with pytest.raises(RefusedError, match="'dev-1' does not know secure aggregation"):
             driver.start(plan(9), head_of_image(IMAGE))
     client._report_due = True
-    wait_until(lambda: says("secure"), 60)
+    wait_until(lambda: says(*SKILLS), 60)
     server.call(server.flush)
 
 
