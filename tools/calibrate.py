@@ -6,6 +6,7 @@ emulator over a sweep of shapes. Prints how far the fitted coefficients are from
     python -m tools.calibrate                      every core
     python -m tools.calibrate cortex-m4 cortex-m0  these, the others stay as they are
     python -m tools.calibrate --kernels gru,lstm   these kernels on every core; code only if new
+    python -m tools.calibrate --base               what an agent needs besides kernels
 """
 
 from __future__ import annotations
@@ -197,6 +198,18 @@ def measure_core(core: str, work: Path, wanted: Collection[str], old: Table) -> 
     return table
 
 
+def measure_base(core: str, work: Path, old: Table) -> Table:
+    """Measure what firmware needs besides kernels; the rest of the core's table stays."""
+    board = load_board(CORES[core][0])
+    if not board.agent:
+        return old
+    kernels = kernel_set("all", board.chip.kernel_family)
+    firmware = build_firmware(board, ops=kernels, out=work / "all")
+    base, _, _ = measure_code(board, work / "code", kernels, ())
+    print(f"{core} base {base} bytes of flash, {firmware.static_bytes} of RAM", flush=True)
+    return old | {"base_flash_bytes": base, "static_ram_bytes": firmware.static_bytes}
+
+
 def _merged(old: Table, new: Table) -> Table:
     """Return a table of kernels in the order of `OPS`."""
     both = old | new
@@ -239,6 +252,8 @@ def main() -> int:
     if cores[:1] == ["--kernels"]:
         wanted = ordered(cores[1].split(","))
         cores = cores[2:]
+    if base_alone := cores[:1] == ["--base"]:
+        cores = cores[1:]
     unknown = sorted(set(cores) - set(CORES))
     if unknown:
         print(f"no core '{unknown[0]}'; there are {', '.join(CORES)}", file=sys.stderr)
@@ -246,7 +261,12 @@ def main() -> int:
     for core in cores or list(CORES):
         table: dict[str, Table] = tomllib.loads(TABLE.read_text(encoding="utf-8"))
         with tempfile.TemporaryDirectory() as folder:
-            table[core] = measure_core(core, Path(folder), wanted, table.get(core, {}))
+            old = table.get(core, {})
+            table[core] = (
+                measure_base(core, Path(folder), old)
+                if base_alone
+                else measure_core(core, Path(folder), wanted, old)
+            )
         TABLE.write_text(text_of(table), encoding="utf-8")
     return 0
 
