@@ -135,11 +135,13 @@ def test_server_that_is_killed_anywhere_gives_the_same_bytes(
                 check_whole(journal, run)
             print(f"{kills} kills in {run} runs; a whole run has {points} points")
             assert journal.verify() > 0
-            assert servers.serve(run, 0) is not None
-        for device in made:  # and nobody is left with a task
-            wait_until(
-                lambda d=device: (now := d.peer.desired) is not None and now.task is None, 60
-            )  # type: ignore[misc]
+
+            def are_released() -> bool:  # and nobody is left with a task
+                assert servers.serve(run, 0) is not None
+                wishes = [device.peer.desired for device in made]
+                return all(wish is not None and wish.task is None for wish in wishes)
+
+            wait_until(are_released, 60)
 
 
 def test_broker_that_is_killed_and_forgets_gives_the_same_bytes(fleet: LocalFleet) -> None:
