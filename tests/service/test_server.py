@@ -132,18 +132,19 @@ def test_log_of_a_device_forges_no_lines_and_ends_somewhere(
 def test_messages_that_nobody_has_time_for_do_not_pile_up(
     fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgekit.service.loop._MAX_WAITING", 10)
-    with _peer(fleet) as peer:
+    with _peer(fleet) as peer, monkeypatch.context() as patch:
         peer.join()
+        patch.setattr("edgekit.service.loop._MAX_WAITING", 10)
 
         def busy() -> None:
             for _ in range(50):
                 peer.send(FrameType.TELEMETRY, bytes(9))
-            wait_until(lambda: fleet.server.refused["OVERLOAD"] >= 20)
+            wait_until(lambda: fleet.server.refused["OVERLOAD"] >= 20, 60)
 
         fleet.server.call(busy)
+        patch.undo()  # the last of them may come yet, and this one counts
         peer.report(uptime_s=777)
-        wait_until(lambda: (now := _view(fleet).reported) is not None and now.uptime_s == 777)
+        wait_until(lambda: (now := _view(fleet).reported) is not None and now.uptime_s == 777, 60)
 
 
 def test_forged_messages_fill_no_log(fleet: LocalFleet, caplog: pytest.LogCaptureFixture) -> None:
