@@ -115,31 +115,6 @@ def fold(
     round_: int = 1,
     rounds: int = 1,
     expected: int = 0,
-) -> tuple[HeadWeights, Moments]:
-    """Fold the accepted updates of a round into the base head; see `folded`."""
-    made = folded(
-        strategy,
-        base,
-        updates,
-        settings,
-        moments=moments,
-        round_=round_,
-        rounds=rounds,
-        expected=expected,
-    )
-    return made.head, made.moments
-
-
-def folded(
-    strategy: str,
-    base: HeadWeights,
-    updates: Mapping[str, Update],
-    settings: Settings | None = None,
-    *,
-    moments: Moments = (),
-    round_: int = 1,
-    rounds: int = 1,
-    expected: int = 0,
     doubted: Collection[str] = (),
 ) -> Folded:
     """Fold the accepted updates of a round, by device id, into the base head.

@@ -16,7 +16,7 @@ from typing import Any
 
 from edgekit.errors import RefusedError
 from edgekit.federated import secure_rounds
-from edgekit.federated.aggregate import Folded, Moments, fold_mean, folded
+from edgekit.federated.aggregate import Folded, Moments, fold, fold_mean
 from edgekit.federated.checks import judge
 from edgekit.federated.codecs import HeadWeights, Update, decode_head, decode_update
 from edgekit.federated.plan import RunPlan, plan_body, plan_of
@@ -230,7 +230,7 @@ def _opened(state: RunState, invited: tuple[str, ...], time_s: float) -> RunStat
 
 def _fold(state: RunState) -> Folded:
     plan = state.plan
-    return folded(
+    return fold(
         plan.strategy,
         state.head,
         state.accepted,

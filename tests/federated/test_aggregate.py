@@ -49,20 +49,20 @@ def rounds(draw: st.DrawFn) -> tuple[HeadWeights, dict[str, Update]]:
 
 def test_fedavg_weighs_by_samples() -> None:
     updates = {"a": update_of([1.0, 0.0], 3), "b": update_of([0.0, 4.0], 1)}
-    assert fold("fedavg", base_of([10.0, 20.0]), updates, OPEN)[0].weights.tolist() == [
+    assert fold("fedavg", base_of([10.0, 20.0]), updates, OPEN).head.weights.tolist() == [
         [10.75, 21.0]
     ]
 
 
 def test_median_ignores_one_liar() -> None:
     updates = {"a": update_of([1.0]), "b": update_of([2.0]), "c": update_of([1e30], 10_000)}
-    assert fold("median", base_of([0.0]), updates)[0].weights.tolist() == [[2.0]]
+    assert fold("median", base_of([0.0]), updates).head.weights.tolist() == [[2.0]]
 
 
 def test_trimmed_mean_drops_a_fifth_at_either_end() -> None:
     values = [-1e30, 1.0, 2.0, 6.0, 1e30]
     updates = {f"d{i}": update_of([value]) for i, value in enumerate(values)}
-    assert fold("trimmed_mean", base_of([0.0]), updates, OPEN)[0].weights.tolist() == [[3.0]]
+    assert fold("trimmed_mean", base_of([0.0]), updates, OPEN).head.weights.tolist() == [[3.0]]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -75,8 +75,8 @@ def test_order_of_arrival_does_not_change_a_bit(
     shuffled = list(updates.items())
     random.Random(seed).shuffle(shuffled)
     one, other = fold(name, base, dict(shuffled)), fold(name, base, updates)
-    assert one[0].encode() == other[0].encode()
-    assert all(map(np.array_equal, one[1], other[1]))
+    assert one.head.encode() == other.head.encode()
+    assert all(map(np.array_equal, one.moments, other.moments))
 
 
 @pytest.mark.parametrize("name", BETWEEN)
@@ -89,7 +89,7 @@ def test_result_lies_between_the_updates(
     moved = [base.weights.astype(np.float64) + u.weights for u in updates.values()]
     low, high = np.min(moved, axis=0), np.max(moved, axis=0)
     slack = 1e-4  # float32 of values up to 200
-    result = fold(name, base, updates, OPEN)[0].weights
+    result = fold(name, base, updates, OPEN).head.weights
     assert (result >= low - slack).all() and (result <= high + slack).all()
 
 
@@ -105,7 +105,7 @@ def test_fedavg_of_parts_folded_one_after_the_other_equals_the_whole(
         update = updates[device]
         seen += update.samples
         mean += (update.samples / seen) * (update.weights.astype(np.float64) - mean)
-    batch = fold("fedavg", base, updates, OPEN)[0].weights
+    batch = fold("fedavg", base, updates, OPEN).head.weights
     np.testing.assert_allclose(batch, base.weights + mean, rtol=1e-6, atol=1e-5)
 
 
@@ -116,7 +116,7 @@ def test_one_update_is_simply_added(case: tuple[HeadWeights, dict[str, Update]])
     only = {"dev-0": updates["dev-0"]}
     expected = base.weights.astype(np.float64) + updates["dev-0"].weights
     for name in BETWEEN:
-        assert np.array_equal(fold(name, base, only)[0].weights, expected.astype(np.float32))
+        assert np.array_equal(fold(name, base, only).head.weights, expected.astype(np.float32))
 
 
 def test_nothing_to_fold_and_overflow_are_refused() -> None:

@@ -75,7 +75,7 @@ def expected_head(seeds: dict[str, tuple[int, int]], rounds: int) -> HeadWeights
         )
         made = {d: shift(seed, samples)(task, head) for d, (seed, samples) in seeds.items()}
         updates = {d: decode_update(data) for d, data in made.items() if isinstance(data, bytes)}
-        head, _ = fold("fedavg", head, updates)
+        head = fold("fedavg", head, updates).head
     return head
 
 

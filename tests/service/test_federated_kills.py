@@ -85,7 +85,7 @@ def expected_head(run: int) -> HeadWeights:
             data = shift(seed, samples)(task, head)
             assert isinstance(data, bytes)
             updates[name] = decode_update(data)
-        head, _ = fold("fedavg", head, updates)
+        head = fold("fedavg", head, updates).head
     return head
 
 

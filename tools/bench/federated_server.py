@@ -252,7 +252,7 @@ def _expected(devices: int) -> str:
 
     head = _head()
     updates = {f"dev-{n:05d}": _Learner(n).update(1, 1, head) for n in range(devices)}
-    return fold("fedavg", head, updates)[0].hash.hex()
+    return fold("fedavg", head, updates).head.hash.hex()
 
 
 # The server's process
